@@ -1,0 +1,18 @@
+"""The one error of the library: what happened, and what to do next."""
+
+
+class JukeboxError(Exception):
+    """A failure that the reader can act on.
+
+    Args:
+        what: What happened, where and why, in one or a few sentences.
+        next_action: What to do now: the command to run or the thing to change.
+    """
+
+    def __init__(self, what: str, next_action: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_action = next_action
+
+    def __str__(self) -> str:
+        return f"{self.what}\nNext: {self.next_action}" if self.next_action else self.what

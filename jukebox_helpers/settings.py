@@ -1,0 +1,174 @@
+"""Where things are: the platform, its addresses and its secrets, found and never configured.
+
+A service-account namespace file means that this is a workbench of OpenShift AI (``rhoai``); otherwise the
+embedded platform of this laptop is meant (``sandbox``). Both answer the same questions.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from jukebox_helpers.errors import JukeboxError
+
+KIT = Path(__file__).resolve().parent.parent
+"""The checkout that this library runs from."""
+
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Kubernetes mounts it into every pod: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
+
+REPOSITORY = "jukebox"
+GITOPS_REPOSITORY = "mlops-gitops"
+CONNECTION_KEYS = (
+    "AWS_S3_ENDPOINT",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_DEFAULT_REGION",
+    "AWS_S3_BUCKET",
+)
+"""The keys of a connection, the Secret ``aws-connection-<bucket>``."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One platform's addresses.
+
+    Attributes:
+        platform: Which of the two platforms this is.
+        state: The folder that holds everything the sandbox knows; in a workbench, the runs made there.
+        namespace: The data science project, e.g. ``user1-toolings``.
+        cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``.
+        s3_endpoint: URL of the S3 server.
+        tracking_uri: MLflow's tracking URI of the sandbox's model registry; empty on rhoai.
+    """
+
+    platform: Literal["sandbox", "rhoai"]
+    state: Path
+    namespace: str
+    cluster_domain: str
+    s3_endpoint: str
+    tracking_uri: str = ""
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def user(self) -> str:
+        """The attendee: what stands before the first ``-`` of the namespace."""
+        return self.namespace.split("-")[0]
+
+    def repository_url(self, repository: str = REPOSITORY) -> str:
+        """The HTTP address of one of the user's git repositories. It never holds a password."""
+        if self.cluster_domain.startswith("http://"):
+            return f"{self.cluster_domain}/{self.user}/{repository}.git"
+        return f"https://gitea-gitea.{self.cluster_domain}/{self.user}/{repository}.git"
+
+    @property
+    def secrets(self) -> Path:
+        """The sandbox's secrets: a folder for each, a file for each key, as Kubernetes mounts them."""
+        return self.state / "secrets"
+
+    @property
+    def runs(self) -> Path:
+        """The pipeline runs of this machine, a folder for each."""
+        return self.state / "runs"
+
+    def clone(self, repository: str = REPOSITORY) -> Path:
+        """The attendee's clone of a repository: where the workshop's edits and commits are made."""
+        return self.state / "work" / repository if self.platform == "sandbox" else KIT
+
+    def secret(self, name: str) -> dict[str, str]:
+        """Read a secret.
+
+        Args:
+            name: The secret's name, e.g. ``aws-connection-data`` or ``git-auth``.
+
+        Returns:
+            Its values by key.
+
+        Raises:
+            JukeboxError: If this platform has no such secret.
+        """
+        if self.platform == "rhoai":
+            return {key: self.environment[key] for key in (*CONNECTION_KEYS, "username", "password")
+                    if key in self.environment}
+        folder = self.secrets / name
+        if not folder.is_dir():
+            bucket = name.removeprefix("aws-connection-")
+            raise JukeboxError(
+                f"There is no Secret {name!r}.",
+                f"Add the bucket {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push it: "
+                "each bucket comes with its connection." if bucket != name else "Run ./jukebox up.",
+            )
+        return {file.name: file.read_text() for file in sorted(folder.iterdir())}
+
+
+def state_folder() -> Path:
+    """The state folder: ``JUKEBOX_STATE``, or ``.jukebox`` in the checkout."""
+    return Path(os.environ.get("JUKEBOX_STATE") or KIT / ".jukebox").resolve()
+
+
+def find_settings() -> Settings:
+    """Find the platform that this process runs on.
+
+    Returns:
+        The settings of the workbench, or of the running sandbox of the state folder.
+
+    Raises:
+        JukeboxError: If this is a laptop and no sandbox is running, or a workbench without a connection.
+    """
+    if NAMESPACE_FILE.is_file():
+        endpoint = os.environ.get("AWS_S3_ENDPOINT", "")
+        if not endpoint:
+            raise JukeboxError(
+                "This workbench has no S3 connection: AWS_S3_ENDPOINT is not set.",
+                "In the OpenShift AI dashboard, attach the connection aws-connection-data to the workbench.",
+            )
+        return Settings(
+            platform="rhoai",
+            state=state_folder(),
+            namespace=NAMESPACE_FILE.read_text().strip(),
+            cluster_domain=os.environ.get("cluster_domain", ""),
+            s3_endpoint=endpoint,
+            environment=dict(os.environ),
+        )
+    return read_sandbox_settings(state_folder())
+
+
+def read_sandbox_settings(state: Path) -> Settings:
+    """Read the settings that a running sandbox wrote into its state folder.
+
+    Args:
+        state: The state folder.
+
+    Returns:
+        Its settings.
+
+    Raises:
+        JukeboxError: If no sandbox is running there.
+    """
+    description = state / "sandbox.json"
+    if not description.is_file():
+        raise JukeboxError(f"No sandbox is running in {state}.", "Start it with ./jukebox up.")
+    known = json.loads(description.read_text())
+    return Settings(
+        platform="sandbox",
+        state=state,
+        namespace=known["namespace"],
+        cluster_domain=known["base_url"],
+        s3_endpoint=known["s3_endpoint"],
+        tracking_uri=known["tracking_uri"],
+    )
+
+
+def write_secret(folder: Path, values: dict[str, str]) -> None:
+    """Write a secret as Kubernetes mounts it, readable by this user only.
+
+    Args:
+        folder: The secret's folder, named as the secret.
+        values: The values by key.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for key, value in values.items():
+        descriptor = os.open(folder / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(value)
