@@ -1,0 +1,359 @@
+"""What the two tables must look like, and whether they do: one schema each, used by every pipeline and test.
+
+Every function here travels into pipeline steps (packages: pandas, pandera, pyarrow), so each one imports what it
+needs and uses nothing of this module but other functions.
+"""
+
+
+def features() -> list[str]:
+    """The 13 raw inputs of the model, in order."""
+    return [
+        "is_explicit",
+        "duration_ms",
+        "danceability",
+        "energy",
+        "key",
+        "loudness",
+        "mode",
+        "speechiness",
+        "acousticness",
+        "instrumentalness",
+        "liveness",
+        "valence",
+        "tempo",
+    ]
+
+
+def song_columns() -> dict[str, str]:
+    """The columns of the songs table in order, with their Arrow types."""
+    return {
+        "spotify_id": "string",
+        "name": "string",
+        "artists": "string",
+        "event_timestamp": "timestamp[us]",
+        "is_explicit": "bool",
+        "duration_ms": "int64",
+        "danceability": "double",
+        "energy": "double",
+        "key": "int64",
+        "loudness": "double",
+        "mode": "int64",
+        "speechiness": "double",
+        "acousticness": "double",
+        "instrumentalness": "double",
+        "liveness": "double",
+        "valence": "double",
+        "tempo": "double",
+        "time_signature": "int64",
+    }
+
+
+def ranking_columns() -> dict[str, str]:
+    """The columns of the rankings table in order, with their Arrow types."""
+    return {
+        "spotify_id": "string",
+        "name": "string",
+        "artists": "string",
+        "daily_rank": "int64",
+        "daily_movement": "int64",
+        "weekly_movement": "int64",
+        "country": "string",
+        "snapshot_date": "timestamp[us]",
+        "popularity": "int64",
+        "album_name": "string",
+        "album_release_date": "timestamp[us]",
+    }
+
+
+def songs_schema() -> "pandera.pandas.DataFrameSchema":  # type: ignore[name-defined]  # noqa: F821
+    """The schema of the songs table: types, ranges, unique ids."""
+    import pandas
+    import pandera.pandas as pandera
+    import pyarrow
+
+    ranges: dict[str, tuple] = {
+        "event_timestamp": (pandas.Timestamp("2000-01-01"), pandas.Timestamp("2199-12-31")),
+        "duration_ms": (0, 3_600_000),
+        "key": (0, 11),
+        "loudness": (-60.0, 6.0),
+        "mode": (0, 1),
+        "tempo": (0.0, 300.0),
+        "time_signature": (0, 5),
+        **dict.fromkeys(
+            ("danceability", "energy", "speechiness", "acousticness", "instrumentalness", "liveness", "valence"),
+            (0.0, 1.0),
+        ),
+    }
+    checks = {
+        name: pandera.Check.in_range(low, high, error=f"between {low} and {high}")
+        for name, (low, high) in ranges.items()
+    }
+    checks["spotify_id"] = pandera.Check.str_matches(r"^[0-9A-Za-z]{22}$", error="22 letters or digits")
+    return pandera.DataFrameSchema(
+        {
+            name: pandera.Column(
+                pandas.ArrowDtype(pyarrow.type_for_alias(kind)),
+                checks.get(name),
+                nullable=name in ("name", "artists"),
+                unique=name == "spotify_id",
+                report_duplicates="all",
+            )
+            for name, kind in song_columns().items()
+        },
+        strict=True,
+        name="song_properties",
+    )
+
+
+def rankings_schema() -> "pandera.pandas.DataFrameSchema":  # type: ignore[name-defined]  # noqa: F821
+    """The schema of the rankings table: types and ranges; no country means the global list."""
+    import pandas
+    import pandera.pandas as pandera
+    import pyarrow
+
+    ranges: dict[str, tuple] = {
+        "daily_rank": (1, 50),
+        "daily_movement": (-50, 50),
+        "weekly_movement": (-50, 50),
+        "popularity": (0, 100),
+        "snapshot_date": (pandas.Timestamp("2000-01-01"), pandas.Timestamp("2199-12-31")),
+    }
+    checks = {
+        name: pandera.Check.in_range(low, high, error=f"between {low} and {high}")
+        for name, (low, high) in ranges.items()
+    }
+    checks["spotify_id"] = pandera.Check.str_matches(r"^[0-9A-Za-z]{22}$", error="22 letters or digits")
+    checks["country"] = pandera.Check.str_matches(r"^[A-Z]{2}$", error="a code of two capital letters")
+    optional = ("name", "artists", "country", "album_name", "album_release_date")
+    return pandera.DataFrameSchema(
+        {
+            name: pandera.Column(
+                # Release dates may be text ("1995"): nothing is computed from them, so nothing is refused.
+                None if name == "album_release_date" else pandas.ArrowDtype(pyarrow.type_for_alias(kind)),
+                checks.get(name),
+                nullable=name in optional,
+            )
+            for name, kind in ranking_columns().items()
+        },
+        strict=True,
+        name="song_rankings",
+    )
+
+
+def open_table(path: str) -> "pyarrow.parquet.ParquetFile":  # type: ignore[name-defined]  # noqa: F821
+    """Open a Parquet file that has rows.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The open file; the caller closes it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a Parquet file or has no rows.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowIOError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(f"There is no file {path}. Next: check where the table comes from.") from None
+        raise ValueError(
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}). "
+            "Next: check that the address points at the data itself, not at a web page about it."
+        ) from None
+    if file.metadata.num_rows == 0:
+        file.close()
+        raise ValueError(f"{path} is a table without rows. Next: check the source, it has published nothing.")
+    return file
+
+
+def as_contract(table: "pyarrow.Table", columns: dict) -> "pyarrow.Table":  # type: ignore[name-defined]  # noqa: F821
+    """Drop what pandas left behind, and bring columns of the right kind to the width of the contract.
+
+    A 32-bit integer becomes a 64-bit one; text does not become a number.
+
+    Args:
+        table: The table as it was read.
+        columns: Arrow types by column name.
+
+    Returns:
+        The table; columns of another kind, and unknown ones, as they were.
+    """
+    import re
+
+    import pyarrow
+    from pyarrow import types
+
+    kinds = [types.is_integer, types.is_floating, types.is_temporal, types.is_boolean]
+    wanted = {name: pyarrow.type_for_alias(alias) for name, alias in columns.items()}
+
+    def text(kind: pyarrow.DataType) -> bool:
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+    for place in reversed(range(table.num_columns)):
+        name, column = table.schema.names[place], table.column(place)
+        if re.fullmatch(r"__index_level_\d+__", name):
+            table = table.remove_column(place)
+        elif name in wanted and column.type != wanted[name]:
+            if any(is_kind(column.type) and is_kind(wanted[name]) for is_kind in [*kinds, text]):
+                table = table.set_column(place, name, column.cast(wanted[name], safe=False))
+    return table.replace_schema_metadata(None)
+
+
+def column_faults(found: list[str], wanted: list[str]) -> list[str]:
+    """Say which columns are missing, unexpected, or look renamed.
+
+    Args:
+        found: Column names of the table.
+        wanted: Column names of the contract.
+
+    Returns:
+        A line for each fault.
+    """
+    import difflib
+
+    missing = [name for name in wanted if name not in found]
+    unexpected = [name for name in found if name not in wanted]
+    plain = {name.lower().replace("_", "").replace(" ", ""): name for name in unexpected}
+    faults = []
+    for name in missing:
+        close = difflib.get_close_matches(name.replace("_", ""), plain, n=1, cutoff=0.6)
+        if close:
+            renamed = plain.pop(close[0])
+            unexpected.remove(renamed)
+            faults.append(f"column {name!r} is missing; {renamed!r} looks like it, renamed")
+        else:
+            faults.append(f"column {name!r} is missing")
+    return faults + [f"column {name!r} is unexpected" for name in unexpected]
+
+
+def validate_table(path: str, schema: "pandera.pandas.DataFrameSchema", columns: dict, batch_rows: int) -> dict:  # type: ignore[name-defined]  # noqa: F821, E501
+    """Validate a Parquet file against a schema, block by block, and report every fault at once.
+
+    Args:
+        path: The Parquet file.
+        schema: The pandera schema.
+        columns: The contract's Arrow types by column name.
+        batch_rows: Rows validated at a time; a rule about the whole table (unique) needs all of them.
+
+    Returns:
+        ``{"rows": int, "columns": int}``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no table or breaks a rule: columns, rules, counts and first rows.
+    """
+    import warnings
+
+    import pandas
+    import pandera.errors
+    import pyarrow
+
+    faults: dict[tuple[str, str], dict] = {}
+    with open_table(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        empty = as_contract(file.schema_arrow.empty_table(), columns)
+        structure = column_faults(empty.schema.names, list(columns))
+        known = [name for name in columns if name in empty.schema.names]
+        schema = schema.remove_columns([name for name in columns if name not in known])
+        start = 0
+        for batch in file.iter_batches(batch_rows, columns=known):
+            table = as_contract(pyarrow.Table.from_batches([batch]), columns)
+            frame = table.to_pandas(types_mapper=pandas.ArrowDtype)
+            try:
+                schema.validate(frame, lazy=True)
+            except pandera.errors.SchemaErrors as errors:
+                cases = errors.failure_cases
+                mistyped = set(cases.loc[cases["check"].astype(str).str.startswith("dtype("), "column"])
+                for (column, check), group in cases.groupby(["column", "check"], sort=False):
+                    rows = group["index"].dropna().astype(int).sort_values().tolist()
+                    if column in mistyped:
+                        if str(check).startswith("dtype("):
+                            wanted, found = columns[column], table.schema.field(column).type
+                            faults[column, f"must be of type {wanted}, found {found}"] = {"count": 0, "rows": []}
+                        continue
+                    rule = {"not_nullable": "must not be missing", "field_uniqueness": "must be unique"}.get(
+                        check, f"must be {check}"
+                    )
+                    fault = faults.setdefault((column, rule), {"count": 0, "rows": []})
+                    fault["count"] += len(rows)
+                    for row in rows[: 3 - len(fault["rows"])]:
+                        song = frame["spotify_id"].iloc[row] if "spotify_id" in known else "?"
+                        fault["rows"].append(f"row {start + row}, spotify_id {song}, value {frame[column].iloc[row]!r}")
+            start += batch.num_rows
+        summary = {"rows": start, "columns": len(known)}
+    for (column, rule), fault in faults.items():
+        line = f"column {column!r} {rule}"
+        if fault["count"]:
+            line += f": {fault['count']} of {start} rows do not comply; first: " + "; ".join(fault["rows"])
+        structure.append(line)
+    if structure:
+        raise ValueError(
+            f"{schema.name} breaks {len(structure)} rule{'s'[: len(structure) > 1]} of its schema ({path}):\n- "
+            + "\n- ".join(structure)
+            + "\nNext: correct the source and run again. Nothing was stored. (Row 0 is the first.)"
+        )
+    return summary
+
+
+def validate_songs(path: str) -> dict:
+    """Validate a songs table.
+
+    Args:
+        path: The Parquet file.
+
+    Returns:
+        ``{"rows": int, "columns": int}``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With every fault: column, rule, count, first rows.
+    """
+    # One batch: spotify_id is unique over the whole table.
+    return validate_table(path, songs_schema(), song_columns(), batch_rows=2**31 - 1)
+
+
+def validate_rankings(path: str) -> dict:
+    """Validate a rankings table, in blocks, in little memory.
+
+    Args:
+        path: The Parquet file.
+
+    Returns:
+        ``{"rows": int, "columns": int}``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With every fault: column, rule, count, first rows.
+    """
+    return validate_table(path, rankings_schema(), ranking_columns(), batch_rows=131_072)
+
+
+def transform_songs(source: str, target: str) -> dict:
+    """Write the songs in their one canonical form, so that equal tables are equal bytes.
+
+    Columns and types of the contract, sorted by ``spotify_id``, nothing of pandas beside them.
+
+    Args:
+        source: A valid songs table, Parquet.
+        target: The Parquet file to write.
+
+    Returns:
+        ``{"rows": int, "md5": str}``; the md5 is of the bytes written, the one that DVC records.
+    """
+    import hashlib
+
+    import pyarrow.parquet
+
+    with open_table(source) as file:
+        table = as_contract(file.read(), song_columns()).select(list(song_columns()))
+    table = table.cast(pyarrow.schema([(n, pyarrow.type_for_alias(t)) for n, t in song_columns().items()]))
+    table = table.sort_by("spotify_id").combine_chunks()
+    pyarrow.parquet.write_table(table, target, compression="zstd", store_schema=False)
+    with open(target, "rb") as written:
+        return {"rows": table.num_rows, "md5": hashlib.file_digest(written, "md5").hexdigest()}
