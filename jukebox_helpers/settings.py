@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_repository import repository_url
 
 KIT = Path(__file__).resolve().parent.parent
 """The checkout that this library runs from."""
@@ -58,9 +59,7 @@ class Settings:
 
     def repository_url(self, repository: str = REPOSITORY) -> str:
         """The HTTP address of one of the user's git repositories. It never holds a password."""
-        if self.cluster_domain.startswith("http://"):
-            return f"{self.cluster_domain}/{self.user}/{repository}.git"
-        return f"https://gitea-gitea.{self.cluster_domain}/{self.user}/{repository}.git"
+        return repository_url(self.cluster_domain, self.namespace, repository)
 
     @property
     def secrets(self) -> Path:
@@ -89,15 +88,20 @@ class Settings:
             JukeboxError: If this platform has no such secret.
         """
         if self.platform == "rhoai":
-            return {key: self.environment[key] for key in (*CONNECTION_KEYS, "username", "password")
-                    if key in self.environment}
+            return {
+                key: self.environment[key]
+                for key in (*CONNECTION_KEYS, "username", "password")
+                if key in self.environment
+            }
         folder = self.secrets / name
         if not folder.is_dir():
             bucket = name.removeprefix("aws-connection-")
             raise JukeboxError(
                 f"There is no Secret {name!r}.",
                 f"Add the bucket {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push it: "
-                "each bucket comes with its connection." if bucket != name else "Run ./jukebox up.",
+                "each bucket comes with its connection."
+                if bucket != name
+                else "Run ./jukebox up.",
             )
         return {file.name: file.read_text() for file in sorted(folder.iterdir())}
 

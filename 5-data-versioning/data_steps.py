@@ -1,0 +1,52 @@
+"""The steps of the data pipeline: what each one does is a function of the library that travels with it."""
+
+from kfp.dsl import Dataset, Input, Metrics, Output
+
+from jukebox_helpers.data_versions import check_write_access, commit_data_version, file_md5
+from jukebox_helpers.pipelines import step
+from jukebox_helpers.song_data import transform_songs, validate_songs
+from jukebox_helpers.transfer import fetch, load_object
+
+
+@step("boto3")
+def check_access(repo_url: str):
+    """Refuse wrong addresses and credentials before anything is written."""
+    revision = check_write_access(repo_url, ["data", "data-cache"])
+    print(f"S3 and git let this run write; main is at {revision[:10]}.")
+
+
+@step("boto3")
+def extract(dataset_url: str, songs: Output[Dataset]):
+    """Bring the table of songs from its source."""
+    print(f"{fetch(dataset_url, songs.path):,} bytes extracted.")
+
+
+@step("pandas", "pandera", "pyarrow")
+def validate(songs: Input[Dataset], metrics: Output[Metrics]):
+    """Stop bad data before it becomes a version."""
+    summary = validate_songs(songs.path)
+    metrics.log_metric("songs", summary["rows"])
+    print(f"{summary['rows']:,} songs are valid.")
+
+
+@step("pandas", "pyarrow")
+def transform(songs: Input[Dataset], transformed: Output[Dataset]):
+    """Bring the table into its canonical form: the same songs are the same bytes."""
+    summary = transform_songs(songs.path, transformed.path)
+    transformed.metadata["md5"] = summary["md5"]
+    print(f"{summary['rows']:,} songs, md5 {summary['md5']}.")
+
+
+@step("boto3")
+def load(transformed: Input[Dataset]) -> str:
+    """Put the table into the bucket, and say its md5."""
+    address = load_object(transformed.path, "song_properties.parquet")
+    md5 = file_md5(transformed.path)
+    print(f"{address} now has md5 {md5}.")
+    return md5
+
+
+@step("boto3", "dvc[s3]", "pyyaml")
+def version_and_commit(repo_url: str, md5: str) -> str:
+    """Version the loaded bytes with DVC and push their version file; without news there is no commit."""
+    return commit_data_version(repo_url, md5)["revision"]

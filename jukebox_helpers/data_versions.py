@@ -1,0 +1,337 @@
+"""Data versions: DVC in the hands of the pipelines.
+
+A data version is the md5 that DVC records in ``song_properties.parquet.dvc``; the bytes lie in the bucket
+``data-cache`` under that md5. Data first, commit last: whatever dies in between, a version file on ``main``
+never points at data that is not there.
+
+All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+"""
+
+from jukebox_helpers.git_repository import clone_main, container_environment, git
+from jukebox_helpers.transfer import s3_from_environment, s3_problem
+
+
+def dvc(*arguments: str, folder: str) -> str:
+    """Run DVC and return what it prints.
+
+    The S3 server is the connection's, by ``AWS_ENDPOINT_URL``: an address in ``.dvc/config`` would tie the
+    repository to one cluster (https://doc.dvc.org/user-guide/data-management/remote-storage/amazon-s3).
+
+    Args:
+        arguments: The DVC command, e.g. ``"pull", "song_properties.parquet.dvc"``.
+        folder: The repository.
+
+    Returns:
+        Standard output.
+
+    Raises:
+        RuntimeError: If DVC fails, with its own words.
+    """
+    import os
+    import subprocess
+    import sys
+
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": os.environ.get("AWS_S3_ENDPOINT", ""),
+        "DVC_NO_ANALYTICS": "1",
+    }
+    environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    result = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    if result.returncode != 0:
+        words = (result.stderr or result.stdout).strip()
+        raise RuntimeError(
+            f"dvc {arguments[0]} failed: {words}. Next: read DVC's words; the S3 connection and "
+            "the buckets data and data-cache are what it needs."
+        )
+    return result.stdout
+
+
+def file_md5(path: str) -> str:
+    """The md5 of a file's bytes, as DVC records it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    import hashlib
+
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def read_version_file(path: str) -> dict:
+    """Read a ``.dvc`` file (https://doc.dvc.org/user-guide/project-structure/dvc-files).
+
+    Args:
+        path: The version file.
+
+    Returns:
+        ``md5``, ``size`` (bytes) and ``path`` of the data.
+
+    Raises:
+        ValueError: If it is not a version file of one data file.
+    """
+    import yaml
+
+    try:
+        with open(path) as file:
+            output = yaml.safe_load(file)["outs"][0]
+        return {"md5": str(output["md5"]), "size": int(output["size"]), "path": str(output["path"])}
+    except (KeyError, IndexError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(
+            f"{path} is not a DVC version file ({type(error).__name__}: {error}). "
+            "Next: restore it from an earlier revision, or run the data pipeline again."
+        ) from None
+
+
+def read_remotes(folder: str) -> dict:
+    """The DVC remotes of a repository.
+
+    Args:
+        folder: The repository.
+
+    Returns:
+        URLs by remote name, e.g. ``{"s3-version": "s3://data-cache", "data-source": "s3://data"}``.
+    """
+    import configparser
+    import os
+
+    config = configparser.ConfigParser()
+    config.read(os.path.join(folder, ".dvc", "config"))
+    # DVC writes a section as ['remote "s3-version"'].
+    return {
+        section.strip("'").removeprefix("remote ").strip('"'): config[section].get("url", "")
+        for section in config.sections()
+        if section.strip("'").startswith("remote ")
+    }
+
+
+def check_write_access(repo_url: str, buckets: "list[str]") -> str:
+    """Check, before anything is written, all that the pipeline will need to write.
+
+    Args:
+        repo_url: The git repository's HTTP address, without credentials.
+        buckets: The buckets that must be there.
+
+    Returns:
+        The revision at the head of ``main``.
+
+    Raises:
+        ConnectionError: If a server does not answer.
+        FileNotFoundError: If a bucket is missing.
+        PermissionError: If S3 or git refuse the credentials, for reading or for pushing.
+        ValueError: If the repository is empty or has no branch ``main``.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    for bucket in buckets:
+        try:
+            s3_from_environment()[0].head_bucket(Bucket=bucket)
+        except (BotoCoreError, ClientError) as error:
+            raise s3_problem(error, bucket) from None
+    folder = container_environment()
+    revision = clone_main(repo_url, folder + "/repository")
+    try:
+        git("push", "--quiet", "--dry-run", "origin", "main", folder=folder + "/repository")
+    except RuntimeError as error:
+        raise PermissionError(
+            f"The git server lets this user read {repo_url} but not push to it: {error}. "
+            "Next: give the user of the Secret git-auth write access."
+        ) from None
+    return revision
+
+
+def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
+    """Version the loaded songs with DVC and push their version file to ``main``.
+
+    The same bytes again make no commit. A push that loses a race is made again on the new head.
+
+    Args:
+        repo_url: The git repository's HTTP address, without credentials.
+        md5: The md5 of the bytes that this run loaded into ``s3://data``.
+        attempts: How often a lost race is run again.
+
+    Returns:
+        ``md5``, ``revision`` (40 hexadecimal digits), ``changed`` (whether there is a new commit).
+
+    Raises:
+        RuntimeError: If DVC or git fail, or if every attempt lost its race.
+        ValueError: If the loaded object is no longer the one that this run loaded.
+    """
+    for _ in range(attempts):
+        folder = container_environment() + "/repository"
+        head = clone_main(repo_url, folder)
+        version_songs(folder, md5)
+        git(
+            "add",
+            ".dvc/config",
+            ".dvc/.gitignore",
+            ".dvcignore",
+            ".gitignore",
+            "song_properties.parquet.dvc",
+            folder=folder,
+        )
+        if not git("status", "--porcelain", "--untracked-files=no", folder=folder):
+            print(f"No news: revision {head[:10]} of main has data version {md5} already.")
+            return {"md5": md5, "revision": head, "changed": False}
+        git("commit", "--quiet", "--message", f"Data version {md5[:10]} of the song properties", folder=folder)
+        try:
+            git("push", "--quiet", "origin", "main", folder=folder)
+        except RuntimeError as error:
+            if git("ls-remote", "origin", "refs/heads/main", folder=folder).split("\t")[0] == head:
+                raise RuntimeError(
+                    f"The push to {repo_url} failed: {error}. The data is in data-cache, main is as it was. "
+                    "Next: mend what git names, then run the pipeline again."
+                ) from None
+            print("Another push came first: once more, on the new head of main.")
+            continue
+        revision = git("rev-parse", "HEAD", folder=folder)
+        print(f"Data version {md5} is on main, as revision {revision[:10]}.")
+        return {"md5": md5, "revision": revision, "changed": True}
+    raise RuntimeError(
+        f"Another push to {repo_url} came first, {attempts} times. The data is in data-cache, nothing is lost. "
+        "Next: run the pipeline again."
+    )
+
+
+def version_songs(folder: str, md5: str) -> None:
+    """Bring the version file of a clone up to the loaded songs, and their bytes into ``data-cache``.
+
+    Args:
+        folder: The clone.
+        md5: The md5 of the bytes that ``s3://data/song_properties.parquet`` must have.
+
+    Raises:
+        RuntimeError: If DVC fails, or the bytes did not arrive in the cache.
+        ValueError: If the loaded object has other bytes: another run has loaded its own in between.
+    """
+    import os
+
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    name = "song_properties.parquet"
+    wanted = {"s3-version": "s3://data-cache", "data-source": "s3://data"}
+    if not os.path.isfile(os.path.join(folder, ".dvc", "config")):
+        dvc("init", "--quiet", folder=folder)
+    remotes = read_remotes(folder)
+    for remote, url in wanted.items():
+        if remotes.get(remote) != url:
+            default = ["--default"] if remote == "s3-version" else []
+            dvc("remote", "add", "--quiet", "--force", *default, remote, url, folder=folder)
+    version_file = os.path.join(folder, name + ".dvc")
+    if not os.path.isfile(version_file):
+        source = f"remote://data-source/{name}"
+        dvc("import-url", "--quiet", source, name, "--to-remote", "--remote", "s3-version", folder=folder)
+    elif read_version_file(version_file)["md5"] != md5:
+        dvc("update", "--quiet", "--to-remote", "--remote", "s3-version", name + ".dvc", folder=folder)
+    version = read_version_file(version_file)
+    if version["md5"] != md5:
+        raise ValueError(
+            f"s3://data/{name} is not what this run loaded (its md5 is {version['md5']}, not {md5}): another run "
+            "has loaded its own data meanwhile, and commits it. Next: run this pipeline again if its data is newer."
+        )
+    key = f"files/md5/{md5[:2]}/{md5[2:]}"
+    try:
+        stored = s3_from_environment()[0].head_object(Bucket="data-cache", Key=key)["ContentLength"]
+    except (BotoCoreError, ClientError) as error:
+        raise s3_problem(error, "data-cache", key) from None
+    if stored != version["size"]:
+        raise RuntimeError(
+            f"s3://data-cache/{key} holds {stored:,} of {version['size']:,} bytes. Nothing was committed. "
+            "Next: delete that object and run the pipeline again."
+        )
+
+
+def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
+    """Fetch the songs of exactly one revision.
+
+    Args:
+        repo_url: The git repository's HTTP address, without credentials.
+        revision: A git commit, at least its first 10 characters.
+        songs_path: The file to write.
+
+    Returns:
+        What lineage needs: ``git revision`` (40 hexadecimal digits), ``git repository``,
+        ``DVC training data hash``, ``DVC data path``, ``DVC remotes`` (JSON).
+
+    Raises:
+        FileNotFoundError: If the revision has no version file.
+        RuntimeError: If the revision does not exist, or DVC cannot bring its data.
+        ValueError: If the bytes are not those that the version file names.
+    """
+    import json
+    import os
+    import shutil
+
+    name = "song_properties.parquet"
+    folder = container_environment() + "/repository"
+    clone_main(repo_url, folder)
+    try:
+        git("checkout", "--quiet", "--detach", revision, folder=folder)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"The repository {repo_url} has no revision {revision!r}: {error}. "
+            "Next: push the commit, or run with a version that is on the server."
+        ) from None
+    if not os.path.isfile(os.path.join(folder, name + ".dvc")):
+        raise FileNotFoundError(
+            f"Revision {revision} has no {name}.dvc: nobody has versioned the data yet, so there is nothing to "
+            "train on. Next: run the data pipeline; it makes that file and its commit starts this pipeline again."
+        )
+    version = read_version_file(os.path.join(folder, name + ".dvc"))
+    dvc("pull", "--quiet", name + ".dvc", folder=folder)
+    found = file_md5(os.path.join(folder, name))
+    if found != version["md5"]:
+        raise ValueError(
+            f"The data of revision {revision} has md5 {found}, but its version file names {version['md5']}. "
+            "Next: run the data pipeline again, and do not edit the bucket data-cache by hand."
+        )
+    shutil.move(os.path.join(folder, name), songs_path)
+    return {
+        "git revision": git("rev-parse", "HEAD", folder=folder),
+        "git repository": repo_url,
+        "DVC training data hash": version["md5"],
+        "DVC data path": name,
+        "DVC remotes": json.dumps(read_remotes(folder), sort_keys=True),
+    }
+
+
+def fetch_rankings(key: str, rankings_path: str) -> str:
+    """Fetch the rankings, and keep the very bytes under their hash beside the versioned data.
+
+    Args:
+        key: The object in the connection's bucket, e.g. ``song_rankings.parquet``; or an object of
+            ``data-cache`` by hash, as ``rankings/<sha256>.parquet``.
+        rankings_path: The file to write.
+
+    Returns:
+        The sha256 of the bytes.
+
+    Raises:
+        FileNotFoundError: If the object or the bucket is missing.
+    """
+    import hashlib
+
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client, bucket = s3_from_environment()
+    by_hash = key.startswith("rankings/")
+    try:
+        client.download_file("data-cache" if by_hash else bucket, key, rankings_path)
+        with open(rankings_path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if by_hash and key != f"rankings/{digest}.parquet":
+            raise ValueError(
+                f"s3://data-cache/{key} has other bytes than its name says ({digest}). "
+                "Next: restore the object; nothing may write there by hand."
+            )
+        if not by_hash:
+            client.upload_file(rankings_path, "data-cache", f"rankings/{digest}.parquet")
+    except (BotoCoreError, ClientError) as error:
+        raise s3_problem(error, "data-cache" if by_hash else bucket, key) from None
+    return digest

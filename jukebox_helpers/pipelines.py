@@ -1,0 +1,261 @@
+"""Pipelines: declaring a step, compiling a pipeline to YAML, reading a compiled one.
+
+What runs on the laptop is byte for byte what is imported in the cluster, so the YAML has one maker (here),
+is the same at every compile, and is all that the runner (`local_runner`) reads.
+"""
+
+import dis
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import yaml
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import KIT
+
+DATA_PIPELINE = Path("5-data-versioning/4-data_pipeline_with_dvc_versioning.py")
+DATA_PIPELINE_YAML = Path("5-data-versioning/song-properties-etl.yaml")
+TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
+TRAINING_PIPELINE_YAML = Path("3-prod_datascience/training-pipeline.yaml")
+
+BASE_IMAGE = "registry.access.redhat.com/ubi9/python-312:9.7"
+"""Has git and Python 3.12, and lets any UID install packages. ``JUKEBOX_BASE_IMAGE`` replaces it."""
+
+
+def requirements(*packages: str) -> list[str]:
+    """The pinned requirements of packages, from requirements.txt: the one table of versions.
+
+    Args:
+        packages: Package names, with extras where wanted, e.g. ``"dvc[s3]"``.
+
+    Returns:
+        One requirement for each line of the lock that names one of them, e.g.
+        ``numpy==2.4.6 ; python_full_version < "3.12"``.
+
+    Raises:
+        JukeboxError: If the lock does not name a package.
+    """
+    locked: dict[str, list[str]] = {}
+    for line in (KIT / "requirements.txt").read_text().splitlines():
+        if match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(.*?)(?: \\)?$", line):
+            locked.setdefault(match[1], []).append(match[2].replace("'", '"'))
+    found = []
+    for package in packages:
+        name = package.split("[")[0]
+        if name not in locked:
+            raise JukeboxError(
+                f"requirements.txt does not name the package {name!r} that a step declares.",
+                "Add it to pyproject.toml and lock again (docs/architecture.md says how).",
+            )
+        found += [f"{package}=={version}" for version in locked[name]]
+    return found
+
+
+def travelling(function: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """The functions of the library that a function calls, directly or not.
+
+    Args:
+        function: A step's function.
+
+    Returns:
+        The functions whose source must travel with it, callees first.
+
+    Raises:
+        JukeboxError: If one of them uses something of its module that is no function, and so cannot travel.
+    """
+    found: dict[str, Callable[..., Any]] = {}
+
+    def visit(caller: Callable[..., Any]) -> None:
+        codes = [caller.__code__]
+        for code in codes:
+            codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+            for instruction in dis.get_instructions(code):
+                value = caller.__globals__.get(instruction.argval) if instruction.opname == "LOAD_GLOBAL" else None
+                if value is None or instruction.argval in found or value is caller:
+                    continue
+                if not inspect.isfunction(value) or value.__name__ != instruction.argval:
+                    raise JukeboxError(
+                        f"{caller.__module__}.{caller.__name__} uses {instruction.argval!r} of its module, which "
+                        "does not travel with it into a pipeline step.",
+                        "Import it inside the function, or make it a function and call it by its own name.",
+                    )
+                visit(value)
+                found[instruction.argval] = value
+
+    visit(function)
+    return list(found.values())
+
+
+def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a pipeline step.
+
+    The functions of the library that the step calls travel inside the compiled YAML: they import what they
+    need in their bodies, because the step's container has no Jukebox.
+
+    Args:
+        packages: What the step installs in the cluster; the versions are those of requirements.txt.
+
+    Returns:
+        A decorator that turns a function into a KFP component.
+    """
+    from kfp import dsl
+
+    index = os.environ.get("JUKEBOX_PACKAGE_INDEX")
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        return dsl.component(
+            function,
+            base_image=os.environ.get("JUKEBOX_BASE_IMAGE", BASE_IMAGE),
+            packages_to_install=requirements(*packages),
+            pip_index_urls=[index] if index else None,
+            additional_funcs=travelling(function),
+        )
+
+    return decorate
+
+
+def compile_pipeline(pipeline: Any, target: Path) -> Path:
+    """Compile a pipeline; twice gives the same bytes.
+
+    Args:
+        pipeline: A function decorated with ``kfp.dsl.pipeline``.
+        target: The YAML file to write.
+
+    Returns:
+        The target.
+    """
+    from kfp import compiler
+
+    # Drivers of several KFP releases refuse fields that they do not know. These say nothing that secretName,
+    # constant or componentInputParameter do not, so leaving them out lets one file serve all of them.
+    redundant = {"secretAsEnv": ("secretNameParameter", "optional"), "pvcMount": ("pvcNameParameter",)}
+    for platform in pipeline.platform_spec.platforms.values():
+        for executor in platform.deployment_spec.executors.values():
+            for kind, names in redundant.items():
+                for entry in executor[kind] if kind in executor else ():
+                    for name in names:
+                        if name in entry:
+                            del entry[name]
+    compiler.Compiler().compile(pipeline, str(target))
+    return target
+
+
+def compile_file(source: Path) -> None:
+    """Run a pipeline's file, which compiles it beside itself, with the library of its own checkout.
+
+    Args:
+        source: One of the pipeline files, in the kit, a clone or the checkout of a revision.
+
+    Raises:
+        JukeboxError: If the file does not run; the message holds the end of what it printed.
+    """
+    checkout = source.resolve().parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    result = subprocess.run([sys.executable, str(source)], env=environment, capture_output=True, text=True)
+    if result.returncode != 0:
+        tail = "\n".join((result.stderr or result.stdout).strip().splitlines()[-12:])
+        raise JukeboxError(
+            f"{source} does not compile:\n{tail}",
+            "Mend the file (the last line says what), then run it again.",
+        )
+
+
+@dataclass(frozen=True)
+class CompiledPipeline:
+    """A compiled pipeline: the pipeline spec and the platform spec, as plain data.
+
+    See https://www.kubeflow.org/docs/components/pipelines/user-guides/core-functions/compile-a-pipeline/
+    """
+
+    spec: dict[str, Any]
+    platform: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self.spec["pipelineInfo"]["name"]
+
+    @property
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """The pipeline's parameters: type, default value, whether optional."""
+        return self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+
+    @property
+    def executors(self) -> dict[str, dict[str, Any]]:
+        """The containers of the steps, by executor label."""
+        return {label: spec["container"] for label, spec in self.spec["deploymentSpec"]["executors"].items()}
+
+    def platform_of(self, executor: str) -> dict[str, Any]:
+        """What the platform spec says of an executor: secrets, field paths, volumes."""
+        kubernetes = self.platform.get("platforms", {}).get("kubernetes", {})
+        return kubernetes.get("deploymentSpec", {}).get("executors", {}).get(executor, {})
+
+    def steps(self) -> dict[str, list[str]]:
+        """The steps in the order in which they can run, each with the steps that it waits for.
+
+        Steps inside a condition or a loop stand behind it, under their own names.
+        """
+        order: dict[str, list[str]] = {}
+
+        def visit(component: dict[str, Any], before: list[str]) -> None:
+            tasks = component["dag"]["tasks"]
+            waiting = dict(tasks)
+            while waiting:
+                ready = [n for n, t in waiting.items() if not set(t.get("dependentTasks", [])) & set(waiting)]
+                for name in sorted(ready):
+                    task = waiting.pop(name)
+                    order[name] = task.get("dependentTasks", before)
+                    inner = self.spec["components"][task["componentRef"]["name"]]
+                    if "dag" in inner:
+                        visit(inner, [name])
+
+        visit(self.spec["root"], [])
+        return order
+
+    def until(self, last: str) -> "CompiledPipeline":
+        """The part of the pipeline that one step needs: the step itself and all that it waits for.
+
+        Args:
+            last: The name of a top-level step.
+
+        Returns:
+            The shortened pipeline.
+        """
+        tasks = self.spec["root"]["dag"]["tasks"]
+        needed, waiting = set(), [last]
+        while waiting:
+            name = waiting.pop()
+            needed.add(name)
+            waiting += [task for task in tasks[name].get("dependentTasks", []) if task not in needed]
+        dag = {**self.spec["root"]["dag"], "tasks": {name: tasks[name] for name in tasks if name in needed}}
+        return CompiledPipeline({**self.spec, "root": {**self.spec["root"], "dag": dag}}, self.platform)
+
+
+def read_pipeline(text: str) -> CompiledPipeline:
+    """Read a compiled pipeline.
+
+    Args:
+        text: The YAML, one or two documents.
+
+    Returns:
+        The pipeline.
+
+    Raises:
+        JukeboxError: If it is not a compiled pipeline.
+    """
+    try:
+        documents = list(yaml.safe_load_all(text))
+        pipeline = CompiledPipeline(documents[0], documents[1] if len(documents) > 1 else {})
+        if not pipeline.name or not pipeline.executors:
+            raise KeyError("pipelineInfo")
+    except (yaml.YAMLError, KeyError, IndexError, TypeError) as error:
+        raise JukeboxError(f"This is not a compiled pipeline: {error}", "Compile it with ./jukebox compile.") from error
+    return pipeline

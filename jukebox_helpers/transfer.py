@@ -1,0 +1,159 @@
+"""Bytes in and out of a pipeline: from any source to a file, from a file to the bucket.
+
+All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+"""
+
+
+def s3_from_environment() -> "tuple":
+    """The S3 client of the connection that stands in the environment.
+
+    Returns:
+        The boto3 client, and the name of the connection's bucket.
+
+    Raises:
+        ValueError: If the connection is not there.
+    """
+    import os
+
+    import boto3
+    from botocore.config import Config
+
+    keys = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
+    missing = [key for key in keys if not os.environ.get(key)]
+    if missing:
+        raise ValueError(
+            f"The S3 connection lacks {', '.join(missing)}. Next: give the step the Secret aws-connection-<bucket>."
+        )
+    client = boto3.client(
+        "s3",
+        endpoint_url=os.environ["AWS_S3_ENDPOINT"],
+        region_name=os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+        config=Config(connect_timeout=10, retries={"max_attempts": 3}, s3={"addressing_style": "path"}),
+    )
+    return client, os.environ["AWS_S3_BUCKET"]
+
+
+def s3_problem(error: Exception, bucket: str, key: str = "") -> "Exception":
+    """Say an S3 error in the words of somebody who can mend it.
+
+    Args:
+        error: What boto3 raised.
+        bucket: The bucket that was asked.
+        key: The object that was asked, if any.
+
+    Returns:
+        The exception to raise instead.
+    """
+    import os
+
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    place = f"s3://{bucket}/{key}" if key else f"s3://{bucket}"
+    endpoint = os.environ.get("AWS_S3_ENDPOINT", "")
+    if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        return PermissionError(
+            f"The S3 server {endpoint} refuses the credentials for {place} ({code}). "
+            "Next: check the keys in the Secret aws-connection-<bucket>."
+        )
+    if code in ("404", "NoSuchBucket", "NoSuchKey"):
+        missing = "object" if key and code != "NoSuchBucket" else "bucket"
+        return FileNotFoundError(
+            f"There is no {missing} {place} on {endpoint}. Next: "
+            + (
+                "check its name."
+                if missing == "object"
+                else f"add {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push."
+            )
+        )
+    return ConnectionError(
+        f"The S3 server {endpoint} did not answer for {place}: {error}. Next: check that it is running and reachable."
+    )
+
+
+def fetch(source: str, target: str) -> int:
+    """Copy a source of data to a file.
+
+    Args:
+        source: ``http://``, ``https://``, ``s3://bucket/key``, ``file://`` or a path.
+        target: The file to write.
+
+    Returns:
+        The number of bytes.
+
+    Raises:
+        ConnectionError: If the source cannot be reached or breaks off.
+        FileNotFoundError: If there is no such object or file.
+        PermissionError: If the S3 server refuses the credentials.
+        ValueError: If the kind of address is unknown.
+    """
+    import os
+    import shutil
+    import urllib.error
+    import urllib.parse
+    import urllib.request
+
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    address = urllib.parse.urlsplit(source)
+    # A query may hold a signature, a host part a password: neither is ever said.
+    shown = address._replace(netloc=address.netloc.split("@")[-1], query="", fragment="").geturl()
+    if address.scheme in ("http", "https"):
+        try:
+            with urllib.request.urlopen(source, timeout=60) as answer, open(target, "wb") as file:
+                shutil.copyfileobj(answer, file, 1 << 20)
+                expected = answer.headers.get("Content-Length")
+        except (urllib.error.URLError, OSError) as error:
+            raise ConnectionError(
+                f"The source {shown} cannot be read: {error}. Next: check the pipeline's parameter dataset_url."
+            ) from None
+        if expected and int(expected) != os.path.getsize(target):
+            raise ConnectionError(
+                f"The source {shown} broke off after {os.path.getsize(target):,} of {int(expected):,} bytes. "
+                "Next: run the pipeline again."
+            )
+    elif address.scheme == "s3":
+        key = address.path.lstrip("/")
+        try:
+            s3_from_environment()[0].download_file(address.netloc, key, target)
+        except (BotoCoreError, ClientError) as error:
+            raise s3_problem(error, address.netloc, key) from None
+    elif address.scheme in ("", "file"):
+        path = urllib.request.url2pathname(address.path) if address.scheme else source
+        if not os.path.isfile(path):
+            raise FileNotFoundError(
+                f"There is no file {path}. Next: check the pipeline's parameter dataset_url; "
+                "a path is a path of the machine that runs the step."
+            )
+        shutil.copyfile(path, target)
+    else:
+        raise ValueError(
+            f"The source {shown} is of a kind that is not known. Next: give an http(s)://, s3:// or file:// address."
+        )
+    return os.path.getsize(target)
+
+
+def load_object(path: str, key: str) -> str:
+    """Put a file into the connection's bucket, whole or not at all.
+
+    Args:
+        path: The file.
+        key: The object's name.
+
+    Returns:
+        The object's address, ``s3://bucket/key``.
+
+    Raises:
+        ConnectionError: If the S3 server does not answer.
+        FileNotFoundError: If there is no such bucket.
+        PermissionError: If the S3 server refuses the credentials.
+    """
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client, bucket = s3_from_environment()
+    try:
+        client.upload_file(path, bucket, key)
+    except S3UploadFailedError as error:
+        raise s3_problem(error.__context__ or error, bucket) from None
+    except (BotoCoreError, ClientError) as error:
+        raise s3_problem(error, bucket) from None
+    return f"s3://{bucket}/{key}"
