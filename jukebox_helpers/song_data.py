@@ -4,6 +4,20 @@ Every function here travels into pipeline steps (packages: pandas, pandera, pyar
 needs and uses nothing of this module but other functions.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
+    import pyarrow
+    import pyarrow.parquet
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
+    import pyarrow
+    import pyarrow.parquet
+
 
 def features() -> list[str]:
     """The 13 raw inputs of the model, in order."""
@@ -65,7 +79,7 @@ def ranking_columns() -> dict[str, str]:
     }
 
 
-def songs_schema() -> "pandera.pandas.DataFrameSchema":  # type: ignore[name-defined]  # noqa: F821
+def songs_schema() -> "pandera.DataFrameSchema":
     """The schema of the songs table: types, ranges, unique ids."""
     import pandas
     import pandera.pandas as pandera
@@ -105,7 +119,7 @@ def songs_schema() -> "pandera.pandas.DataFrameSchema":  # type: ignore[name-def
     )
 
 
-def rankings_schema() -> "pandera.pandas.DataFrameSchema":  # type: ignore[name-defined]  # noqa: F821
+def rankings_schema() -> "pandera.DataFrameSchema":
     """The schema of the rankings table: types and ranges; no country means the global list."""
     import pandas
     import pandera.pandas as pandera
@@ -140,7 +154,7 @@ def rankings_schema() -> "pandera.pandas.DataFrameSchema":  # type: ignore[name-
     )
 
 
-def open_table(path: str) -> "pyarrow.parquet.ParquetFile":  # type: ignore[name-defined]  # noqa: F821
+def open_table(path: str) -> "pyarrow.parquet.ParquetFile":
     """Open a Parquet file that has rows.
 
     Args:
@@ -171,7 +185,7 @@ def open_table(path: str) -> "pyarrow.parquet.ParquetFile":  # type: ignore[name
     return file
 
 
-def as_contract(table: "pyarrow.Table", columns: dict) -> "pyarrow.Table":  # type: ignore[name-defined]  # noqa: F821
+def as_contract(table: "pyarrow.Table", columns: dict) -> "pyarrow.Table":
     """Drop what pandas left behind, and bring columns of the right kind to the width of the contract.
 
     A 32-bit integer becomes a 64-bit one; text does not become a number.
@@ -199,9 +213,8 @@ def as_contract(table: "pyarrow.Table", columns: dict) -> "pyarrow.Table":  # ty
         name, column = table.schema.names[place], table.column(place)
         if re.fullmatch(r"__index_level_\d+__", name):
             table = table.remove_column(place)
-        elif name in wanted and column.type != wanted[name]:
-            if any(is_kind(column.type) and is_kind(wanted[name]) for is_kind in [*kinds, text]):
-                table = table.set_column(place, name, column.cast(wanted[name], safe=False))
+        elif name in wanted and any(is_it(column.type) and is_it(wanted[name]) for is_it in [*kinds, text]):
+            table = table.set_column(place, name, column.cast(wanted[name], safe=False))
     return table.replace_schema_metadata(None)
 
 
@@ -232,7 +245,7 @@ def column_faults(found: list[str], wanted: list[str]) -> list[str]:
     return faults + [f"column {name!r} is unexpected" for name in unexpected]
 
 
-def validate_table(path: str, schema: "pandera.pandas.DataFrameSchema", columns: dict, batch_rows: int) -> dict:  # type: ignore[name-defined]  # noqa: F821, E501
+def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, batch_rows: int) -> dict:
     """Validate a Parquet file against a schema, block by block, and report every fault at once.
 
     Args:

@@ -1,0 +1,362 @@
+"""Songs and rankings that nobody owns: made up, the same bytes for the same seed, at any size.
+
+Songs are drawn around three moods (intensity, brightness, rap), with distributions like those of real charts. Each
+country's taste is a hidden direction in the space of the features; songs chart where they are liked, for weeks, and
+most of them in one country only. So there is something to learn, and no more than that.
+
+Every function here travels into pipeline steps (packages: numpy, pyarrow).
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy
+    import pyarrow
+
+
+def country_codes(countries: int) -> list[str]:
+    """Two-letter codes: those of the real charts, then made-up ones.
+
+    Args:
+        countries: How many, at most 676.
+
+    Returns:
+        The codes; none twice.
+    """
+    real = (
+        "AE,AR,AT,AU,BE,BG,BO,BR,BY,CA,CH,CL,CO,CR,CZ,DE,DK,DO,EC,EE,EG,ES,FI,FR,GB,GR,GT,HK,HN,HU,ID,IE,IL,IN,IS,"
+        "IT,JP,KR,KZ,LT,LU,LV,MA,MX,MY,NG,NI,NL,NO,NZ,PA,PE,PH,PK,PL,PT,PY,RO,SA,SE,SG,SK,SV,TH,TR,TW,UA,US,UY,VE,"
+        "VN,ZA"
+    )
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    invented = [a + b for a in letters for b in letters if a + b not in real]
+    return [*real.split(","), *invented][:countries]
+
+
+def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "pyarrow.Table":
+    """Draw songs.
+
+    Args:
+        songs: Number of rows.
+        seed: Same seed, same songs.
+        start: The first day that a song may be seen in charts, ISO 8601.
+        days: Over how many days they appear.
+        drift: How far tastes of the time have moved, in standard deviations: faster, brighter, more danceable.
+
+    Returns:
+        The table, in order of appearance.
+    """
+    import numpy
+    import pyarrow
+
+    random = numpy.random.default_rng([seed, 1])
+    # What songs look like at these standard deviations from the median, and how three moods move it.
+    at = [-3.5, -2.33, -1.64, -0.67, 0.0, 0.67, 1.64, 2.33, 3.5]
+    shapes: dict[str, tuple[list[float], tuple[float, float, float]]] = {
+        "duration_ms": ([3e4, 8e4, 118e3, 155e3, 181e3, 215e3, 285e3, 4e5, 8e5], (0.0, -0.15, -0.25)),
+        "danceability": ([0.1, 0.29, 0.42, 0.59, 0.7, 0.78, 0.88, 0.93, 0.98], (0.1, 0.5, 0.25)),
+        "energy": ([0.01, 0.16, 0.33, 0.54, 0.67, 0.78, 0.9, 0.96, 0.998], (0.9, 0.1, 0.0)),
+        "loudness": ([-35, -19, -12.6, -8.4, -6.6, -5.1, -3.3, -1.9, 2], (0.8, 0.1, 0.0)),
+        "speechiness": ([0.023, 0.026, 0.03, 0.043, 0.07, 0.16, 0.35, 0.48, 0.9], (0.0, 0.0, 0.6)),
+        "acousticness": ([2e-5, 1e-3, 6e-3, 0.07, 0.2, 0.44, 0.8, 0.94, 0.99], (-0.6, 0.0, -0.1)),
+        "instrumentalness": ([0, 0, 0, 0, 1e-6, 2e-4, 0.13, 0.87, 0.95], (-0.25, -0.1, -0.1)),
+        "liveness": ([0.02, 0.04, 0.06, 0.1, 0.13, 0.22, 0.45, 0.73, 0.97], (0.15, 0.0, 0.0)),
+        "valence": ([0.02, 0.08, 0.17, 0.36, 0.54, 0.72, 0.92, 0.97, 0.99], (0.15, 0.75, 0.0)),
+        "tempo": ([50, 73, 81, 100, 122, 140, 172, 194, 220], (0.12, -0.1, 0.05)),
+        "is_explicit": ([0, 0, 0, 0, 0, 1, 1, 1, 1], (0.0, -0.1, 0.6)),
+    }
+    decimals = {"loudness": 3, "tempo": 3, "danceability": 3, "energy": 3, "valence": 3, "instrumentalness": 6}
+    moods = random.standard_normal((3, songs)) + drift * numpy.array([[0.5], [0.7], [0.2]])
+    columns = {}
+    for name, (values, loadings) in shapes.items():
+        own = (1 - sum(x * x for x in loadings)) ** 0.5
+        latent = own * random.standard_normal(songs)
+        for mood, loading in zip(moods, loadings, strict=True):
+            latent = latent + loading * mood
+        columns[name] = numpy.interp(latent, at, values).round(decimals.get(name, 4))
+    columns["is_explicit"] = columns["is_explicit"] > 0.65
+    columns["duration_ms"] = columns["duration_ms"].astype("int64")
+    keys = numpy.array([10, 13, 8, 3, 7, 9, 8, 9, 8, 9, 7, 9])
+    columns["key"] = random.choice(12, songs, p=keys / keys.sum())
+    columns["mode"] = random.integers(0, 2, songs)
+    columns["time_signature"] = random.choice([4, 3, 5, 1], songs, p=[0.915, 0.06, 0.02, 0.005])
+
+    # One song in sixty is out a second time, with the same sound and another id: so it is with the real ones.
+    again = numpy.flatnonzero(random.random(songs) < 1 / 60)
+    original = random.integers(0, songs, len(again))
+    twin = numpy.arange(songs)
+    twin[again] = original
+    firsts = ("Blue", "Late", "Golden", "Broken", "Silver", "Wild", "Quiet", "Neon", "Lost", "Paper", "Velvet", "Last")
+    seconds = (
+        "River",
+        "Night",
+        "Heart",
+        "City",
+        "Letter",
+        "Fire",
+        "Rain",
+        "Dancer",
+        "Mirror",
+        "Road",
+        "Signal",
+        "Tiger",
+    )
+    words = numpy.array([f"{a} {b}" for a in firsts for b in seconds])
+    bands = numpy.array([f"The {b}s" for b in seconds] + [f"{a} & {b}" for a in firsts for b in seconds])
+    name = words[random.integers(0, len(words), songs)][twin]
+    band = bands[random.integers(0, len(bands), songs)][twin]
+    letters = numpy.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "S1")
+    ids = letters[random.integers(0, 62, (songs, 22))].view("S22").ravel().astype("U22")
+    # One song in eight is in the charts when they begin.
+    seen = numpy.sort((random.random(songs) * 1.14 - 0.14).clip(0) * days).astype("int64")
+    missing = random.random(songs) < 4e-4
+    order = ["is_explicit", "duration_ms", "danceability", "energy", "key", "loudness", "mode", "speechiness"]
+    order += ["acousticness", "instrumentalness", "liveness", "valence", "tempo", "time_signature"]
+    return pyarrow.table(
+        {
+            "spotify_id": ids,
+            "name": pyarrow.array(name, mask=missing),
+            "artists": pyarrow.array(band, mask=missing),
+            "event_timestamp": numpy.datetime64(start, "D").astype("M8[us]") + seen * numpy.timedelta64(1, "D"),
+            **{feature: columns[feature][twin] for feature in order},
+        }
+    )
+
+
+def make_songs(path: str, songs: int = 14_245, seed: int = 7) -> dict:
+    """Write a table of made-up songs.
+
+    Args:
+        path: The Parquet file to write.
+        songs: Number of rows.
+        seed: Same seed, same bytes.
+
+    Returns:
+        ``{"rows": int}``.
+    """
+    import pyarrow.parquet
+
+    table = draw_songs(songs, seed, start="2023-10-18", days=314, drift=0.0)
+    pyarrow.parquet.write_table(table, path, compression="zstd", store_schema=False)
+    return {"rows": songs}
+
+
+def make_fresh_songs(source: str, target: str, seed: int = 8, new: int = 320, corrected: int = 25) -> dict:
+    """Write the songs of a week later: new ones, of a slowly changing taste, and some old ones corrected.
+
+    Args:
+        source: The songs so far, Parquet.
+        target: The Parquet file to write.
+        seed: Same seed and source, same bytes.
+        new: How many songs came in.
+        corrected: How many songs the source corrected: a tempo that was counted double or half, a wrong flag.
+
+    Returns:
+        ``{"rows": int, "new": int, "corrected": int, "since": ISO date}``.
+    """
+    import numpy
+    import pyarrow
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    random = numpy.random.default_rng([seed, 2])
+    old = pyarrow.parquet.ParquetFile(source).read()
+    last = numpy.datetime64(pyarrow.compute.max(old["event_timestamp"]).as_py(), "D")
+    since = str(last + numpy.timedelta64(1, "D"))
+    arrived = draw_songs(new, seed, start=since, days=7, drift=0.6)
+
+    rows = random.permutation(old.num_rows)[:corrected]
+    tempo = old["tempo"].to_numpy().copy()
+    tempo[rows] = numpy.where(tempo[rows] > 118, tempo[rows] / 2, tempo[rows] * 2)
+    explicit = old["is_explicit"].to_numpy().copy()
+    explicit[rows[::3]] = ~explicit[rows[::3]]
+    for name, column in {"tempo": tempo, "is_explicit": explicit}.items():
+        old = old.set_column(old.schema.names.index(name), name, pyarrow.array(column))
+    old = old.select(arrived.schema.names).cast(arrived.schema)
+    table = pyarrow.concat_tables([old, arrived]).combine_chunks()
+    pyarrow.parquet.write_table(table, target, compression="zstd", store_schema=False)
+    return {"rows": table.num_rows, "new": new, "corrected": len(rows), "since": since}
+
+
+def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> "dict[str, numpy.ndarray]":
+    """Draw who charts where and when: each stay is one song in one list for some days.
+
+    Args:
+        songs: The songs, in order of appearance.
+        countries: Number of countries; the list after them is the global one.
+        days: Length of the charts.
+        seed: Same seed and songs, same stays.
+
+    Returns:
+        Columns by name: song, list, slot, start, end (days, the first included, the last not), strength.
+    """
+    import numpy
+
+    # About the mean and the standard deviation of real charts: fixed, so that new songs change nothing of the old.
+    scales = {
+        "is_explicit": (0.33, 0.47),
+        "duration_ms": (190e3, 60e3),
+        "danceability": (0.68, 0.14),
+        "energy": (0.65, 0.17),
+        "key": (5.35, 3.6),
+        "loudness": (-7.1, 3.3),
+        "mode": (0.5, 0.5),
+        "speechiness": (0.12, 0.11),
+        "acousticness": (0.28, 0.25),
+        "instrumentalness": (0.03, 0.14),
+        "liveness": (0.18, 0.14),
+        "valence": (0.54, 0.23),
+        "tempo": (122.0, 28.0),
+    }
+    sound = numpy.stack(
+        [
+            ((songs[f].to_numpy().astype(float) - mean) / deviation).clip(-3, 3)
+            for f, (mean, deviation) in scales.items()
+        ],
+        axis=1,
+    )
+    random = numpy.random.default_rng([seed, 3])
+    # Neighbours share a part of their taste; the key of a song is nobody's.
+    region = random.standard_normal((max(2, countries // 9), 13))
+    taste = 0.6 * region[random.integers(0, len(region), countries)] + 0.8 * random.standard_normal((countries, 13))
+    taste *= numpy.where(numpy.array(list(scales)) == "key", 0.0, 0.4)
+
+    count, lists, slots = len(sound), countries + 1, min(50, len(sound))
+    pairs: list[list[numpy.ndarray]] = [[] for _ in range(lists)]
+    spread = numpy.minimum(countries, (1 - random.random(count)) ** (-1 / 1.55)).astype("int64")
+    fame = numpy.log(spread) + 0.5 * random.standard_normal(count)
+    enough = max(slots, round(2.25 * count / countries))
+    worldwide = numpy.sort(numpy.argsort(-fame, kind="stable")[:enough])
+    for first in range(0, count, 20_000):
+        block = slice(first, first + 20_000)
+        liking = (sound[block] @ taste.T).round(6) + random.gumbel(size=(len(sound[block]), countries))
+        place = numpy.argsort(numpy.argsort(-liking, axis=1, kind="stable"), axis=1, kind="stable")
+        for country in range(countries):
+            chosen = place[:, country] < spread[block]
+            pairs[country].append(first + numpy.flatnonzero(chosen))
+    stays = []
+    for country in range(lists):
+        members = numpy.concatenate(pairs[country]) if country < countries else worldwide
+        if len(members) < slots:
+            others = numpy.setdiff1d(numpy.arange(count), members)
+            liked = (sound[others] @ taste[country].T).round(6) + random.gumbel(size=len(others))
+            best = others[numpy.argsort(-liked, kind="stable")[: slots - len(members)]]
+            members = numpy.sort(numpy.concatenate([members, best]))
+        # A slot of the chart is handed from song to song, roughly in the order in which they came out.
+        order = numpy.argsort(members + random.normal(0, 0.03 * count, len(members)), kind="stable")
+        members = members[order]
+        weight = numpy.exp(0.8 * random.standard_normal(len(members)) + 0.3 * fame[members])
+        for slot in range(slots):
+            songs_here, length = members[slot::slots], weight[slot::slots]
+            until = (numpy.cumsum(length) / length.sum() * (days + 7)).round().astype("int64") - 7
+            until[-1] = days
+            begin = numpy.concatenate([[-7], until[:-1]])
+            stays.append((songs_here, begin, until, numpy.full((len(length), 2), (country, slot)), numpy.log(length)))
+    song, start, end, where, strength = (numpy.concatenate(part) for part in zip(*stays, strict=True))
+    return {"song": song, "start": start, "end": end, "list": where[:, 0], "slot": where[:, 1], "strength": strength}
+
+
+def make_rankings(path: str, songs_path: str, rows: int = 1_130_000, seed: int = 7, countries: int = 0) -> dict:
+    """Write daily rankings of given songs, in blocks of days, in memory that does not grow with the rows.
+
+    Args:
+        path: The Parquet file to write.
+        songs_path: The songs that chart, Parquet: made-up or real.
+        rows: Number of rows.
+        seed: Same seed and songs, same bytes.
+        countries: Number of countries; 0: the 72 of the real charts, fewer if that leaves less than four weeks.
+
+    Returns:
+        ``{"rows": int, "countries": int, "days": int}``.
+    """
+    import numpy
+    import pyarrow
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    songs = pyarrow.parquet.ParquetFile(songs_path).read()
+    songs = songs.sort_by([("event_timestamp", "ascending"), ("spotify_id", "ascending")]).combine_chunks()
+    slots = min(50, songs.num_rows)
+    countries = countries or min(72, max(3, rows // (slots * 28) - 1))
+    lists = countries + 1
+    days = -(-rows // (lists * slots))
+    stays = draw_stays(songs, countries, days, seed)
+    first_day = numpy.datetime64(pyarrow.compute.min(songs["event_timestamp"]).as_py(), "D").astype("M8[us]")
+    random = numpy.random.default_rng([seed, 4])
+    fame = random.integers(30, 80, songs.num_rows)
+    album = pyarrow.compute.binary_join_element_wise(songs["name"], "Single", " - ").cast("string")
+    released = songs["event_timestamp"].to_numpy().astype("M8[us]")
+    released = released - random.integers(0, 60, songs.num_rows) * numpy.timedelta64(1, "D")
+    texts = {name: songs[name].combine_chunks().cast("string") for name in ("spotify_id", "name", "artists")}
+    texts["album_name"] = album.combine_chunks() if isinstance(album, pyarrow.ChunkedArray) else album
+    codes = pyarrow.array([*country_codes(countries), None], "string")
+    text, number, moment = pyarrow.string(), pyarrow.int64(), pyarrow.timestamp("us")
+    coded = pyarrow.dictionary(pyarrow.int32(), text)
+    schema = pyarrow.schema(
+        {
+            "spotify_id": coded,
+            "name": coded,
+            "artists": coded,
+            "daily_rank": number,
+            "daily_movement": number,
+            "weekly_movement": number,
+            "country": coded,
+            "snapshot_date": moment,
+            "popularity": number,
+            "album_name": coded,
+            "album_release_date": moment,
+        }
+    )
+
+    def encoded(values: pyarrow.Array, index: numpy.ndarray) -> pyarrow.DictionaryArray:
+        places = pyarrow.array(index.astype("int32"), mask=values.is_null().to_numpy(zero_copy_only=False)[index])
+        return pyarrow.DictionaryArray.from_arrays(places, values.fill_null(""))
+
+    step = max(1, 250_000 // (lists * slots))
+    past = numpy.full((7, lists, slots), slots)
+    left = rows
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
+        for first in range(-7, days, step):
+            last = min(first + step, days)
+            here = numpy.flatnonzero((stays["start"] < last) & (stays["end"] > first))
+            begin, end = stays["start"][here].clip(first), stays["end"][here].clip(None, last)
+            stay = numpy.repeat(here, end - begin)
+            day = numpy.arange(len(stay)) - numpy.repeat(
+                numpy.cumsum(end - begin) - (end - begin) + first - begin, end - begin
+            )
+            occupant = numpy.empty((last - first, lists, slots), "int64")
+            occupant[day, stays["list"][stay], stays["slot"][stay]] = stay
+            days_here = numpy.arange(first, last)[:, None, None]
+            start = stays["start"][occupant]
+            age = (days_here - start) / (stays["end"][occupant] - start)
+            score = stays["strength"][occupant] - 2 * numpy.abs(age - 0.3)
+            score += 0.1 * numpy.random.default_rng([seed, 5, first + 7]).standard_normal(score.shape)
+            order = numpy.argsort(-score, axis=2, kind="stable")
+            rank = numpy.empty_like(order)
+            numpy.put_along_axis(rank, order, numpy.arange(1, slots + 1)[None, None], axis=2)
+            known = numpy.concatenate([past, rank])
+            moved = {}
+            for name, back in {"daily_movement": 1, "weekly_movement": 7}.items():
+                before = known[7 - back : 7 - back + len(rank)]
+                moved[name] = numpy.where(start <= days_here - back, before, slots) - rank
+            past = known[-7:]
+
+            skip = max(0, -first)
+            keep = slice(skip * lists * slots, skip * lists * slots + left)
+            take = lambda values: numpy.take_along_axis(values, order, axis=2).ravel()[keep]  # noqa: B023, E731
+            song = stays["song"][take(occupant)]
+            if not len(song):
+                continue
+            left -= len(song)
+            present, index = numpy.unique(song, return_inverse=True)
+            when = numpy.broadcast_to(days_here, rank.shape).ravel()[keep]
+            where = numpy.broadcast_to(numpy.arange(lists)[None, :, None], rank.shape).ravel()[keep]
+            data = {name: encoded(values.take(present), index) for name, values in texts.items()}
+            data |= {name: take(values) for name, values in moved.items()}
+            data["daily_rank"] = take(rank)
+            data["country"] = encoded(codes, where)
+            data["snapshot_date"] = first_day + when * numpy.timedelta64(1, "D")
+            data["popularity"] = (fame[song] + (song + when // 7) % 5 * 3 + 6).clip(0, 100)
+            data["album_release_date"] = released[song]
+            writer.write_table(pyarrow.table({name: data[name] for name in schema.names}, schema))
+    return {"rows": rows, "countries": countries, "days": days}
