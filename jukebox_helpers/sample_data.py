@@ -103,7 +103,7 @@ def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "p
     )
     words = numpy.array([f"{a} {b}" for a in firsts for b in seconds])
     bands = numpy.array([f"The {b}s" for b in seconds] + [f"{a} & {b}" for a in firsts for b in seconds])
-    name = words[random.integers(0, len(words), songs)][twin]
+    title = words[random.integers(0, len(words), songs)][twin]
     band = bands[random.integers(0, len(bands), songs)][twin]
     letters = numpy.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "S1")
     ids = letters[random.integers(0, 62, (songs, 22))].view("S22").ravel().astype("U22")
@@ -115,7 +115,7 @@ def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "p
     return pyarrow.table(
         {
             "spotify_id": ids,
-            "name": pyarrow.array(name, mask=missing),
+            "name": pyarrow.array(title, mask=missing),
             "artists": pyarrow.array(band, mask=missing),
             "event_timestamp": numpy.datetime64(start, "D").astype("M8[us]") + seen * numpy.timedelta64(1, "D"),
             **{feature: columns[feature][twin] for feature in order},
