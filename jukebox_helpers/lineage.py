@@ -1,0 +1,265 @@
+"""Lineage: from a model version to the exact bytes and the exact code that it was made of.
+
+`trace` reads it from the registry, `lineage_tree` and `compare` show it, `verify` checks that what it names is
+still there, and `compare_digests` says whether something that was rebuilt is the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.registry import ModelRegistry
+
+NOT_RECORDED = "not recorded"
+NOT_VERSIONED = "not versioned: nobody can say which bytes"
+
+RECORDED_AS = {
+    "file.sha256": "model sha256",
+    "code.repository": "git repository",
+    "code.revision": "git revision",
+    "data.file": "DVC data path",
+    "data.md5": "DVC training data hash",
+    "data.remotes": "DVC remotes",
+    "data.rows": "songs rows",
+    "rankings.sha256": "rankings sha256",
+    "rankings.rows": "rankings rows",
+    "parameters": "parameters",
+    "packages": "packages",
+    "run.python": "python",
+    "run.pipeline run": "run",
+    "run.kit version": "kit version",
+}
+"""Where lineage keeps what a model version's metadata holds."""
+
+JSON_TEXTS = ("data.remotes", "parameters", "packages")
+
+
+def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dict[str, Any]:
+    """Trace a model version to what it was made of.
+
+    Args:
+        registry: The model registry.
+        name: The registered model.
+        version: The model version; the one registered last when None.
+
+    Returns:
+        Lineage, fit for JSON: ``model``, ``version``, ``registered at``, ``production``, the sections ``file``,
+        ``code``, ``data``, ``rankings``, ``parameters``, ``metrics``, ``packages`` and ``run``, ``other``
+        metadata, and ``missing``: by its dotted place, why a value that is None is not known.
+
+    Raises:
+        JukeboxError: If the registry has no such model or version.
+    """
+    record = registry.find(name, version) if version else registry.latest(name)
+    if record is None:
+        raise unknown(registry, name, version)
+    metadata = dict(record["metadata"])
+    lineage: dict[str, Any] = {
+        "model": record["name"],
+        "version": record["version"],
+        "registered at": record["created_at"],
+        "production": record["production"],
+        "file": {"uri": record["uri"]},
+        "metrics": {key.removeprefix("metric."): metadata.pop(key)
+                    for key in sorted(metadata) if key.startswith("metric.")},
+    }  # fmt: skip
+    missing = {}
+    for place, key in RECORDED_AS.items():
+        value = metadata.pop(key, None)
+        if place in JSON_TEXTS and value is not None:
+            value = read_json(value)
+        if value is None:
+            missing[place] = NOT_VERSIONED if place == "data.md5" else NOT_RECORDED
+        section, _, field = place.partition(".")
+        if field:
+            lineage.setdefault(section, {})[field] = value
+        else:
+            lineage[section] = value
+    if not lineage["metrics"]:
+        missing["metrics"] = NOT_RECORDED
+    data, rankings = lineage["data"], lineage["rankings"]
+    cache = (data["remotes"] or {}).get("s3-version", "s3://data-cache")
+    md5, sha256 = data["md5"], rankings["sha256"]
+    data["object"] = f"{cache}/files/md5/{md5[:2]}/{md5[2:]}" if md5 else None
+    rankings["object"] = f"{cache}/rankings/{sha256}.parquet" if sha256 else None
+    return lineage | {"other": metadata, "missing": missing}
+
+
+def read_json(text: str) -> dict[str, Any]:
+    """The JSON object of a text; what a person registered by hand may be something else, and is kept as it is."""
+    try:
+        value = json.loads(str(text))
+    except ValueError:
+        value = text
+    return value if isinstance(value, dict) else {"text": value}
+
+
+def unknown(registry: ModelRegistry, name: str, version: str | None) -> JukeboxError:
+    """Say which models or versions there are, where one that was asked for is not."""
+    versions = [record["version"] for record in registry.versions(name)]
+    if versions and version:
+        return JukeboxError(
+            f"The model {name!r} has no version {version!r}. Its versions, newest first: "
+            f"{', '.join(versions[:-11:-1])}.",
+            f"./jukebox trace {name} {versions[-1]}",
+        )
+    models = ", ".join(registry.models())
+    return JukeboxError(
+        f"The registry has no version of a model {name!r}. " + (f"Its models: {models}." if models else "It is empty."),
+        "Name one of them." if models else "Train one: ./jukebox run training-pipeline.",
+    )
+
+
+def in_words(value: Any) -> str:
+    """A value of lineage as a person reads it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {in_words(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def flatten(lineage: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Lineage as lines of text: section and field to words, in the order of reading."""
+    missing = lineage["missing"]
+    lines = {}
+    for section in ("file", "code", "data", "rankings", "metrics", "parameters", "packages", "run", "other"):
+        fields = lineage[section]
+        if section in missing:
+            lines[section, ""] = missing[section]
+        for field, value in (fields or {}).items():
+            if value is not None:
+                lines[section, field] = in_words(value)
+            elif f"{section}.{field}" in missing:
+                lines[section, field] = missing[f"{section}.{field}"]
+    return lines
+
+
+def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
+    """Lineage as a tree for people.
+
+    Args:
+        lineage: What `trace` returns.
+
+    Returns:
+        The tree; print it with rich.
+    """
+    production = ", in production" if lineage["production"] else ""
+    title = f"{lineage['model']} {lineage['version']}  registered {lineage['registered at']}{production}"
+    tree = Tree(Text(title, style="bold"))
+    branches: dict[str, Tree] = {}
+    for (section, field), words in flatten(lineage).items():
+        if section not in branches:
+            branches[section] = tree.add(Text(section, style="cyan"))
+        style = "yellow" if words in (NOT_RECORDED, NOT_VERSIONED) else ""
+        branches[section].add(Text.assemble((f"{field}: " if field else "", "dim"), (words, style)))
+    return tree
+
+
+def compare(lineage_a: Mapping[str, Any], lineage_b: Mapping[str, Any]) -> Table:
+    """Two model versions side by side.
+
+    Args:
+        lineage_a: What `trace` returns for one version.
+        lineage_b: The same for the other.
+
+    Returns:
+        A table with ``≠`` where they differ; of the packages, only those that differ.
+    """
+    a, b = flatten(lineage_a), flatten(lineage_b)
+    table = Table("", "", *(f"{lineage['model']} {lineage['version']}" for lineage in (lineage_a, lineage_b)))
+    for column in table.columns[2:]:
+        column.overflow = "fold"
+    table.add_row("registered at", "", lineage_a["registered at"], lineage_b["registered at"])
+    section = ""
+    for place in a | b:
+        one, other = a.get(place, "none"), b.get(place, "none")
+        if place[0] == "packages" and one == other:
+            continue
+        if place[0] != section:
+            section = place[0]
+            table.add_section()
+        style, sign = ("bold", "≠") if one != other else ("", "")
+        table.add_row(" ".join(place).strip(), sign, Text(one), Text(other), style=style)
+    if section and lineage_a["packages"] == lineage_b["packages"]:
+        table.caption = "The same packages."
+    return table
+
+
+def verify(
+    lineage: Mapping[str, Any], s3_client: Any, has_revision: Callable[[str, str], bool]
+) -> list[dict[str, Any]]:
+    """Check that what lineage names still exists, byte for byte.
+
+    Args:
+        lineage: What `trace` returns.
+        s3_client: A boto3 client of the S3 server.
+        has_revision: Says whether a git repository (its URL) has a revision.
+
+    Returns:
+        For each thing: ``what``, ``where``, ``expected``, ``found`` and ``same``.
+    """
+    data, rankings, file, code = (lineage[section] for section in ("data", "rankings", "file", "code"))
+    checks = []
+    for what, where, expected, algorithm in (
+        ("training data", data["object"], data["md5"], "md5"),
+        ("rankings", rankings["object"], rankings["sha256"], "sha256"),
+        ("model file", file["uri"], file["sha256"], "sha256"),
+    ):
+        found = object_digest(s3_client, where, algorithm) if expected else NOT_RECORDED
+        checks.append({"what": what, "where": where, "expected": expected, "found": found, "same": found == expected})
+    repository, revision = code["repository"], code["revision"]
+    known = bool(repository and revision) and has_revision(repository, revision)
+    found = revision if known else "no such revision" if revision else NOT_RECORDED
+    return [*checks, {"what": "code", "where": repository, "expected": revision, "found": found, "same": known}]
+
+
+def object_digest(s3_client: Any, uri: str, algorithm: str) -> str:
+    """The digest of an S3 object's bytes, or why there is none.
+
+    Args:
+        s3_client: A boto3 client.
+        uri: ``s3://<bucket>/<key>``.
+        algorithm: ``md5`` or ``sha256``.
+
+    Returns:
+        Hexadecimal digits, or the server's reason.
+    """
+    address = urlsplit(uri)
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        body = s3_client.get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"]
+    except ClientError as error:
+        return f"no object: {error.response['Error']['Code']}"
+    for part in body.iter_chunks(1 << 20):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def compare_digests(expected: Mapping[str, str], rebuilt: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Compare what a model version recorded with what rebuilding it gave.
+
+    Args:
+        expected: Digests by name, e.g. ``{"model sha256": …}``.
+        rebuilt: The same of the rebuilt model.
+
+    Returns:
+        For each name of either: ``what``, ``expected``, ``found`` (None where there is none) and ``same``.
+    """
+    return [
+        {
+            "what": what,
+            "expected": expected.get(what),
+            "found": rebuilt.get(what),
+            "same": what in expected and expected[what] == rebuilt.get(what),
+        }
+        for what in dict(expected) | dict(rebuilt)
+    ]

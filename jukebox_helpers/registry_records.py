@@ -1,0 +1,100 @@
+"""What every model registry answers to, and what may be registered.
+
+A record is a dict: ``name``, ``version`` (10 characters of the git revision), ``uri`` of the ONNX file,
+``metadata`` (flat, scalar values), ``created_at`` (ISO 8601, UTC) and ``production`` (bool).
+
+``check_registration`` and ``same_model`` travel into pipeline steps; ``ModelRegistry`` documents and stays here.
+"""
+
+from typing import Protocol
+
+
+class ModelRegistry(Protocol):
+    """Registered models and their versions."""
+
+    def register(self, name: str, version: str, uri: str, metadata: dict, production: bool = False) -> dict:
+        """Register a model version, whole or not at all; the same model again gives the existing record."""
+
+    def find(self, name: str, version: str) -> dict | None:
+        """One model version."""
+
+    def models(self) -> list[str]:
+        """The names of all registered models."""
+
+    def versions(self, name: str) -> list[dict]:
+        """All versions of a model, oldest first; none if the model is unknown."""
+
+    def latest(self, name: str) -> dict | None:
+        """The version registered last."""
+
+    def production(self, name: str) -> dict | None:
+        """The version registered last among those that were registered for production."""
+
+
+def check_registration(name: str, version: str, uri: str, metadata: dict) -> None:
+    """Refuse what either registry could not keep, before anything is written.
+
+    Args:
+        name: The registered model.
+        version: The model version.
+        uri: Where the ONNX file is, an ``s3://`` URI.
+        metadata: Its provenance.
+
+    Raises:
+        ValueError: If a part is missing, too long or not of a kind that both registries keep.
+    """
+    import math
+    import re
+
+    for what, value in (("model name", name), ("model version", version)):
+        if not re.fullmatch(r"[\w.-]{1,100}", value):
+            raise ValueError(
+                f"The {what} {value!r} cannot be registered. Next: use 1 to 100 letters, digits, dots, hyphens "
+                "and underscores."
+            )
+    if not uri.startswith("s3://"):
+        raise ValueError(f"The model's address {uri!r} is no S3 URI. Next: upload it and give s3://<bucket>/<key>.")
+    if not metadata.get("model sha256"):
+        raise ValueError(
+            f"{name} {version} has no 'model sha256' in its metadata, so nobody could tell which bytes it is. "
+            "Next: add the SHA-256 of the ONNX file."
+        )
+    for key, value in metadata.items():
+        problem = ""
+        if not re.fullmatch(r"[\w./ -]{1,100}", key):
+            problem = "has a name that a registry refuses. Next: use letters, digits, spaces, dots and hyphens"
+        elif key in ("prod", "version"):
+            problem = "is reserved. Next: choose another name for it"
+        elif not isinstance(value, (str, int, float)):
+            problem = f"is a {type(value).__name__}. Next: give a str, int, float or bool; JSON text for the rest"
+        elif isinstance(value, float) and not math.isfinite(value):
+            problem = f"is {value}. Next: give a finite number, or leave it out"
+        elif len(str(value)) > 5000:
+            problem = f"is {len(str(value))} characters long. Next: keep it to 5000, the whole in a file on S3"
+        elif re.search(r"://[^/\s]*:[^/\s]*@", str(value)):
+            problem = "holds an address with a password in it. Next: leave the password out"
+        if problem:
+            raise ValueError(f"Metadata {key!r} of {name} {version} {problem}.")
+
+
+def same_model(existing: dict, metadata: dict) -> bool:
+    """Tell whether a registered version is the model that is being registered again.
+
+    Args:
+        existing: The record of the version in the registry.
+        metadata: The provenance of the model at hand.
+
+    Returns:
+        True; another model does not come back.
+
+    Raises:
+        ValueError: If the version holds another model.
+    """
+    known, new = existing["metadata"].get("model sha256"), metadata["model sha256"]
+    if known != new:
+        raise ValueError(
+            f"{existing['name']} {existing['version']} already exists in the registry with another model: "
+            f"its SHA-256 is {known or 'not recorded'}, this one's is {new}. A model version never changes. "
+            "Next: commit the change and train from the new revision."
+        )
+    return True
