@@ -25,7 +25,6 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
     """
     import asyncio
     import json
-    import logging
     import os
     from collections.abc import Callable, Coroutine, Iterator
     from concurrent.futures import ThreadPoolExecutor
@@ -34,8 +33,8 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
     from typing import Any
 
     import aiohttp
-    import model_registry
-    from model_registry.exceptions import StoreError
+    from model_registry.core import ModelRegistryAPIClient
+    from model_registry.types import ListOptions, ModelArtifact, ModelVersion, RegisteredModel
     from mr_openapi import exceptions as answers
     from pydantic import ValidationError
 
@@ -50,14 +49,16 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
         token = token_file.read_text()
     token = token.strip()
 
-    def run(coroutine: Coroutine) -> Any:
-        # A thread has no event loop of its own yet, a notebook has; the client's own way patches asyncio.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, asyncio.wait_for(coroutine, 60)).result()
+    # The client's own front end patches asyncio, refuses HTTPS without a token, and asks three times for a file.
+    api = ModelRegistryAPIClient.secure_connection(
+        url, 80 if url.startswith("http://") else 443, user_token=token or None, custom_ca=certificate_authority or None
+    )
 
-    def ask(call: Callable, *arguments: Any, **options: Any) -> Any:
+    def ask(question: Coroutine) -> Any:
         try:
-            return call(*arguments, **options)
+            # A notebook's thread already runs an event loop; a new thread has none.
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(asyncio.run, asyncio.wait_for(question, 60)).result()
         except (answers.UnauthorizedException, answers.ForbiddenException) as error:
             sent = "the token, which may have expired" if token else "a request without a token"
             raise PermissionError(
@@ -95,44 +96,49 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
             ) from error
 
     class KubeflowRegistry:
-        def __init__(self) -> None:
-            # The client refuses HTTPS without a token, and its other mode checks no certificate. A registry that
-            # asks for no token ignores this one.
-            self.client = ask(
-                model_registry.ModelRegistry, url, author="jukebox", user_token=token or "none",
-                custom_ca=certificate_authority or None, log_level=logging.ERROR, async_runner=run,
-            )  # fmt: skip
-
         def register(self, name: str, version: str, uri: str, metadata: dict, production: bool = False) -> dict:
             check_registration(name, version, uri, metadata)
-            properties = metadata | ({"prod": True} if production else {})
             for _ in range(3):
-                found = self.version(name, version)
-                if found:
-                    return self.complete(name, found, uri, metadata, production)
                 try:
-                    ask(self.client.register_model, name, uri, version=version, metadata=properties,
-                        model_format_name="onnx", model_format_version="1")  # fmt: skip
-                except (answers.ConflictException, StoreError):
+                    return self.complete(name, version, uri, metadata, production)
+                except answers.ConflictException:
                     continue  # somebody else was faster: what they registered is the answer
             raise RuntimeError(f"{name} {version} is being registered by another run. Next: run this again.")
 
-        def complete(self, name: str, found: Any, uri: str, metadata: dict, production: bool) -> dict:
-            record = self.record(name, found, uri)
-            same_model(record, metadata)
-            if ask(self.client.get_model_artifact, name, found.name) is None:
-                # An earlier attempt died after the version and before its file; no public call adds a file.
-                add = self.client._register_model_artifact
-                kind = {"model_format_name": "onnx", "model_format_version": "1"}
-                ask(lambda: run(add(found, name, uri, **kind)))
+        def complete(self, name: str, version: str, uri: str, metadata: dict, production: bool) -> dict:
+            """Make what is not there yet: so an attempt that died half way is finished by the next one."""
+            model = self.model(name) or ask(api.upsert_registered_model(RegisteredModel(name=name, owner="jukebox")))
+            found = ask(api.get_model_version_by_params(model.id, version))
+            if found:
+                same_model(self.record(name, found, uri), metadata)
+            else:
+                properties = metadata | ({"prod": True} if production else {})
+                new = ModelVersion(name=version, author="jukebox", custom_properties=properties)
+                found = ask(api.upsert_model_version(new, model.id))
+            artifact = self.artifact(name, found)
+            if not artifact:
+                file = ModelArtifact(name=name, uri=uri, model_format_name="onnx", model_format_version="1")
+                artifact = ask(api.upsert_model_version_artifact(file, found.id))
+            record = self.record(name, found, artifact.uri)
             if production and not record["production"]:
                 found.custom_properties = record["metadata"] | {"prod": True}
-                ask(self.client.update, found)
-            return self.find(name, found.name) or record
+                ask(api.upsert_model_version(found))
+                record["production"] = True
+            return record
 
-        def version(self, name: str, version: str) -> Any:
-            known = ask(self.client.get_registered_model, name)
-            return ask(self.client.get_model_version, name, version) if known else None
+        def model(self, name: str) -> Any:
+            return ask(api.get_registered_model_by_params(name))
+
+        def artifact(self, name: str, version: Any) -> Any:
+            return ask(api.get_model_artifact_by_params(name, version.id))
+
+        def all(self, page: Callable) -> list:
+            options, found = ListOptions(limit=50), []
+            while True:
+                items = ask(page(options))
+                found += items
+                if len(items) < 50 or not options.next_page_token:
+                    return found
 
         def record(self, name: str, found: Any, uri: str) -> dict:
             # The server writes 1.0 as 1, and the client reads that as an integer.
@@ -144,23 +150,21 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
                     "created_at": created_at, "production": production}  # fmt: skip
 
         def newest_first(self, name: str) -> Iterator[dict]:
-            if not ask(self.client.get_registered_model, name):
-                return
-            pages = ask(self.client.get_model_versions, name)
-            found = ask(list, pages.page_size(100))
+            model = self.model(name)
+            found = self.all(lambda options: api.get_model_versions(model.id, options)) if model else []
             for version in sorted(found, key=lambda version: int(version.id), reverse=True):
-                artifact = ask(self.client.get_model_artifact, name, version.name)
+                artifact = self.artifact(name, version)
                 if artifact:  # without its file it is half registered, and nobody's answer
                     yield self.record(name, version, artifact.uri)
 
         def find(self, name: str, version: str) -> dict | None:
-            found = self.version(name, version)
-            artifact = ask(self.client.get_model_artifact, name, version) if found else None
+            model = self.model(name)
+            found = ask(api.get_model_version_by_params(model.id, version)) if model else None
+            artifact = self.artifact(name, found) if found else None
             return self.record(name, found, artifact.uri) if artifact else None
 
         def models(self) -> list[str]:
-            pages = ask(self.client.get_registered_models)
-            return sorted(model.name for model in ask(list, pages.page_size(100)))
+            return sorted(model.name for model in self.all(api.get_registered_models))
 
         def versions(self, name: str) -> list[dict]:
             return list(self.newest_first(name))[::-1]
@@ -171,4 +175,5 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
         def production(self, name: str) -> dict | None:
             return next((record for record in self.newest_first(name) if record["production"]), None)
 
+    ask(api.get_registered_models(ListOptions(limit=1)))  # a wrong address or token is told now
     return KubeflowRegistry()

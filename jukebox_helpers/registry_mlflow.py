@@ -44,11 +44,12 @@ def mlflow_registry(tracking_uri: str) -> "ModelRegistry":
 
     class MlflowRegistry:
         def __init__(self) -> None:
-            self.client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            with self.one_at_a_time():  # the first one makes the tables
+                self.client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
         @contextmanager
         def one_at_a_time(self) -> Iterator[None]:
-            # MLflow numbers versions itself, so nothing in the database keeps our version unique.
+            # MLflow numbers versions itself, so nothing in the database keeps ours unique.
             with open(f"{database}.lock", "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
@@ -74,7 +75,13 @@ def mlflow_registry(tracking_uri: str) -> "ModelRegistry":
             tags = {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()}
             tags |= {"version": version, "prod": json.dumps(production)}
             # One call, one transaction: a version without its metadata is never seen.
-            return self.record(self.client.create_model_version(name, uri, tags=tags))
+            try:
+                return self.record(self.client.create_model_version(name, uri, tags=tags))
+            except MlflowException as error:
+                raise RuntimeError(
+                    f"MLflow did not register {name} {version} in {database}: {error} "
+                    "Next: see that the disk has space and that this user may write the file, then run this again."
+                ) from error
 
         def search(self, name: str) -> list:
             found = self.client.search_model_versions("name='" + name.replace("'", "") + "'")
