@@ -11,16 +11,8 @@ from kfp import dsl, kubernetes
 
 from jukebox_helpers.pipelines import compile_pipeline
 
-S3_CONNECTION = {
-    key: key
-    for key in (
-        "AWS_S3_ENDPOINT",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_S3_BUCKET",
-    )
-}
-GIT_CREDENTIALS = {"username": "username", "password": "password"}
+S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
+GIT_KEYS = ("username", "password")
 
 
 @dsl.pipeline(
@@ -42,9 +34,11 @@ def data_pipeline(dataset_url: str, repo_url: str):
     version_task = version_and_commit(repo_url=repo_url, md5=load_task.output)
 
     for task in (access_task, extract_task, load_task, version_task):
-        kubernetes.use_secret_as_env(task, secret_name="aws-connection-data", secret_key_to_env=S3_CONNECTION)
+        kubernetes.use_secret_as_env(
+            task, secret_name="aws-connection-data", secret_key_to_env={key: key for key in S3_KEYS}
+        )
     for task in (access_task, version_task):
-        kubernetes.use_secret_as_env(task, secret_name="git-auth", secret_key_to_env=GIT_CREDENTIALS)
+        kubernetes.use_secret_as_env(task, secret_name="git-auth", secret_key_to_env={key: key for key in GIT_KEYS})
     # The cache's key holds the URL, never the bytes behind it: with caching, a daily run sees no fresh data.
     for task in (access_task, extract_task, validate_task, transform_task, load_task, version_task):
         task.set_caching_options(False)

@@ -4,10 +4,12 @@ KFP's local runner ignores the platform spec and lets steps inherit the whole en
 secret stays unseen until the cluster. Here each step gets what the platform spec gives it, and nothing else.
 """
 
+import copy
 import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,6 +34,7 @@ PASSED_ON = ("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_prox
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 TASK_STARTS = re.compile(r"^[\d:.]+ - \w+ - Executing task '([^']+)'")
 TASK_ENDS = re.compile(r"^[\d:.]+ - \w+ - Task '([^']+)' finished with status (\w+)")
+DECLARED = re.compile(r"^[A-Za-z0-9][\w.-]*(\[[^]]*\])?[=<>~!]=")
 EXCEPTION = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)): ?(.*)$")
 
 
@@ -79,6 +82,11 @@ class Run:
     def artifact(self, step: str, name: str) -> Path:
         """The file that a step wrote as one of its outputs."""
         return next(Path(self.folder, "artifacts").glob(f"*/{step}/{name}"))
+
+    def metadata(self, step: str, name: str) -> dict[str, Any]:
+        """The metadata of an artifact that a step wrote."""
+        output = next(Path(self.folder, "artifacts").glob(f"*/{step}/executor_output.json"))
+        return json.loads(output.read_text())["artifacts"][name]["artifacts"][0]["metadata"]
 
     def save(self) -> None:
         """Write ``run.json``, whole or not at all."""
@@ -216,8 +224,8 @@ def check_packages(pipeline: CompiledPipeline, strict: bool) -> None:
         JukeboxError: If one is missing, by name.
     """
     for label, container in pipeline.executors.items():
-        install = " ".join(part for part in container["command"][:-1] if "pip install" in part)
-        for text in re.findall(r"'([^'-][^']*)'", install):
+        words = [word for part in container["command"][:-1] if "pip install" in part for word in shlex.split(part)]
+        for text in filter(DECLARED.match, words):
             requirement = Requirement(text)
             if requirement.marker and not requirement.marker.evaluate():
                 continue
@@ -274,7 +282,7 @@ def container_env(pipeline: CompiledPipeline, executor: str, settings: Settings)
 
 def with_environments(spec: dict[str, Any], environments: dict[str, dict[str, str]]) -> dict[str, Any]:
     """A copy of a pipeline spec for this machine: each container with its environment and without ``pip install``."""
-    spec = json.loads(json.dumps(spec))
+    spec = copy.deepcopy(spec)
     for label, executor in spec["deploymentSpec"]["executors"].items():
         container = executor["container"]
         container["env"] = [{"name": name, "value": value} for name, value in environments[label].items()]

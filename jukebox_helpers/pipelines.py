@@ -4,6 +4,7 @@ What runs on the laptop is byte for byte what is imported in the cluster, so the
 is the same at every compile, and is all that the runner (`local_runner`) reads.
 """
 
+import copy
 import dis
 import inspect
 import os
@@ -140,10 +141,11 @@ def compile_pipeline(pipeline: Any, target: Path) -> Path:
     for platform in pipeline.platform_spec.platforms.values():
         for executor in platform.deployment_spec.executors.values():
             for kind, names in redundant.items():
-                for entry in executor[kind] if kind in executor else ():
-                    for name in names:
-                        if name in entry:
-                            del entry[name]
+                if kind not in executor:
+                    continue
+                for entry in executor[kind]:
+                    for name in set(names) & set(entry):
+                        del entry[name]
     compiler.Compiler().compile(pipeline, str(target))
     return target
 
@@ -237,6 +239,22 @@ class CompiledPipeline:
             waiting += [task for task in tasks[name].get("dependentTasks", []) if task not in needed]
         dag = {**self.spec["root"]["dag"], "tasks": {name: tasks[name] for name in tasks if name in needed}}
         return CompiledPipeline({**self.spec, "root": {**self.spec["root"], "dag": dag}}, self.platform)
+
+    def with_argument(self, step: str, parameter: str, value: str) -> "CompiledPipeline":
+        """The same pipeline with another argument for a parameter of one top-level step.
+
+        Args:
+            step: The step's name.
+            parameter: The step's parameter.
+            value: The argument.
+
+        Returns:
+            The changed pipeline.
+        """
+        spec = copy.deepcopy(self.spec)
+        inputs = spec["root"]["dag"]["tasks"][step].setdefault("inputs", {}).setdefault("parameters", {})
+        inputs[parameter] = {"runtimeValue": {"constant": value}}
+        return CompiledPipeline(spec, self.platform)
 
 
 def read_pipeline(text: str) -> CompiledPipeline:

@@ -1,0 +1,37 @@
+"""Evaluate: on songs that the model has never heard, beside those who know nothing."""
+
+from jukebox_helpers.evaluation import evaluate, evaluation_picture
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+
+from jukebox_helpers.pipelines import step
+from jukebox_helpers.registration import fetch_previous_model
+
+
+@step("boto3", "matplotlib", "model-registry", "numpy", "onnxruntime", "pandas", "pyarrow")
+def evaluate_model(
+    onnx_model: Input[Model],
+    features: Input[Dataset],
+    counts: Input[Dataset],
+    model_name: str,
+    version: str,
+    cluster_domain: str,
+    prod_flag: bool,
+    report: Output[Artifact],
+    metrics: Output[Metrics],
+    confusion: Output[ClassificationMetrics],
+    picture: Output[HTML],
+):
+    """Compare the model with the prior, with a table of songs, and with the version in the registry."""
+    import os
+
+    previous_path = report.path + ".previous.onnx"
+    previous = fetch_previous_model(
+        model_name, version, cluster_domain, os.environ["namespace"], prod_flag, previous_path
+    )
+    evaluation = evaluate(
+        onnx_model.path, features.path, counts.path, previous_path if previous else None, {}, report.path
+    )
+    for name, value in evaluation["metrics"].items():
+        metrics.log_metric(name, value)
+    evaluation_picture(report.path, picture.path)
+    print(f"Measured against {previous.get('version', 'no earlier version')}. Gate: {evaluation['gate']}")

@@ -1,0 +1,15 @@
+"""Export: the whole scikit-learn Pipeline as one ONNX file."""
+
+from jukebox_helpers.training import export_onnx
+from kfp.dsl import Dataset, Input, Model, Output
+
+from jukebox_helpers.pipelines import step
+
+
+@step("numpy", "pandas", "pyarrow", "scikit-learn", "skl2onnx", "onnx")
+def export_model(model: Input[Model], features: Input[Dataset], version: str, onnx_model: Output[Model]):
+    """Convert the model; the file says in its own metadata what it was made of."""
+    names = ("git revision", "DVC training data hash", "rankings sha256")
+    provenance = {name: features.metadata[name] for name in names if name in features.metadata}
+    onnx_model.metadata.update(export_onnx(model.path, onnx_model.path, {"version": version, **provenance}))
+    print(onnx_model.metadata)

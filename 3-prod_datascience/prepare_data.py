@@ -1,0 +1,15 @@
+"""Prepare: two small files instead of a million rows."""
+
+from kfp.dsl import Dataset, Input, Output
+
+from jukebox_helpers.pipelines import step
+from jukebox_helpers.preparation import prepare
+
+
+@step("duckdb", "pyarrow")
+def prepare_data(songs: Input[Dataset], rankings: Input[Dataset], features: Output[Dataset], counts: Output[Dataset]):
+    """Count each song's days in each country's charts, and keep a fifth of the songs for the evaluation."""
+    summary = prepare(songs.path, rankings.path, features.path, counts.path)
+    # From here on, the features carry the lineage: the later steps need no raw table.
+    features.metadata.update(songs.metadata | rankings.metadata | summary)
+    print(summary)

@@ -1,0 +1,89 @@
+"""The continuous-training pipeline: a revision in, a model version out that knows its data.
+
+A push to the branch main runs it from the files of that very revision. Run this file to compile it to
+training-pipeline.yaml, beside it.
+"""
+
+from pathlib import Path
+
+from compare_model import compare_model
+from evaluate_model import evaluate_model
+from export_model import export_model
+from fetch_data import fetch_data, fetch_data_from_dvc  # noqa: F401
+from kfp import dsl, kubernetes
+from prepare_data import prepare_data
+from register_model import register_model
+from store_model import store_model
+from train_model import train_model
+from validate_data import validate_data
+
+from jukebox_helpers.pipelines import compile_pipeline
+
+S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
+
+
+@dsl.pipeline(name="training-pipeline", description="Trains the jukebox model on one version of the data.")
+def training_pipeline(
+    hyperparameters: dict,
+    model_name: str,
+    version: str,
+    cluster_domain: str,
+    model_storage_pvc: str,
+    prod_flag: bool,
+):
+    """Fetch, validate, prepare, train, export, compare, evaluate, register.
+
+    Args:
+        hyperparameters: Of the training, e.g. ``{"epochs": 20}``.
+        model_name: The registered model.
+        version: The first 10 characters of the git revision.
+        cluster_domain: ``apps.<cluster>``, or the sandbox's base URL.
+        model_storage_pvc: A volume claim that also gets the ONNX file; empty for none.
+        prod_flag: Whether the version goes to the registry of production.
+    """
+    ### 🐶 Fetches Data from GitHub
+    fetch_task = fetch_data()
+
+    ### 🍇 Fetches data from DVC
+
+    # The revision names the songs, but nothing names the rankings before they are fetched.
+    fetch_task.set_caching_options(False)
+    songs, rankings = fetch_task.outputs["songs"], fetch_task.outputs["rankings"]
+    validate_task = validate_data(songs=songs, rankings=rankings)
+    prepare_task = prepare_data(songs=songs, rankings=rankings).after(validate_task)
+    features, counts = prepare_task.outputs["features"], prepare_task.outputs["counts"]
+
+    train_task = train_model(features=features, counts=counts, hyperparameters=hyperparameters)
+    model = train_task.outputs["model"]
+    export_task = export_model(model=model, features=features, version=version)
+    onnx_model = export_task.outputs["onnx_model"]
+    compare_task = compare_model(model=model, onnx_model=onnx_model, features=features)
+
+    registry = {"model_name": model_name, "cluster_domain": cluster_domain, "prod_flag": prod_flag}
+    evaluate_task = evaluate_model(
+        onnx_model=onnx_model, features=features, counts=counts, version=version, **registry
+    ).after(compare_task)
+    register_task = register_model(
+        model=model,
+        onnx_model=onnx_model,
+        features=features,
+        report=evaluate_task.outputs["report"],
+        version=version,
+        run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        **registry,
+    )
+    for task in (evaluate_task, register_task):
+        kubernetes.use_field_path_as_env(task, env_name="namespace", field_path="metadata.namespace")
+        kubernetes.use_secret_as_env(
+            task, secret_name="aws-connection-models", secret_key_to_env={key: key for key in S3_KEYS}
+        )
+        # The registry changes without its address changing.
+        task.set_caching_options(False)
+
+    with dsl.If(model_storage_pvc != "", name="model-storage"):
+        store_task = store_model(onnx_model=onnx_model, model_name=model_name, version=version).after(register_task)
+        kubernetes.mount_pvc(store_task, pvc_name=model_storage_pvc, mount_path="/models")
+
+
+if __name__ == "__main__":
+    print(f"Compiled to {compile_pipeline(training_pipeline, Path(__file__).with_name('training-pipeline.yaml'))}")

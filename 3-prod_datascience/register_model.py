@@ -1,0 +1,39 @@
+"""Register: the model version, together with all that it was made of."""
+
+from jukebox_helpers.evaluation import refuse_if_failed
+from kfp.dsl import Artifact, Dataset, Input, Model
+
+from jukebox_helpers.pipelines import step
+from jukebox_helpers.registration import register_model_version
+
+
+@step("boto3", "model-registry")
+def register_model(
+    model: Input[Model],
+    onnx_model: Input[Model],
+    features: Input[Dataset],
+    report: Input[Artifact],
+    model_name: str,
+    version: str,
+    cluster_domain: str,
+    prod_flag: bool,
+    run: str,
+):
+    """Put the ONNX file into the bucket and its record into the registry, unless the gate refused it."""
+    import json
+    import os
+
+    with open(report.path) as file:
+        evaluation = json.load(file)
+    refuse_if_failed(evaluation)
+    record = register_model_version(
+        onnx_path=onnx_model.path,
+        name=model_name,
+        version=version,
+        facts={**features.metadata, **onnx_model.metadata, **model.metadata, "run": run},
+        metrics=evaluation["metrics"],
+        cluster_domain=cluster_domain,
+        namespace=os.environ["namespace"],
+        prod_flag=prod_flag,
+    )
+    print(f"Registered {record['name']} {record['version']}: {record['uri']}")

@@ -1,0 +1,22 @@
+"""Store: a copy of the ONNX file on a volume, for those who serve models from one."""
+
+from kfp.dsl import Input, Model
+
+from jukebox_helpers.pipelines import step
+
+
+@step()
+def store_model(onnx_model: Input[Model], model_name: str, version: str):
+    """Copy the ONNX file to the volume that is mounted at /models."""
+    import os
+    import shutil
+
+    if not os.path.ismount("/models"):
+        raise RuntimeError(
+            "No volume is mounted at /models: this machine has no volume claims. "
+            "Next: leave the parameter model_storage_pvc empty here, and name a claim only in a cluster."
+        )
+    target = f"/models/{model_name}/{version}/model.onnx"
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copyfile(onnx_model.path, target + ".new")
+    os.replace(target + ".new", target)

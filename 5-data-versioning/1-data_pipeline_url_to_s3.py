@@ -1,0 +1,59 @@
+"""The inner loop: the data pipeline up to the bucket, without a version. Run it while you try things out.
+
+    .venv/bin/python 5-data-versioning/1-data_pipeline_url_to_s3.py --dataset-url songs.parquet
+
+It runs on this machine at once, with the secrets of this platform; nothing is committed.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from data_steps import extract, load, transform, validate
+from kfp import dsl, kubernetes
+from rich.console import Console
+
+from jukebox_helpers.cli import show_run
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.local_runner import run_pipeline
+from jukebox_helpers.pipelines import compile_pipeline
+from jukebox_helpers.progress import RunProgress
+from jukebox_helpers.settings import find_settings
+
+S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
+
+
+@dsl.pipeline(name="data-pipeline-url-to-s3", description="Fetches the songs, validates them and loads them to S3.")
+def data_pipeline_to_s3(dataset_url: str):
+    """Fetch, validate, transform, load.
+
+    Args:
+        dataset_url: Where the songs come from.
+    """
+    extract_task = extract(dataset_url=dataset_url)
+    validate_task = validate(songs=extract_task.outputs["songs"])
+    transform_task = transform(songs=extract_task.outputs["songs"]).after(validate_task)
+    load_task = load(transformed=transform_task.outputs["transformed"])
+    for task in (extract_task, load_task):
+        kubernetes.use_secret_as_env(
+            task, secret_name="aws-connection-data", secret_key_to_env={key: key for key in S3_KEYS}
+        )
+    for task in (extract_task, validate_task, transform_task, load_task):
+        task.set_caching_options(False)
+
+
+def main() -> None:
+    """Compile and run the pipeline."""
+    parser = argparse.ArgumentParser(description="Load songs to s3://data/song_properties.parquet, without a version.")
+    parser.add_argument("--dataset-url", required=True, help="https://, s3://, file:// or a path")
+    arguments = {"dataset_url": parser.parse_args().dataset_url}
+    with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
+        compiled = compile_pipeline(data_pipeline_to_s3, Path(folder, "data-pipeline-url-to-s3.yaml"))
+        show_run(run_pipeline(compiled, arguments, find_settings(), on_change=progress), as_json=False)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except JukeboxError as error:
+        raise SystemExit(f"Error: {error}") from None

@@ -1,0 +1,287 @@
+"""The command line: thin, everything it does can be called from Python too."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import KIT, find_settings, state_folder
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
+
+
+def console() -> Console:
+    """The terminal; a hundred columns where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=100)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2, sort_keys=True, default=str))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Jukebox: from a push of data to a model that knows which bytes it was trained on."""
+
+
+@cli.command()
+@click.option("--songs", type=FILE, help="A Parquet table of songs to start with (made up where not given).")
+@click.option("--rankings", type=FILE, help="A Parquet table of rankings for them (made up where not given).")
+@click.option("--rows", default=1_130_000, show_default=True, help="How many ranking rows to make up.")
+def demo(songs: Path | None, rankings: Path | None, rows: int) -> None:
+    """The whole loop on a fresh sandbox: data in, two traced models out, nothing left behind."""
+    from jukebox_helpers.demo import demo as run_demo
+
+    run_demo(console(), songs, rankings, rows)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(arguments: tuple[str, ...]) -> None:
+    """Run the tests; arguments go to pytest."""
+    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=KIT).returncode)
+
+
+@cli.command()
+@as_json
+def up(as_json: bool) -> None:
+    """Start the sandbox of this laptop: S3, git, the trigger, the model registry."""
+    from jukebox_helpers import sandbox
+
+    with Console(stderr=True).status("starting the sandbox …"):
+        sandbox.up(state_folder())
+    show_status(as_json)
+
+
+@cli.command()
+@click.option("--delete", is_flag=True, help="Delete its state too: buckets, repositories, models, your clone.")
+def down(delete: bool) -> None:
+    """Stop the sandbox. What it holds stays, for the next up."""
+    from jukebox_helpers import sandbox
+
+    sandbox.down(state_folder(), delete=delete)
+    click.echo(f"Stopped. {'Deleted' if delete else 'Kept'}: {state_folder()}")
+
+
+@cli.command()
+@as_json
+def status(as_json: bool) -> None:
+    """What runs, where, and what happened last. Exit code 1 if no sandbox runs."""
+    if not show_status(as_json):
+        sys.exit(1)
+
+
+def show_status(as_json: bool) -> bool:
+    """Print the sandbox's status, and tell whether it runs."""
+    from rich.table import Table
+
+    from jukebox_helpers import sandbox
+
+    known = sandbox.status(state_folder())
+    if as_json:
+        say_json(known)
+        return bool(known["running"])
+    table = Table(show_header=False, box=None)
+    for key, value in known.items():
+        if key == "events":
+            value = "\n".join(f"{e.get('repository')} {str(e.get('revision'))[:10]} {e.get('state')}" for e in value)
+        elif isinstance(value, (list, tuple)):
+            value = ", ".join(map(str, value))
+        elif isinstance(value, dict):
+            value = "\n".join(f"{name}: {item}" for name, item in value.items())
+        table.add_row(key.replace("_", " "), str(value))
+    console().print(table)
+    return bool(known["running"])
+
+
+@cli.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """What is missing here, and how to get it. Exit code 1 if anything is."""
+    from rich.table import Table
+
+    from jukebox_helpers.doctor import examine
+
+    findings = examine()
+    if as_json:
+        say_json([vars(finding) for finding in findings])
+    else:
+        table = Table("", "what", "found", "next", box=None)
+        for finding in findings:
+            mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
+            table.add_row(mark, finding.what, finding.found, "" if finding.good else finding.next_action)
+        console().print(table)
+    sys.exit(0 if all(finding.good for finding in findings) else 1)
+
+
+@cli.command("compile")
+def compile_() -> None:
+    """Write the pipelines' YAML, in the attendee's clone if there is one, else in the kit."""
+    from jukebox_helpers import pipelines
+
+    root = workspace()
+    for source, target in (
+        (pipelines.DATA_PIPELINE, pipelines.DATA_PIPELINE_YAML),
+        (pipelines.TRAINING_PIPELINE, pipelines.TRAINING_PIPELINE_YAML),
+    ):
+        pipelines.compile_file(root / source)
+        click.echo(f"{root / target}: {(root / target).stat().st_size:,} bytes")
+
+
+def workspace() -> Path:
+    """The folder whose pipelines are meant: the checkout one stands in, else the attendee's clone, else the kit."""
+    from jukebox_helpers.pipelines import DATA_PIPELINE
+
+    here = [folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / DATA_PIPELINE).is_file()]
+    return here[0] if here else KIT
+
+
+@cli.group("run")
+def run_group() -> None:
+    """Run a pipeline once."""
+
+
+@run_group.command("data-pipeline")
+@click.option("--dataset-url", required=True, help="Where the songs come from: https://, s3://, file:// or a path.")
+@click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
+@as_json
+def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
+    """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
+    from jukebox_helpers.local_runner import run_pipeline
+    from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
+    from jukebox_helpers.progress import RunProgress
+
+    settings = find_settings()
+    if "://" not in dataset_url:
+        dataset_url = str(Path(dataset_url).resolve())
+    arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
+    with RunProgress(Console(stderr=True)) as progress:
+        run = run_pipeline(workspace() / DATA_PIPELINE_YAML, arguments, settings, on_change=progress)
+    show_run(run, as_json)
+
+
+@run_group.command("training-pipeline")
+@click.option("--revision", help="The revision to train [default: the head of main on the git server].")
+@as_json
+def run_training_pipeline(revision: str | None, as_json: bool) -> None:
+    """Train, evaluate and register exactly one pushed revision, from its own files."""
+    from jukebox_helpers.continuous_training import train_revision
+    from jukebox_helpers.progress import RunProgress
+
+    with RunProgress(Console(stderr=True)) as progress:
+        run = train_revision(find_settings(), revision or "origin/main", on_change=progress)
+    show_run(run, as_json)
+
+
+def show_run(run: Any, as_json: bool) -> None:
+    """Print a finished run."""
+    from jukebox_helpers.progress import log_of, run_table
+
+    if as_json:
+        say_json(vars(run) | {"steps": [vars(step) for step in run.steps]})
+        return
+    console().print(run_table(run))
+    click.echo(f"Log: {log_of(run)}")
+
+
+def registry() -> Any:
+    """This platform's model registry."""
+    from jukebox_helpers.registry import mlflow_registry, open_registry
+
+    settings = find_settings()
+    if settings.tracking_uri:
+        return mlflow_registry(settings.tracking_uri)
+    return open_registry(settings.cluster_domain, settings.namespace)
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("version", required=False)
+@as_json
+def trace(model: str, version: str | None, as_json: bool) -> None:
+    """Where MODEL comes from: revision, data, rankings, parameters, metrics [default: the latest VERSION]."""
+    from jukebox_helpers import lineage
+
+    found = lineage.trace(registry(), model, version)
+    if as_json:
+        say_json(found)
+    else:
+        console().print(lineage.lineage_tree(found))
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("version")
+@as_json
+def reproduce(model: str, version: str, as_json: bool) -> None:
+    """Rebuild MODEL VERSION from what its record names, and compare the digests."""
+    from jukebox_helpers import lineage
+    from jukebox_helpers.continuous_training import rebuild
+    from jukebox_helpers.progress import RunProgress
+
+    models = registry()
+    record = models.find(model, version)
+    if record is None:
+        raise lineage.unknown(models, model, version)
+    with RunProgress(Console(stderr=True)) as progress:
+        rebuilt = rebuild(find_settings(), record, progress)
+    recorded = {name: record["metadata"].get(name) for name in rebuilt}
+    compared = lineage.compare_digests(recorded, rebuilt)
+    if as_json:
+        say_json({"model": model, "version": version, "digests": compared})
+    else:
+        for digest in compared:
+            mark = "[green]✓ the same[/]" if digest["same"] else f"[red]✗ not {digest['expected']}[/]"
+            console().print(f"{mark}  {digest['what']}: {digest['found']}", soft_wrap=True)
+    sys.exit(0 if all(digest["same"] for digest in compared) else 1)
+
+
+@cli.command("sample-data")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--songs", default=14_245, show_default=True, help="Number of songs.")
+@click.option("--rows", default=1_130_000, show_default=True, help="Number of ranking rows.")
+@click.option("--fresh", type=FILE, help="Make the songs of a later week, from this table of songs.")
+def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) -> None:
+    """Make a table of songs and one of rankings in FOLDER, the same bytes every time."""
+    from jukebox_helpers import sample_data
+
+    folder.mkdir(parents=True, exist_ok=True)
+    table, rankings = folder / "song_properties.parquet", folder / "song_rankings.parquet"
+    with Console(stderr=True).status("making the tables …"):
+        if fresh:
+            sample_data.make_fresh_songs(str(fresh), str(table))
+        else:
+            sample_data.make_songs(str(table), songs)
+        sample_data.make_rankings(str(rankings), str(table), rows)
+    for file in (table, rankings):
+        click.echo(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@cli.command("load-rankings")
+@click.argument("rankings", type=FILE)
+def load_rankings(rankings: Path) -> None:
+    """Put RANKINGS where the training looks for them: s3://data/song_rankings.parquet."""
+    from jukebox_helpers import buckets
+
+    client = buckets.s3_client(find_settings().secret("aws-connection-data"))
+    with buckets.explained(client):
+        client.upload_file(str(rankings), "data", "song_rankings.parquet")
+    click.echo("Loaded to s3://data/song_rankings.parquet")
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one message and exit code 1."""
+    try:
+        cli(prog_name="./jukebox")
+    except JukeboxError as error:
+        click.secho(f"Error: {error.what}", fg="red", err=True)
+        if error.next_action:
+            click.echo(f"Next: {error.next_action}", err=True)
+        sys.exit(1)

@@ -1,0 +1,181 @@
+"""Continuous training: a pushed revision is compiled from its own files, run, and later reproduced."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_repository import clone_main, git
+from jukebox_helpers.local_runner import Run, read_run, run_pipeline
+from jukebox_helpers.pipelines import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, compile_file, read_pipeline
+from jukebox_helpers.settings import Settings
+
+REVISION_DIGITS = 10
+"""A model version is named by this many characters of its git revision."""
+
+
+@contextmanager
+def git_credentials(settings: Settings) -> Iterator[None]:
+    """Answer git's question for credentials from the Secret ``git-auth`` while the block runs."""
+    secret = settings.secret("git-auth")
+    before = {key: os.environ.get(key) for key in secret}
+    os.environ.update(secret)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+@contextmanager
+def checkout(settings: Settings, revision: str) -> Iterator[Path]:
+    """Check a revision of the user's repository out into a temporary folder.
+
+    Args:
+        settings: The platform.
+        revision: A commit that is on the server.
+
+    Yields:
+        The folder.
+
+    Raises:
+        JukeboxError: If the server has no such revision, or no such repository.
+    """
+    with tempfile.TemporaryDirectory(prefix="jukebox-revision-") as folder, git_credentials(settings):
+        try:
+            clone_main(settings.repository_url(), folder)
+            git("checkout", "--quiet", "--detach", revision, folder=folder)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise JukeboxError(
+                f"Revision {revision!r} cannot be checked out from {settings.repository_url()}: {error}",
+                "Push the commit first, or name one that is on the server.",
+            ) from None
+        yield Path(folder)
+
+
+def train_revision(settings: Settings, revision: str, on_change: Callable[[Run], None] = lambda run: None) -> Run:
+    """Run the continuous-training pipeline from exactly one revision's own files.
+
+    Args:
+        settings: The platform.
+        revision: The commit that was pushed.
+        on_change: Called whenever a step changes its state.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RunFailed: If a step has failed.
+        JukeboxError: If the revision cannot be checked out or does not compile.
+    """
+    with checkout(settings, revision) as folder:
+        head = git("rev-parse", "HEAD", folder=str(folder))
+        compile_file(folder / TRAINING_PIPELINE)
+        arguments = {
+            **default_parameters(folder),
+            "version": head[:REVISION_DIGITS],
+            "cluster_domain": settings.cluster_domain,
+        }
+        return run_pipeline(folder / TRAINING_PIPELINE_YAML, arguments, settings, on_change)
+
+
+def default_parameters(folder: Path) -> dict[str, Any]:
+    """The parameters that a revision trains with, from its ``default_parameters.json``."""
+    file = folder / TRAINING_PIPELINE.parent / "default_parameters.json"
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise JukeboxError(f"{file.name} cannot be read: {error}", "Mend the file, commit and push.") from None
+
+
+def follow_training(
+    settings: Settings,
+    revision: str,
+    event: Callable[[], dict[str, Any]],
+    on_change: Callable[[Run], None] = lambda run: None,
+    timeout: float = 900.0,
+) -> Run:
+    """Follow the training that a push started, until it ends.
+
+    Args:
+        settings: The platform.
+        revision: The commit that was pushed.
+        event: Tells what became of the push event: ``state`` and ``detail``.
+        on_change: Called whenever a step changes its state.
+        timeout: How long to wait at most, in seconds.
+
+    Returns:
+        The finished run, succeeded or failed.
+
+    Raises:
+        JukeboxError: If no run came of the push, or not in time.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        news = event()
+        run = find_run(settings, revision)
+        if run:
+            on_change(run)
+        if news.get("state") in ("done", "failed"):
+            if run:
+                return run
+            raise JukeboxError(f"The push of {revision[:10]} started no run: {news.get('detail', '')}")
+        time.sleep(0.1)
+    raise JukeboxError(
+        f"The training of {revision[:10]} did not end within {timeout:.0f} s.", "Look at ./jukebox status."
+    )
+
+
+def find_run(settings: Settings, revision: str) -> Run | None:
+    """The newest training run of a revision on this machine, if there is one."""
+    for file in sorted(settings.runs.glob("training-pipeline-*/run.json"), reverse=True):
+        run = read_run(file.parent)
+        if run.arguments.get("version") == revision[:REVISION_DIGITS]:
+            return run
+    return None
+
+
+def rebuild(settings: Settings, record: dict[str, Any], on_change: Callable[[Run], None]) -> dict[str, Any]:
+    """Train a registered model version again, from what its record names, without registering anything.
+
+    Args:
+        settings: The platform.
+        record: The model version's record in the registry.
+        on_change: Called whenever a step changes its state.
+
+    Returns:
+        The digests of what was rebuilt, under the names that the record uses.
+
+    Raises:
+        JukeboxError: If the revision is gone.
+        RunFailed: If a step has failed.
+    """
+    metadata = record["metadata"]
+    with checkout(settings, str(metadata.get("git revision") or record["version"])) as folder:
+        compile_file(folder / TRAINING_PIPELINE)
+        pipeline = read_pipeline((folder / TRAINING_PIPELINE_YAML).read_text()).until("export-model")
+        if "DVC training data hash" in metadata:
+            rankings = f"rankings/{metadata['rankings sha256']}.parquet"
+            pipeline = pipeline.with_argument("fetch-data-from-dvc", "rankings_object", rankings)
+        arguments = {
+            **default_parameters(folder),
+            "hyperparameters": json.loads(metadata["parameters"]),
+            "version": record["version"],
+            "cluster_domain": settings.cluster_domain,
+        }
+        run = run_pipeline(pipeline, arguments, settings, on_change)
+    outputs = {
+        **run.metadata("prepare-data", "features"),
+        **run.metadata("export-model", "onnx_model"),
+    }
+    return {
+        name: outputs[name] for name in ("DVC training data hash", "rankings sha256", "model sha256") if name in outputs
+    }

@@ -1,0 +1,76 @@
+"""The edits that an attendee makes, as code: for the demonstration, for solutions and for the tests of both."""
+
+import re
+from pathlib import Path
+
+from jukebox_helpers.errors import JukeboxError
+
+FETCH_FROM_DVC = """\
+    fetch_task = fetch_data_from_dvc(cluster_domain=cluster_domain, git_version=version)
+    kubernetes.use_field_path_as_env(
+        fetch_task,
+        env_name='namespace',
+        field_path='metadata.namespace'
+    )
+    kubernetes.use_secret_as_env(
+        fetch_task,
+        secret_name='aws-connection-data',
+        secret_key_to_env={
+            'AWS_S3_ENDPOINT': 'AWS_S3_ENDPOINT',
+            'AWS_ACCESS_KEY_ID': 'AWS_ACCESS_KEY_ID',
+            'AWS_SECRET_ACCESS_KEY': 'AWS_SECRET_ACCESS_KEY',
+            'AWS_S3_BUCKET': 'AWS_S3_BUCKET',
+        },
+    )
+    kubernetes.use_secret_as_env(
+        fetch_task,
+        secret_name='git-auth',
+        secret_key_to_env={
+            'username': 'username',
+            'password': 'password',
+        },
+    )
+"""
+"""What the attendee pastes under the grapes: the training fetches its data with DVC."""
+
+
+def train_on_versioned_data(pipeline_file: Path) -> bool:
+    """Do the exercise in the training pipeline: comment one fetch out, paste the other in.
+
+    Args:
+        pipeline_file: ``prod_train_save_pipeline.py``.
+
+    Returns:
+        Whether the file changed; False if the exercise is done already.
+
+    Raises:
+        JukeboxError: If the places to edit are not there.
+    """
+    text = pipeline_file.read_text()
+    if re.search(r"^    fetch_task = fetch_data_from_dvc\(", text, re.MULTILINE):
+        return False
+    starter, place = "    fetch_task = fetch_data()\n", "    ### 🍇 Fetches data from DVC\n"
+    if starter not in text or place not in text:
+        raise JukeboxError(
+            f"{pipeline_file} has no {starter.strip()!r} or no {place.strip()!r} to edit.",
+            "Restore the file from the first commit of the workshop: git checkout <revision> -- <file>.",
+        )
+    text = text.replace(starter, starter.replace("fetch_task", "# fetch_task"))
+    pipeline_file.write_text(text.replace(place, place + FETCH_FROM_DVC))
+    return True
+
+
+def add_buckets(config_file: Path, names: list[str]) -> bool:
+    """Add buckets to the buckets as code.
+
+    Args:
+        config_file: ``toolings/minio/config.yaml`` of ``mlops-gitops``.
+        names: The buckets' names.
+
+    Returns:
+        Whether the file changed.
+    """
+    text = config_file.read_text()
+    missing = [name for name in names if not re.search(rf"^\s*- name: {re.escape(name)}\s*$", text, re.MULTILINE)]
+    config_file.write_text(text.rstrip("\n") + "\n" + "".join(f"  - name: {name}\n" for name in missing))
+    return bool(missing)

@@ -1,0 +1,229 @@
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from jukebox_helpers import pipelines
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import KIT
+
+SIZE_LIMIT = 200_000
+A_MODULE_CONSTANT = "does not travel"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The files that compiling needs, apart from the kit, so that compiling there leaves the kit alone."""
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("jukebox_helpers", "3-prod_datascience", "5-data-versioning", "requirements.txt"):
+        subprocess.run(["cp", "-r", str(KIT / name), str(root / name)], check=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def compiled(checkout):
+    """Both pipelines, compiled."""
+    found = {}
+    for source, target in (
+        (pipelines.DATA_PIPELINE, pipelines.DATA_PIPELINE_YAML),
+        (pipelines.TRAINING_PIPELINE, pipelines.TRAINING_PIPELINE_YAML),
+    ):
+        (checkout / target).unlink(missing_ok=True)
+        pipelines.compile_file(checkout / source)
+        found[target] = checkout / target
+    return found
+
+
+@pytest.fixture(scope="module")
+def data_pipeline(compiled):
+    return pipelines.read_pipeline(compiled[pipelines.DATA_PIPELINE_YAML].read_text())
+
+
+@pytest.fixture(scope="module")
+def training_pipeline(compiled):
+    return pipelines.read_pipeline(compiled[pipelines.TRAINING_PIPELINE_YAML].read_text())
+
+
+def test_committed_yaml_is_what_the_code_gives(compiled):
+    committed = (KIT / pipelines.DATA_PIPELINE_YAML).read_bytes()
+    assert compiled[pipelines.DATA_PIPELINE_YAML].read_bytes() == committed, "run ./jukebox compile and commit"
+
+
+def test_compiling_twice_gives_the_same_bytes(compiled, checkout):
+    for source, target in (
+        (pipelines.DATA_PIPELINE, pipelines.DATA_PIPELINE_YAML),
+        (pipelines.TRAINING_PIPELINE, pipelines.TRAINING_PIPELINE_YAML),
+    ):
+        before = compiled[target].read_bytes()
+        pipelines.compile_file(checkout / source)
+        assert compiled[target].read_bytes() == before
+        assert len(before) < SIZE_LIMIT
+
+
+def test_names_and_parameters_of_the_data_pipeline(data_pipeline):
+    assert data_pipeline.name == "data-pipeline-with-dvc"
+    assert data_pipeline.parameters == {
+        "dataset_url": {"parameterType": "STRING"},
+        "repo_url": {"parameterType": "STRING"},
+    }
+    assert list(data_pipeline.steps()) == [
+        "check-access",
+        "extract",
+        "validate",
+        "transform",
+        "load",
+        "version-and-commit",
+    ]
+
+
+def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
+    assert training_pipeline.name == "training-pipeline"
+    assert {name: parameter["parameterType"] for name, parameter in training_pipeline.parameters.items()} == {
+        "hyperparameters": "STRUCT",
+        "model_name": "STRING",
+        "version": "STRING",
+        "cluster_domain": "STRING",
+        "model_storage_pvc": "STRING",
+        "prod_flag": "BOOLEAN",
+    }
+    steps = list(training_pipeline.steps())
+    assert steps[0] == "fetch-data"
+    assert steps.index("validate-data") < steps.index("prepare-data") < steps.index("train-model")
+    assert steps.index("compare-model") < steps.index("evaluate-model") < steps.index("register-model")
+
+
+def test_no_step_of_the_data_pipeline_is_cached(data_pipeline):
+    tasks = data_pipeline.spec["root"]["dag"]["tasks"]
+    assert tasks
+    assert not [name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")]
+
+
+def test_each_step_gets_its_secrets_and_no_other(data_pipeline):
+    secrets = {
+        label: [entry["secretName"] for entry in data_pipeline.platform_of(label).get("secretAsEnv", [])]
+        for label in data_pipeline.executors
+    }
+    assert secrets == {
+        "exec-check-access": ["aws-connection-data", "git-auth"],
+        "exec-extract": ["aws-connection-data"],
+        "exec-validate": [],
+        "exec-transform": [],
+        "exec-load": ["aws-connection-data"],
+        "exec-version-and-commit": ["aws-connection-data", "git-auth"],
+    }
+
+
+def test_older_drivers_find_no_field_that_they_do_not_know(data_pipeline, training_pipeline):
+    for pipeline in (data_pipeline, training_pipeline):
+        text = yaml.safe_dump(pipeline.platform)
+        assert "secretName: aws-connection-" in text
+        for unknown in ("secretNameParameter", "optional", "pvcNameParameter"):
+            assert unknown not in text
+
+
+def test_every_step_declares_the_versions_of_the_lock(data_pipeline, training_pipeline):
+    locked = (pipelines.requirements("boto3") + pipelines.requirements("dvc[s3]"))[:2]
+    install = data_pipeline.executors["exec-version-and-commit"]["command"][2]
+    assert all(f"'{requirement}'" in install for requirement in locked)
+    for pipeline in (data_pipeline, training_pipeline):
+        for container in pipeline.executors.values():
+            assert container["image"] == pipelines.BASE_IMAGE
+
+
+def test_image_and_package_index_are_one_setting_each(checkout, monkeypatch):
+    monkeypatch.setenv("JUKEBOX_BASE_IMAGE", "registry.example/python:3.12")
+    monkeypatch.setenv("JUKEBOX_PACKAGE_INDEX", "https://packages.example/simple")
+    target = checkout / pipelines.DATA_PIPELINE_YAML
+    before = target.read_bytes()
+    try:
+        pipelines.compile_file(checkout / pipelines.DATA_PIPELINE)
+        for container in pipelines.read_pipeline(target.read_text()).executors.values():
+            assert container["image"] == "registry.example/python:3.12"
+            assert "https://packages.example/simple" in container["command"][2]
+    finally:
+        target.write_bytes(before)
+
+
+def callee(number: int) -> int:
+    return number + 1
+
+
+def caller() -> int:
+    return sum(callee(number) for number in range(3))
+
+
+def caller_of_a_constant() -> str:
+    return A_MODULE_CONSTANT
+
+
+def test_a_step_takes_along_all_that_it_calls():
+    assert pipelines.travelling(caller) == [callee]
+
+
+def test_a_step_that_uses_a_module_constant_is_refused():
+    with pytest.raises(JukeboxError, match="A_MODULE_CONSTANT"):
+        pipelines.travelling(caller_of_a_constant)
+
+
+def test_the_steps_sources_are_complete(data_pipeline, training_pipeline):
+    """Each step's program compiles and defines every function of ours that it calls."""
+    for pipeline in (data_pipeline, training_pipeline):
+        for container in pipeline.executors.values():
+            program = container["command"][-1]
+            assert "jukebox_helpers" not in program.replace("'jukebox_helpers'", "")
+            compile(program, "step", "exec")
+            result = subprocess.run(
+                [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "-q", "-"],
+                input=program.replace("from kfp.dsl import *", "from kfp.dsl import Input, Output, Dataset, Metrics, "
+                                      "Model, Artifact, HTML, ClassificationMetrics"),
+                capture_output=True,
+                text=True,
+            )  # fmt: skip
+            assert result.returncode == 0, result.stdout
+
+
+def test_a_part_of_a_pipeline_holds_what_its_last_step_needs(training_pipeline):
+    part = training_pipeline.until("export-model")
+    assert set(part.steps()) == {"fetch-data", "validate-data", "prepare-data", "train-model", "export-model"}
+    assert "register-model" in training_pipeline.steps()
+
+
+def test_an_argument_can_be_set_for_one_step(training_pipeline):
+    changed = training_pipeline.with_argument("train-model", "hyperparameters", "x")
+    task = changed.spec["root"]["dag"]["tasks"]["train-model"]
+    assert task["inputs"]["parameters"]["hyperparameters"] == {"runtimeValue": {"constant": "x"}}
+    assert training_pipeline.spec["root"]["dag"]["tasks"]["train-model"] != task
+
+
+@pytest.mark.parametrize("text", ["", "just text", "a: [1", "{}", "pipelineInfo: {name: x}"])
+def test_what_is_no_pipeline_is_refused(text):
+    with pytest.raises(JukeboxError, match="not a compiled pipeline"):
+        pipelines.read_pipeline(text)
+
+
+def test_a_file_that_does_not_compile_says_why(tmp_path):
+    folder = tmp_path / "5-data-versioning"
+    folder.mkdir()
+    file = folder / "broken.py"
+    file.write_text("import kfp\nraise ValueError('this is why')\n")
+    with pytest.raises(JukeboxError, match="this is why"):
+        pipelines.compile_file(file)
+
+
+def test_an_unknown_package_is_refused_by_name():
+    with pytest.raises(JukeboxError, match="no-such-package"):
+        pipelines.requirements("no-such-package")
+
+
+def test_pipeline_files_can_be_loaded_for_kfp_tools(checkout):
+    """The pipeline's function is where `kfp dsl compile` looks for it."""
+    spec = importlib.util.spec_from_file_location("data_pipeline_file", checkout / pipelines.DATA_PIPELINE)
+    sys.path.insert(0, str((checkout / pipelines.DATA_PIPELINE).parent))
+    try:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    assert module.data_pipeline.pipeline_spec.pipeline_info.name == "data-pipeline-with-dvc"
