@@ -14,7 +14,7 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.sandbox.events import events, is_running
-from jukebox_helpers.sandbox.guard import take_lock
+from jukebox_helpers.sandbox.locks import take_lock
 from jukebox_helpers.settings import (
     GITOPS_REPOSITORY,
     KIT,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.sandbox.guard import try_lock
+from jukebox_helpers.sandbox.locks import try_lock
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY
 
 MAIN = "refs/heads/main"

@@ -5,20 +5,17 @@ on Linux and macOS alike. Run as ``python -m jukebox_helpers.sandbox.guard [--lo
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-GRACE = 3.0
-"""Seconds between the polite signal and the final one."""
+from jukebox_helpers.sandbox.locks import GRACE, signal_group, take_lock
 
 MARK = "JUKEBOX_GUARD"
 """Every process below a guard carries it in its environment, so that none can slip away from the group."""
@@ -65,54 +62,6 @@ def stop(guard: subprocess.Popen[bytes]) -> int:
     return guard.wait()
 
 
-def try_lock(path: Path) -> int | None:
-    """Take a lock that lives as long as the processes that hold its descriptor.
-
-    Args:
-        path: The lock file; it is made when missing and never removed.
-
-    Returns:
-        The descriptor, or None if somebody else holds the lock.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def take_lock(path: Path, patience: float = 2 * GRACE) -> int | None:
-    """Wait for a lock; when patience ends, end the holder that the file names.
-
-    Args:
-        path: The lock file, which holds its holder's process id.
-        patience: Seconds to wait before.
-
-    Returns:
-        The descriptor, or None if even that did not free it.
-    """
-    deadline = time.monotonic() + patience
-    ended = False
-    while (descriptor := try_lock(path)) is None:
-        if time.monotonic() > deadline:
-            if ended:
-                return None
-            ended, deadline = True, time.monotonic() + GRACE
-            _signal_group(int(path.read_text() or 0), signal.SIGKILL)
-        time.sleep(0.05)
-    return descriptor
-
-
-def _signal_group(leader: int, number: int) -> None:
-    if leader > 1:
-        # macOS refuses to signal a group of zombies.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(leader, number)
-
-
 def _end_marked(mark: str) -> None:
     """End what left the process group: reparented or detached, it still carries the mark."""
     import psutil
@@ -146,14 +95,14 @@ def _run(command: Sequence[str], lock: Path | None) -> int:
     def follow() -> None:
         while os.read(0, 64):
             pass
-        _signal_group(child.pid, signal.SIGTERM)
+        signal_group(child.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(GRACE)
-        _signal_group(child.pid, signal.SIGKILL)
+        signal_group(child.pid, signal.SIGKILL)
 
     threading.Thread(target=follow, daemon=True).start()
     code = child.wait()
-    _signal_group(child.pid, signal.SIGKILL)
+    signal_group(child.pid, signal.SIGKILL)
     _end_marked(mark)
     return code if code >= 0 else 128 - code
 

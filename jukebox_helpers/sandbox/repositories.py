@@ -93,7 +93,6 @@ def _seed_one(bare: Path, folder: str) -> None:
     # No collecting of garbage in the background: it would outlive the sandbox.
     git(bare, "config", "receive.autogc", "false", environment=environment)
     git(bare, "config", "gc.auto", "0", environment=environment)
-    git(bare, "config", "transfer.fsckObjects", "true", environment=environment)
     if _is_checkout():
         tree = git(KIT, "rev-parse", f"HEAD:{folder}")
         environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(KIT / git(KIT, "rev-parse", "--git-path", "objects"))

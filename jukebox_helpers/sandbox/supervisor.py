@@ -20,7 +20,7 @@ import waitress
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.sandbox import ports, repositories
 from jukebox_helpers.sandbox.events import MAIN
-from jukebox_helpers.sandbox.guard import try_lock
+from jukebox_helpers.sandbox.locks import try_lock
 from jukebox_helpers.sandbox.object_store import ObjectStore
 from jukebox_helpers.sandbox.web import Web
 from jukebox_helpers.sandbox.worker import Worker
@@ -135,8 +135,8 @@ class Supervisor:
             gitops = repositories.bare_repository(self.state, USER, GITOPS_REPOSITORY)
             if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
                 worker.apply(head)
-            cleanup.callback(worker.stop)
             worker.start()
+            cleanup.callback(worker.stop)
             threading.Thread(target=server.run, daemon=True).start()
             check_git(settings)
             cleanup.callback(description.unlink, missing_ok=True)

@@ -52,6 +52,7 @@ class Web:
         self._importing = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+        """Answer one request."""
         path = environ["PATH_INFO"]
         if path == "/events" and environ["REQUEST_METHOD"] == "POST":
             return self._listen(environ, respond)  # signed: it needs no password

@@ -1,4 +1,4 @@
-"""What a push starts: one worker, one event after the other, in the order of their coming."""
+"""What a push starts: for each repository one event after the other, in the order of their coming."""
 
 import os
 import queue
@@ -13,8 +13,9 @@ from jukebox_helpers import buckets
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.sandbox import guard
 from jukebox_helpers.sandbox.events import OVER, events, record
+from jukebox_helpers.sandbox.locks import GRACE
 from jukebox_helpers.sandbox.object_store import ObjectStore
-from jukebox_helpers.sandbox.repositories import bare_repository, clean_environment, git
+from jukebox_helpers.sandbox.repositories import SEEDS, bare_repository, clean_environment, git
 from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT
 
 TRAINING_COMMAND = "JUKEBOX_TRAINING_COMMAND"
@@ -42,22 +43,24 @@ class Worker:
         self.state = state
         self.user = user
         self.store = store
-        self._queue: queue.Queue[dict[str, Any]] = queue.Queue()
+        # Two queues: new buckets do not wait for a training to end.
+        self._queues: dict[str, queue.Queue[dict[str, Any]]] = {name: queue.Queue() for name in SEEDS}
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._threads = [threading.Thread(target=self._work, args=(name,), daemon=True) for name in SEEDS]
 
     def start(self) -> None:
         """Begin. What an earlier supervisor left undone is recorded as failed."""
         for event in events(self.state):
             if event["state"] not in OVER:
                 record(self.state, event, "failed", "the sandbox stopped before this was done; push again")
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, event: dict[str, Any]) -> None:
         """Queue an event."""
-        self._queue.put(event)
+        self._queues[event["repository"]].put(event)
 
     def stop(self) -> None:
         """End what is running, and leave the rest."""
@@ -65,9 +68,10 @@ class Worker:
             self._stopping.set()
             if self._child and self._child.stdin:
                 self._child.stdin.close()
-        if self._thread.is_alive():
-            self._queue.put({})
-            self._thread.join(2 * guard.GRACE)
+        for waiting in self._queues.values():
+            waiting.put({})
+        for thread in self._threads:
+            thread.join(2 * GRACE)
 
     def apply(self, revision: str) -> list[buckets.Change]:
         """Bring S3 to what ``mlops-gitops`` says at a revision.
@@ -84,23 +88,24 @@ class Worker:
         text = git(bare, "cat-file", "blob", f"{revision}:{buckets.CONFIG}")
         return self.store.apply(buckets.parse_config(text, buckets.CONFIG))
 
-    def _work(self) -> None:
+    def _work(self, repository: str) -> None:
+        handle = self._apply if repository == GITOPS_REPOSITORY else self._train
         while True:
-            event = self._queue.get()
+            event = self._queues[repository].get()
             if self._stopping.is_set():
                 return
-            event = record(self.state, event, "running")
             try:
-                if event["repository"] == GITOPS_REPOSITORY:
-                    changes = self.apply(event["revision"])
-                    said = "; ".join(map(str, changes)) or f"this revision has no {buckets.CONFIG}"
-                    record(self.state, event, "done", said)
-                else:
-                    self._train(event)
+                handle(event)
             except JukeboxError as error:
                 record(self.state, event, "failed", str(error))
             except Exception as error:  # the next event has a right to its turn
                 record(self.state, event, "failed", f"{type(error).__name__}: {error}")
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        event = record(self.state, event, "running")
+        changes = self.apply(event["revision"])
+        said = "; ".join(map(str, changes)) or f"this revision has no {buckets.CONFIG}"
+        record(self.state, event, "done", said)
 
     def _train(self, event: dict[str, Any]) -> None:
         log = self.state / "events" / f"{event['version']}-{event['id'][:8]}.log"
@@ -120,4 +125,4 @@ class Worker:
             record(self.state, event, "done")
         else:
             lines = log.read_text(errors="replace").strip().splitlines()
-            record(self.state, event, "failed", f"exit code {code}: {lines[-1] if lines else 'no output'}")
+            record(self.state, event, "failed", "\n".join([f"exit code {code}", *lines[-3:]]))
