@@ -1,11 +1,15 @@
 """The process in which KFP's local runner runs a compiled pipeline. `local_runner` starts it by its path.
 
-It reads one JSON object on standard input: ``spec`` (the pipeline spec), ``arguments``, ``folder`` (for the
+It reads one line of JSON on standard input: ``spec`` (the pipeline spec), ``arguments``, ``folder`` (for the
 artifacts). Its environment is all that a container would have, so nothing of Jukebox can be imported here.
+When standard input closes, whoever wanted the run is gone: this process and all that it started end.
 """
 
 import json
+import os
+import signal
 import sys
+import threading
 
 from google.protobuf import json_format
 from kfp import local
@@ -13,9 +17,16 @@ from kfp.local import pipeline_orchestrator
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 
+def end_with_the_starter() -> None:
+    """Wait until standard input closes, then end this process group: this process leads it."""
+    sys.stdin.read()
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 def main() -> int:
     """Run the pipeline and return the exit code: 0 done, 1 a step has failed."""
-    order = json.load(sys.stdin)
+    order = json.loads(sys.stdin.readline())
+    threading.Thread(target=end_with_the_starter, daemon=True).start()
     spec = json_format.ParseDict(order["spec"], pipeline_spec_pb2.PipelineSpec())
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=order["folder"])
     try:

@@ -11,10 +11,12 @@ import re
 import secrets
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -172,16 +174,20 @@ def run_pipeline(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     try:
         assert child.stdin and child.stdout
-        child.stdin.write(json.dumps(order))
-        child.stdin.close()
+        # It stays open: when this process dies, the child sees it close and ends with its steps.
+        child.stdin.write(json.dumps(order) + "\n")
+        child.stdin.flush()
         with (folder / "log.txt").open("w", buffering=1) as log:
             follow(child.stdout, run, log.write, on_change)
         failed = child.wait() != 0
     finally:
-        child.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
         shutil.rmtree(scratch, ignore_errors=True)
     run.seconds = round(time.monotonic() - started, 3)
     run.state = "failed" if failed else "succeeded"

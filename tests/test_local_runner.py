@@ -1,0 +1,231 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from kfp import compiler, dsl, kubernetes
+
+from jukebox_helpers import local_runner, pipelines
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import Settings, write_secret
+
+SECRET_VALUE = "s3cr3t-of-the-test"
+
+
+@dsl.component(base_image="python:3.12")
+def show_environment(text: str, found: dsl.Output[dsl.Artifact]):
+    """Write the environment down."""
+    import json
+    import os
+
+    found.metadata["text"] = text
+    with open(found.path, "w") as file:
+        json.dump(dict(os.environ), file)
+
+
+@dsl.component(base_image="python:3.12")
+def fail_if(numbers: dict, found: dsl.Input[dsl.Artifact]):
+    """Fail when told to."""
+    if numbers.get("fail"):
+        raise ValueError("the numbers are wrong.\nTwo lines say so. Next: mend them.")
+
+
+@dsl.component(base_image="python:3.12")
+def import_jukebox(found: dsl.Input[dsl.Artifact]):
+    """Try what no container could do."""
+    import jukebox_helpers  # noqa: F401
+
+
+@dsl.component(base_image="python:3.12")
+def after_all(found: dsl.Input[dsl.Artifact]):
+    """Run last."""
+    print("after all")
+
+
+@dsl.pipeline(name="a-pipeline")
+def a_pipeline(text: str, numbers: dict = {"epochs": 2}):  # noqa: B006
+    """Two steps, the first with a secret and a field path."""
+    first = show_environment(text=text)
+    kubernetes.use_secret_as_env(first, secret_name="a-secret", secret_key_to_env={"key": "VARIABLE"})
+    kubernetes.use_field_path_as_env(first, env_name="namespace", field_path="metadata.namespace")
+    second = fail_if(numbers=numbers, found=first.outputs["found"])
+    after_all(found=first.outputs["found"]).after(second)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    return pipelines.compile_pipeline(a_pipeline, tmp_path_factory.mktemp("yaml") / "a.yaml")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    write_secret(tmp_path / "secrets" / "a-secret", {"key": SECRET_VALUE})
+    return Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "sqlite:///x")
+
+
+def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, settings, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the parent")
+    seen = []
+    run = local_runner.run_pipeline(
+        compiled, {"text": "hello"}, settings, on_change=lambda run: seen.append([s.state for s in run.steps])
+    )
+    environment = json.loads(run.artifact("show-environment", "found").read_text())
+    assert environment["VARIABLE"] == SECRET_VALUE
+    assert environment["namespace"] == "user1-toolings"
+    assert environment["MLFLOW_TRACKING_URI"] == "sqlite:///x"
+    assert "AWS_SECRET_ACCESS_KEY" not in environment
+    allowed = {*local_runner.PASSED_ON, "HOME", "TMPDIR", "PYTHONUNBUFFERED", "PYTHONPATH", "MLFLOW_TRACKING_URI"}
+    made_by_the_shell = {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE", "_KFP_RUNTIME"}
+    assert set(environment) - allowed - made_by_the_shell == {"VARIABLE", "namespace"}
+    assert ["running", "pending", "pending"] in seen
+    assert [step.state for step in run.steps] == ["succeeded"] * 3
+    assert run.metadata("show-environment", "found")["text"] == "hello"
+    assert local_runner.read_run(settings.runs / run.id) == run
+
+
+def test_the_very_bytes_that_ran_are_kept(compiled, settings):
+    run = local_runner.run_pipeline(compiled, {"text": "x"}, settings)
+    assert (settings.runs / run.id / "pipeline.yaml").read_bytes() == compiled.read_bytes()
+
+
+def test_no_secret_is_written_down(compiled, settings):
+    run = local_runner.run_pipeline(compiled, {"text": "x"}, settings)
+    artifact = run.artifact("show-environment", "found")  # this step writes its environment down on purpose
+    for file in (settings.runs / run.id).rglob("*"):
+        if file.is_file() and file != artifact:
+            assert SECRET_VALUE not in file.read_text(errors="replace"), file
+
+
+def test_a_failed_step_fails_the_run_in_its_own_words(compiled, settings):
+    with pytest.raises(local_runner.RunFailed) as caught:
+        local_runner.run_pipeline(compiled, {"text": "x", "numbers": {"fail": True}}, settings)
+    assert caught.value.what == "Step 'fail-if' of 'a-pipeline' failed: the numbers are wrong.\nTwo lines say so."
+    assert caught.value.next_action.startswith("mend them.")
+    run = caught.value.run
+    assert [step.state for step in run.steps] == ["succeeded", "failed", "skipped"]
+    assert "Traceback" in (settings.runs / run.id / "log.txt").read_text()
+    assert local_runner.read_run(settings.runs / run.id).state == "failed"
+
+
+def test_a_step_cannot_import_the_kit(settings, tmp_path):
+    @dsl.pipeline(name="importing")
+    def importing():
+        first = show_environment(text="x")
+        kubernetes.use_secret_as_env(first, secret_name="a-secret", secret_key_to_env={"key": "VARIABLE"})
+        import_jukebox(found=first.outputs["found"])
+
+    file = pipelines.compile_pipeline(importing, tmp_path / "importing.yaml")
+    with pytest.raises(local_runner.RunFailed, match="without jukebox_helpers"):
+        local_runner.run_pipeline(file, {}, settings)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "message"),
+    [({}, "'show-environment'.*no Secret 'a-secret'"), ({"other": "x"}, "needs the key 'key'.*'a-secret'")],
+)
+def test_a_missing_secret_fails_by_name_before_anything_starts(compiled, settings, secrets, message):
+    folder = settings.secrets / "a-secret"
+    (folder / "key").unlink()
+    folder.rmdir()
+    if secrets:
+        write_secret(folder, secrets)
+    with pytest.raises(JukeboxError, match=message):
+        local_runner.run_pipeline(compiled, {"text": "x"}, settings)
+    assert not settings.runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({}, "needs text"), ({"text": "x", "songs": 1}, "does not know songs"), ({"song": 1}, "song and needs text")],
+)
+def test_wrong_arguments_fail_by_name_before_anything_starts(compiled, settings, arguments, message):
+    with pytest.raises(JukeboxError, match=message):
+        local_runner.run_pipeline(compiled, arguments, settings)
+    assert not settings.runs.exists()
+
+
+def test_an_unknown_field_path_is_refused(settings, tmp_path):
+    @dsl.pipeline(name="asking")
+    def asking():
+        task = show_environment(text="x")
+        kubernetes.use_field_path_as_env(task, env_name="node", field_path="spec.nodeName")
+
+    file = pipelines.compile_pipeline(asking, tmp_path / "asking.yaml")
+    with pytest.raises(JukeboxError, match=r"spec\.nodeName"):
+        local_runner.run_pipeline(file, {}, settings)
+
+
+@pytest.mark.parametrize("package", ["no-such-package==1.0", "click==0.0.1", "click[extra]==0.0.1"])
+def test_a_package_that_is_not_here_fails_by_name(settings, tmp_path, package):
+    needy = dsl.component(after_all.python_func, base_image="python:3.12", packages_to_install=[package])
+
+    @dsl.pipeline(name="needy")
+    def needing():
+        first = show_environment(text="x")
+        needy(found=first.outputs["found"])
+
+    file = tmp_path / "needy.yaml"
+    compiler.Compiler().compile(needing, str(file))
+    with pytest.raises(JukeboxError, match=package.split("=")[0].replace("[", r"\[").replace("]", r"\]")):
+        local_runner.check_packages(pipelines.read_pipeline(file.read_text()), strict=True)
+
+
+def test_another_version_will_do_outside_the_sandbox(tmp_path):
+    component = dsl.component(
+        show_environment.python_func, base_image="python:3.12", packages_to_install=["click==0.0.1"]
+    )
+
+    @dsl.pipeline(name="older")
+    def older():
+        component(text="x")
+
+    file = tmp_path / "older.yaml"
+    compiler.Compiler().compile(older, str(file))
+    pipeline = pipelines.read_pipeline(file.read_text())
+    local_runner.check_packages(pipeline, strict=False)
+    with pytest.raises(JukeboxError, match="click"):
+        local_runner.check_packages(pipeline, strict=True)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_no_step_runs_on_when_the_runner_ends(tmp_path, end):
+
+    @dsl.component(base_image="python:3.12")
+    def sleep(pid_file: str):
+        import os
+        import time
+
+        with open(pid_file + ".new", "w") as file:
+            file.write(str(os.getppid()))
+        os.replace(pid_file + ".new", pid_file)
+        time.sleep(60)
+
+    @dsl.pipeline(name="sleeping")
+    def sleeping(pid_file: str):
+        sleep(pid_file=pid_file)
+
+    file = pipelines.compile_pipeline(sleeping, tmp_path / "sleeping.yaml")
+    pid_file = tmp_path / "pid"
+    program = (
+        "import sys; from pathlib import Path; from jukebox_helpers import local_runner; "
+        "from jukebox_helpers.settings import Settings; "
+        "settings = Settings('sandbox', Path(sys.argv[2]), 'user1-x', 'http://x', 'http://x'); "
+        "local_runner.run_pipeline(Path(sys.argv[1]), {'pid_file': sys.argv[3]}, settings)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(file), str(tmp_path), str(pid_file)],
+        env={**os.environ, "PYTHONPATH": str(pipelines.KIT)},
+    )
+    deadline = time.monotonic() + 30
+    while not pid_file.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(end)
+    process.wait(timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
