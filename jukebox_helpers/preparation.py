@@ -3,12 +3,12 @@
 Every ranking row of a song has the same 13 features, so rows and counts teach the same; counts are 35 times fewer.
 
 Every function here travels into pipeline steps (packages: duckdb, numpy, pyarrow), together with
-``song_data.features``.
+``song_schemas.features``.
 """
 
 from typing import TYPE_CHECKING
 
-from jukebox_helpers.song_data import features
+from jukebox_helpers.song_schemas import features
 
 if TYPE_CHECKING:
     import duckdb
@@ -227,4 +227,45 @@ def prepare(
         "rows of countries left out": total - worldwide - unknown_rows - past - future,
         "countries left out": small,
         "time cut": cut,
+    }
+
+
+def read_pairs(features_path: str, counts_path: str, labels: list[str]) -> dict:
+    """Read what was prepared, as arrays.
+
+    Args:
+        features_path: The prepared songs, Parquet.
+        counts_path: The prepared counts, Parquet.
+        labels: The countries, in the model's order.
+
+    Returns:
+        inputs (float32 arrays by feature), test (a flag a song), ids; and for each pair: song, country (places),
+        past, future (rows); unknown: rows of countries that are not among the labels, which are left out.
+    """
+    import numpy
+    import pyarrow
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    # ParquetFile, not read_table: the latter takes "part=..." in a path for a column.
+    songs, counts = (pyarrow.parquet.ParquetFile(path).read() for path in (features_path, counts_path))
+    song, country = (
+        pyarrow.compute.fill_null(pyarrow.compute.index_in(counts[column], value_set=values), -1).to_numpy()
+        for column, values in (
+            ("spotify_id", songs["spotify_id"].combine_chunks()),
+            ("country", pyarrow.array(labels, pyarrow.string())),
+        )
+    )
+    known = (song >= 0) & (country >= 0)
+    past, future = (counts[column].to_numpy().astype("float64") for column in ("past", "future"))
+    return {
+        "inputs": {name: songs[name].to_numpy() for name in features()},
+        "ids": songs["spotify_id"].to_numpy(),
+        "test": songs["part"].to_numpy() == "test",
+        "song": song[known],
+        "country": country[known],
+        "past": past[known],
+        "future": future[known],
+        "unknown": int((past + future)[~known].sum()),
+        "labels": numpy.array(labels),
     }

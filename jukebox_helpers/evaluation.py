@@ -1,0 +1,329 @@
+"""How good a model is on songs that it has not seen, and whether that is good enough to be registered.
+
+Each score stands beside that of the prior (how often each country occurs), of a table that remembers each training
+song's countries, and of the previous version, all on the same held-out songs.
+
+Every function here travels into pipeline steps (packages: numpy, onnxruntime, pyarrow; matplotlib for the picture),
+together with what they use of ``scoring`` and ``preparation``.
+"""
+
+from typing import TYPE_CHECKING
+
+from jukebox_helpers.preparation import read_pairs
+from jukebox_helpers.scoring import calibration, memorise, onnx_probabilities, score
+from jukebox_helpers.song_schemas import features
+
+if TYPE_CHECKING:
+    import numpy
+
+
+def default_tolerances() -> dict:
+    """What the gate asks for, in nats of log-loss (a nat is a factor of 2.7 in probability)."""
+    return {
+        # Better than the prior by at least this.
+        "prior_margin": 0.02,
+        # Worse than the previous version by at most this.
+        "previous_log_loss": 0.02,
+    }
+
+
+def compare_with_previous(
+    previous_onnx_path: str, data: dict, rows: "numpy.ndarray", probabilities: "numpy.ndarray"
+) -> dict:
+    """Score the previous version and this one on the same songs and the countries that both know.
+
+    Args:
+        previous_onnx_path: The previous version.
+        data: What ``read_pairs`` returns.
+        rows: Which pairs to score on.
+        probabilities: This version's predictions for all songs.
+
+    Returns:
+        previous and this (scores), countries (how many both know), loss (an array: the loss of each scored pair by
+        country, previous), or only note, a sentence, if the two cannot be compared.
+    """
+    import numpy
+
+    try:
+        labels, earlier = onnx_probabilities(previous_onnx_path, data["inputs"])
+    except ValueError as error:
+        return {"note": f"Not compared with the previous version: {error}"}
+    both = [label for label in data["labels"].tolist() if label in labels]
+    if len(both) < 2:
+        return {"note": "Not compared with the previous version: they have fewer than two countries in common."}
+    mine = numpy.flatnonzero(numpy.isin(data["labels"], both))
+    place = numpy.full(len(data["labels"]), -1)
+    place[mine] = numpy.arange(len(mine))
+    country = place[data["country"][rows]]
+    kept = country >= 0
+    truth = (data["song"][rows][kept], country[kept], (data["past"] + data["future"])[rows][kept])
+    if not len(truth[0]):
+        return {"note": "Not compared with the previous version: no held-out song charted where both know."}
+    theirs = earlier[:, [labels.index(label) for label in both]]
+    ours = probabilities[:, mine]
+    # Over the common countries only, both sum to one again.
+    theirs, ours = (p / p.sum(axis=1, keepdims=True).clip(1e-12) for p in (theirs, ours))
+    loss = {}
+    for column, label in enumerate(both):
+        here = truth[1] == column
+        if here.any():
+            loss[label] = [
+                float(-numpy.average(numpy.log(p[truth[0][here], column].clip(1e-12)), weights=truth[2][here]))
+                for p in (ours, theirs)
+            ]
+    return {"this": score(ours, *truth), "previous": score(theirs, *truth), "loss": loss, "countries": len(both)}
+
+
+def gate_reasons(results: dict, compared: dict, limits: dict) -> list:
+    """Say why a model may not be registered.
+
+    Args:
+        results: Scores by predictor; ``""`` is the model, ``"prior_"`` the prior.
+        compared: What ``compare_with_previous`` returned; empty if there is no previous version.
+        limits: The tolerances.
+
+    Returns:
+        A sentence for each broken rule: by how much, and where; empty if the model passes.
+    """
+    reasons = []
+    mine, prior = results[""]["log_loss"], results["prior_"]["log_loss"]
+    # Written as "not at least", so that a score that is no number fails.
+    if not prior - mine >= limits["prior_margin"]:
+        reasons.append(
+            f"log-loss {mine:.4f} is {abs(prior - mine):.4f} {'better' if mine < prior else 'worse'} than the prior's "
+            f"{prior:.4f}; at least {limits['prior_margin']:g} better is asked for"
+        )
+    if "loss" in compared:
+        mine, theirs = compared["this"]["log_loss"], compared["previous"]["log_loss"]
+        if not mine - theirs <= limits["previous_log_loss"]:
+            lost = {country: ours - before for country, (ours, before) in compared["loss"].items()}
+            worst = sorted(lost, key=lambda country: (-lost[country], country))[:3]
+            reasons.append(
+                f"log-loss {mine:.4f} is {mine - theirs:.4f} worse than the previous version's {theirs:.4f}; "
+                f"{limits['previous_log_loss']:g} is tolerated; most is lost in "
+                + ", ".join(f"{country} ({lost[country]:+.3f})" for country in worst)
+            )
+    return reasons
+
+
+def country_scores(probabilities: "numpy.ndarray", prior: "numpy.ndarray", truth: tuple, labels: list) -> dict:
+    """Score each country's own rows.
+
+    Args:
+        probabilities: Predictions, songs x countries.
+        prior: The prior, by country.
+        truth: Arrays of equal length: song, country, rows.
+        labels: The countries.
+
+    Returns:
+        By country: songs, rows, log_loss, top1, top5, prior_log_loss. Countries without held-out songs are absent.
+    """
+    import numpy
+
+    table = {}
+    for column, label in enumerate(labels):
+        here = truth[1] == column
+        if here.any():
+            own = score(probabilities, *(part[here] for part in truth))
+            table[label] = {
+                "songs": int(here.sum()),
+                "rows": int(truth[2][here].sum()),
+                **{name: round(own[name], 6) for name in ("log_loss", "top1", "top5")},
+                "prior_log_loss": round(float(-numpy.log(prior[column].clip(1e-12))), 6),
+            }
+    return table
+
+
+def confusion_matrix(probabilities: "numpy.ndarray", truth: tuple, labels: list, countries: int = 10) -> dict:
+    """Count the first choices among the countries with the most rows.
+
+    Args:
+        probabilities: Predictions, songs x countries.
+        truth: Arrays of equal length: song, country, rows.
+        labels: The countries.
+        countries: How many of them to show.
+
+    Returns:
+        countries, and matrix: ranking rows by true country (rows) and first choice (columns).
+    """
+    import numpy
+
+    largest = numpy.argsort(-numpy.bincount(truth[1], truth[2], len(labels)), kind="stable")[:countries]
+    choice = largest[probabilities[:, largest].argmax(axis=1)][truth[0]]
+    matrix = [[int(truth[2][(truth[1] == row) & (choice == column)].sum()) for column in largest] for row in largest]
+    return {"countries": [labels[place] for place in largest], "matrix": matrix}
+
+
+def evaluate(
+    onnx_path: str,
+    features_path: str,
+    counts_path: str,
+    previous_onnx_path: str | None,
+    tolerances: dict | None,
+    report_path: str,
+    forward_path: str | None = None,
+) -> dict:
+    """Score a model on the held-out songs, and decide whether it may be registered.
+
+    Args:
+        onnx_path: The exported model.
+        features_path: The prepared songs.
+        counts_path: The prepared counts.
+        previous_onnx_path: The version to compare with, if there is one. It is scored on the same songs; if it knows
+            other countries, both are scored on those that both know; if it is no model of these songs, that is noted.
+        tolerances: See ``default_tolerances``; what is not given is taken from there.
+        report_path: JSON file to write.
+        forward_path: The scores forward in time, of ``training.forward_scores``, to be put beside the others.
+
+    Returns:
+        The report: metrics (flat), per_country, gate ({"passed": bool, "reasons": [str]}), confusion, calibration,
+        notes, tolerances. The metrics without prefix are the model's, on held-out songs; ``prior_``, ``memorised_``
+        and ``previous_`` those of the others on the same songs; ``common_`` the model's over the countries that the
+        previous version knows too; ``seen_`` and ``memorised_seen_`` are measured on the training songs: what a
+        split by row would have reported.
+
+    Raises:
+        ValueError: If a tolerance is unknown or no number, or no held-out song charted where the model knows.
+    """
+    import json
+
+    import numpy
+
+    limits = default_tolerances()
+    for name, value in (tolerances or {}).items():
+        if name not in limits or isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{name!r}: {value!r} is no tolerance. Next: give numbers for {sorted(limits)}.")
+        limits[name] = float(value)
+
+    labels, _ = onnx_probabilities(onnx_path, {name: numpy.zeros(1) for name in features()})
+    data = read_pairs(features_path, counts_path, labels)
+    _, predicted = onnx_probabilities(onnx_path, data["inputs"])
+    held_out, weight = data["test"][data["song"]], data["past"] + data["future"]
+    if not held_out.any() or held_out.all():
+        raise ValueError(
+            f"{counts_path} holds no song that is held out, or none to train on. Next: prepare more songs."
+        )
+    truth, seen = (
+        tuple(part[rows] for part in (data["song"], data["country"], weight)) for rows in (held_out, ~held_out)
+    )
+    prior, table = memorise(*seen, predicted.shape)
+    results = {
+        "": score(predicted, *truth),
+        "prior_": score(prior[None].repeat(len(predicted), axis=0), *truth),
+        "memorised_": score(table, *truth),
+        "seen_": score(predicted, *seen),
+        "memorised_seen_": score(table, *seen),
+    }
+    notes = []
+    if data["unknown"]:
+        notes.append(f"{data['unknown']} ranking rows are of countries that the model does not know: not scored.")
+    compared = compare_with_previous(previous_onnx_path, data, held_out, predicted) if previous_onnx_path else {}
+    notes.append(compared.get("note", "" if compared else "There is no previous version to compare with."))
+    per_country = country_scores(predicted, prior, truth, labels)
+    if "loss" in compared:
+        results["previous_"] = compared["previous"]
+        if compared["countries"] < len(labels):
+            results["common_"] = compared["this"]
+            notes.append(f"Compared with the previous version over the {compared['countries']} countries both know.")
+        for label, (_, before) in compared["loss"].items():
+            per_country[label]["previous_log_loss"] = round(before, 6)
+    metrics = {who + name: value for who, scores in results.items() for name, value in scores.items()}
+    if forward_path:
+        with open(forward_path, encoding="utf-8") as file:
+            metrics |= json.load(file)
+    reasons = gate_reasons(results, compared, limits)
+    report = {
+        "metrics": {name: round(float(value), 6) for name, value in metrics.items()},
+        "per_country": per_country,
+        "gate": {"passed": not reasons, "reasons": reasons},
+        "confusion": confusion_matrix(predicted, truth, labels),
+        "calibration": calibration(predicted, *truth),
+        "held-out songs": len(numpy.unique(truth[0])),
+        "held-out rows": int(truth[2].sum()),
+        "notes": [note for note in notes if note],
+        "tolerances": limits,
+    }
+    with open(report_path, "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=1, sort_keys=True)
+    return report
+
+
+def refuse_if_failed(report: dict) -> None:
+    """Stop here if the gate did not let the model pass.
+
+    Args:
+        report: What ``evaluate`` returned.
+
+    Raises:
+        ValueError: With the reasons: by how much, and where.
+    """
+    if not report["gate"]["passed"]:
+        raise ValueError(
+            "The gate refuses this model, nothing was registered:\n- "
+            + "\n- ".join(report["gate"]["reasons"])
+            + "\nNext: look at the data that changed and at the hyperparameters; the tolerances are parameters too."
+        )
+
+
+def evaluation_picture(report_path: str, target: str) -> None:
+    """Draw an evaluation for people: scores beside those of the others, calibration, and each country's gain.
+
+    Args:
+        report_path: The JSON file that ``evaluate`` wrote.
+        target: The file to write: PNG or SVG by its ending; otherwise an HTML page.
+    """
+    import io
+    import json
+
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with open(report_path, encoding="utf-8") as file:
+        report = json.load(file)
+    metrics, countries = report["metrics"], report["per_country"]
+    others = {"": "this model", "previous_": "previous version", "prior_": "prior", "memorised_": "memorised songs"}
+    others = {who: name for who, name in others.items() if who + "log_loss" in metrics}
+    colours = {"": "#0b6e99", "previous_": "#7fb7cc", "prior_": "#b8b8b8", "memorised_": "#e0a458"}
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    verdict = "passes the gate" if report["gate"]["passed"] else "is refused by the gate"
+    figure.suptitle(f"This model {verdict}: {report['held-out songs']} songs it has not seen", fontsize=13)
+    top, loss, sure, gain = figure.subplots(2, 2).ravel()
+    for place, (who, name) in enumerate(others.items()):
+        heights = [100 * metrics[who + metric] for metric in ("top1", "top5")]
+        bars = top.bar([place / 5, 1 + place / 5], heights, 0.18, label=name, color=colours[who])
+        top.bar_label(bars, fmt="%.1f", fontsize=8)
+        loss.bar_label(loss.bar(name, metrics[who + "log_loss"], 0.6, color=colours[who]), fmt="%.3f", fontsize=8)
+    top.set(title="Right country among the first (% of rows)", xticks=[0.2, 1.2], xticklabels=["1", "5"])
+    top.legend(fontsize=8, frameon=False)
+    lowest = min(metrics[who + "log_loss"] for who in others)
+    loss.set(title="Log-loss, nats (lower is better; the axis is cut)", ylim=(max(0.0, lowest - 0.5), None))
+    loss.tick_params(axis="x", labelsize=8)
+    confidence = [100 * one["confidence"] for one in report["calibration"]]
+    right = [100 * one["right"] for one in report["calibration"]]
+    limit = max(confidence + right) * 1.1
+    sure.plot([0, limit], [0, limit], color="#b8b8b8", linewidth=1)
+    sure.plot(confidence, right, "o-", color=colours[""])
+    sure.set(title="Calibration of the first choice", xlabel="how sure (%)", ylabel="how often right (%)")
+    gains = {country: one["prior_log_loss"] - one["log_loss"] for country, one in countries.items()}
+    order = sorted(gains, key=lambda country: (-gains[country], country))
+    gain.bar(order, [gains[c] for c in order], color=[colours["" if gains[c] > 0 else "memorised_"] for c in order])
+    gain.set(title="Better than the prior by country (nats)")
+    gain.tick_params(axis="x", labelsize=max(3, min(9, 300 // len(order))), rotation=90)
+    for axes in (top, loss, sure, gain):
+        axes.spines[["top", "right"]].set_visible(False)
+
+    kind = target.rsplit(".", 1)[-1].lower()
+    # A fixed salt and no date: the same report gives the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "jukebox"}):
+        if kind == "png":
+            figure.savefig(target, dpi=120, metadata={"Software": None})
+            return
+        drawing = io.StringIO()
+        figure.savefig(drawing, format="svg", metadata={"Date": None})
+    svg = drawing.getvalue()
+    with open(target, "w", encoding="utf-8") as file:
+        page = f"<!DOCTYPE html><meta charset=utf-8><title>Evaluation</title>{svg[svg.index('<svg') :]}"
+        file.write(svg if kind == "svg" else page)
