@@ -213,12 +213,12 @@ def explained(client: Any) -> Iterator[None]:
     Raises:
         JukeboxError: If the server cannot be reached, refuses the credentials, or answers with an error.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
     endpoint = client.meta.endpoint_url
     try:
         yield
-    except HTTPClientError as error:
+    except (ConnectionError, HTTPClientError) as error:
         raise JukeboxError(
             f"The S3 server {endpoint} cannot be reached: {error}",
             "Check AWS_S3_ENDPOINT, and that the server runs (in the sandbox: ./jukebox status).",

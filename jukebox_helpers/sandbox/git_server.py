@@ -36,7 +36,7 @@ class GitServer:
 
     def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
         """Answer one request of the git protocol."""
-        found = re.fullmatch(r"/([\w-]+)/([\w-]+\.git)/(info/refs|git-[a-z]+-pack)", environ["PATH_INFO"])
+        found = re.fullmatch(r"/([\w-]+)/(\w[\w.-]*\.git)/(info/refs|git-[a-z]+-pack)", environ["PATH_INFO"])
         repository = self.root / found[1] / found[2] if found else None
         if not found or not repository or not repository.is_dir():
             return _refuse(respond, "404 Not Found", "There is no such repository.")

@@ -4,6 +4,7 @@ import base64
 import hmac
 import html
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -62,11 +63,11 @@ class Web:
         user = self.settings.user
         if path == "/":
             return _answer(respond, "200 OK", self._landing_page().encode(), "text/html; charset=utf-8")
-        for name in SEEDS:
-            if path.rstrip("/") == f"/{user}/{name}.git":  # a clone's address, opened in a browser
-                return _answer(respond, "302 Found", b"", headers=[("Location", f"/{user}/{name}/")])
-            if path.startswith(f"/{user}/{name}.git/"):
+        if found := re.fullmatch(rf"/{user}/([\w.-]+)\.git(/.+)?/?", path):
+            if found[2]:
                 return self._git(environ, respond)
+            # A clone's address, opened in a browser.
+            return _answer(respond, "302 Found", b"", headers=[("Location", f"/{user}/{found[1]}/")])
         if path == f"/{user}" or path.startswith(f"/{user}/"):
             environ["SCRIPT_NAME"], environ["PATH_INFO"] = f"/{user}", path.removeprefix(f"/{user}") or "/"
             return self._git_pages()(environ, respond)

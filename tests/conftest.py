@@ -1,0 +1,43 @@
+"""Fixtures that several tests share: a real sandbox, once for the whole session."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jukebox_helpers import sandbox as platform
+from jukebox_helpers.settings import CONNECTION_KEYS, Settings
+
+STAND_IN = [sys.executable, "-c", "print('trained from {revision}')"]
+"""What a push of code runs in the shared sandbox, instead of the training pipeline."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_platform_around() -> None:
+    """The tests find the platform that they start, never one that the terminal belongs to."""
+    for key in (*CONNECTION_KEYS, "JUKEBOX_STATE", "JUKEBOX_TRAINING_COMMAND", "username", "password", "namespace"):
+        os.environ.pop(key, None)
+    os.environ.update(GIT_TERMINAL_PROMPT="0", DVC_NO_ANALYTICS="1", NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, no_platform_around: None) -> Iterator[Settings]:
+    """A running sandbox that the whole session shares; a push of code runs a stand-in command."""
+    state = tmp_path_factory.mktemp("sandbox") / "state"
+    settings = platform.up(state, lifeline=True, training_command=STAND_IN)
+    os.environ["JUKEBOX_STATE"] = str(state)
+    yield settings
+    os.environ.pop("JUKEBOX_STATE", None)
+    platform.down(state, delete=True)
+
+
+@pytest.fixture
+def fresh_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A sandbox as the workshop starts, for one test alone."""
+    state = tmp_path / "state"
+    settings = platform.up(state, lifeline=True, training_command=STAND_IN)
+    monkeypatch.setenv("JUKEBOX_STATE", str(state))
+    yield settings
+    platform.down(state, delete=True)

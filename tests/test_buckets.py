@@ -1,0 +1,156 @@
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jukebox_helpers import buckets
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.sandbox.control import root_connection
+from jukebox_helpers.settings import KIT, Settings
+
+HEAD = "chart_path: charts/minio\nbuckets:\n"
+
+
+def test_the_shipped_file_lists_the_buckets_the_workshop_starts_with() -> None:
+    assert buckets.read_config(KIT / "mlops-gitops" / buckets.CONFIG) == ["pipeline", "models"]
+
+
+def test_an_empty_list_is_a_legal_file() -> None:
+    assert buckets.parse_config("chart_path: charts/minio\nbuckets: []\n", "f") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["abc", "a" * 63, "data-cache", "data.v2", "0data9", "1.2.3", "256.1.1.1x", '"123"', "xn-data"]
+)
+def test_legal_names_are_read(name: str) -> None:
+    assert buckets.parse_config(f"{HEAD}  - name: {name}\n", "f") == [name.strip('"')]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("ab", "3 to 63 characters"),
+        ("a" * 64, "3 to 63 characters"),
+        ("Data", "lowercase letters"),
+        ("data_cache", "lowercase letters"),
+        ("dåta", "lowercase letters"),
+        ("data٣", "lowercase letters"),
+        ("-data", "begins and ends"),
+        ("data.", "begins and ends"),
+        ("da..ta", "two dots"),
+        ("192.168.5.4", "IP address"),
+        ("xn--data", "begin with 'xn--'"),
+        ("sthree-data", "begin with 'sthree-'"),
+        ("data-s3alias", "end with '-s3alias'"),
+        ("data--ol-s3", "end with '--ol-s3'"),
+        ("data--x-s3", "end with '--x-s3'"),
+        ("data.mrap", "end with '.mrap'"),
+    ],
+)
+def test_an_illegal_name_is_refused_with_its_line_and_the_rule(name: str, rule: str) -> None:
+    with pytest.raises(JukeboxError) as caught:
+        buckets.parse_config(f"{HEAD}  - name: models\n  - name: {name}\n", "config.yaml")
+    assert caught.value.what.startswith(f"config.yaml:4: illegal bucket name {name!r}: ")
+    assert rule in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "rule"),
+    [
+        ("", 1, "must be a mapping"),
+        ("- name: data\n", 1, "must be a mapping"),
+        ("buckets: []\n", 1, "has no 'chart_path'"),
+        ("chart_path: charts/minio\n", 1, "has no 'buckets'"),
+        ("chart_path: charts/mino\nbuckets: []\n", 1, "chart_path must be charts/minio"),
+        (f"{HEAD}", 2, "must be a list"),
+        (f"{HEAD}  data\n", 3, "must be a list"),
+        (f"{HEAD}  - data\n", 3, "must be a mapping"),
+        (f"{HEAD}  - {{}}\n", 3, "has no 'name'"),
+        (f"{HEAD}  - name: data\n    size: 3\n", 4, "unknown key 'size'"),
+        (f"{HEAD}  - name: data\n    name: data\n", 4, "stands here twice"),
+        (f"{HEAD}  - name: data\n  - name: logs\n  - name: data\n", 5, "twice, first in line 3"),
+        (f"{HEAD}  - name: 123\n", 3, "must be text"),
+        (f"{HEAD}  - name:\n", 3, "must be text"),
+        (f"{HEAD}  - name: [a]\n", 3, "must be text"),
+        (f"{HEAD}buckets: []\n", 3, "stands here twice"),
+        (f"{HEAD}color: red\n", 3, "unknown key 'color'"),
+        (f"{HEAD}\t- name: data\n", 3, "not YAML"),
+        (f"{HEAD}  - name: 'data\n", 4, "not YAML"),
+        (f"{HEAD}  - name: data\n---\n", 4, "not YAML"),
+    ],
+)
+def test_a_malformed_file_is_refused_with_its_line_and_the_rule(
+    tmp_path: Path, text: str, line: int, rule: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(JukeboxError) as caught:
+        buckets.read_config(file)
+    assert f"{file}:{line}: " in caught.value.what
+    assert rule in caught.value.what
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JukeboxError, match="There is no file"):
+        buckets.read_config(tmp_path / "nothing.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(JukeboxError, match="UTF-8"):
+        buckets.read_config(tmp_path / "binary.yaml")
+
+
+def test_apply_creates_what_is_missing_changes_nothing_again_and_deletes_nothing(sandbox: Settings) -> None:
+    client = buckets.s3_client(root_connection(sandbox))
+    names = ["apply-one", "apply-two"]
+
+    first = {change.bucket: change.state for change in buckets.apply(names, client)}
+    client.put_object(Bucket="apply-one", Key="song", Body=b"la")
+    second = {change.bucket: change.state for change in buckets.apply(names, client)}
+    fewer = buckets.apply(["apply-two"], client)
+
+    assert [first[name] for name in names] == ["created", "created"]
+    assert [second[name] for name in names] == ["unchanged", "unchanged"]
+    assert buckets.Change("apply-one", "kept") in fewer
+    assert "apply-one: kept, not in the file" in map(str, fewer)
+    assert client.get_object(Bucket="apply-one", Key="song")["Body"].read() == b"la"
+
+
+def test_wrong_credentials_are_named_and_create_nothing(sandbox: Settings) -> None:
+    right = root_connection(sandbox)
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        with pytest.raises(JukeboxError, match="refuses these credentials") as caught:
+            buckets.apply(["never-made"], buckets.s3_client({**right, key: "wrong"}))
+        assert right["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
+    assert "never-made" not in buckets.list_buckets(buckets.s3_client(right))
+
+
+def test_an_unreachable_server_is_named() -> None:
+    connection = {
+        "AWS_S3_ENDPOINT": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+    }
+    with pytest.raises(JukeboxError, match=r"http://127.0.0.1:9 cannot be reached"):
+        buckets.apply(["data"], buckets.s3_client(connection))
+
+
+@pytest.fixture
+def web_page() -> Iterator[str]:
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_a_server_that_is_no_s3_server_is_named(web_page: str) -> None:
+    connection = {"AWS_S3_ENDPOINT": web_page, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    with pytest.raises(JukeboxError, match=web_page):
+        buckets.apply(["data"], buckets.s3_client(connection))
+
+
+def test_an_incomplete_connection_is_named() -> None:
+    with pytest.raises(JukeboxError, match="has no AWS_SECRET_ACCESS_KEY"):
+        buckets.s3_client({"AWS_S3_ENDPOINT": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a"})
+    with pytest.raises(JukeboxError, match="no address"):
+        buckets.s3_client({"AWS_S3_ENDPOINT": "minio", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})

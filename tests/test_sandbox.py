@@ -1,0 +1,637 @@
+import base64
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jukebox_helpers import buckets
+from jukebox_helpers import sandbox as platform
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.sandbox.events import sign
+from jukebox_helpers.sandbox.ports import known_ports
+from jukebox_helpers.sandbox.repositories import bare_repository, git
+from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT, REPOSITORY, Settings, find_settings
+
+# Reads its own revision, then waits for the test's word; its child and its detached grandchild wait as well.
+TRAINING = """
+import os, pathlib, subprocess, sys, time
+revision, state = sys.argv[1], pathlib.Path(os.environ["JUKEBOX_STATE"])
+print("training from", revision, flush=True)
+if (state / "hang").exists():
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)", str(state)]
+    subprocess.Popen(sleep)
+    subprocess.Popen(sleep, start_new_session=True)
+    (state / "hanging").write_text(str(os.getpid()))
+    time.sleep(600)
+sys.exit((state / "fail").exists())
+"""
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    file = tmp_path_factory.mktemp("training") / "training.py"
+    file.write_text(TRAINING)
+    return [sys.executable, str(file), "{revision}"]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory, training: list[str], no_platform_around: None) -> Iterator[Settings]:
+    """A sandbox for the tests of this file, which push to it."""
+    state = tmp_path_factory.mktemp("a place with spaces & 'quotes'") / "state"
+    yield platform.up(state, lifeline=True, training_command=training)
+    platform.down(state, delete=True)
+
+
+def all_secrets(settings: Settings) -> list[str]:
+    return [
+        settings.secret("git-auth")["password"],
+        settings.secret("s3")["AWS_SECRET_ACCESS_KEY"],
+        settings.secret("sandbox")["webhook_key"],
+    ]
+
+
+def processes_of(state: Path) -> list[psutil.Process]:
+    """Every process that knows the state folder, but the test's own."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            known = [*process.cmdline(), *process.environ().values(), process.cwd()]
+        except (psutil.Error, OSError):
+            continue
+        if process.pid != os.getpid() and any(str(state) in text for text in known):
+            found.append(process)
+    return found
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return value
+
+
+def gone(state: Path) -> bool:
+    return bool(eventually(lambda: not processes_of(state)))
+
+
+def commit(clone: Path, file: str = "song.txt", text: str | bytes = "la") -> str:
+    (clone / file).parent.mkdir(parents=True, exist_ok=True)
+    (clone / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--allow-empty", "-m", f"Change {file}")
+    return git(clone, "rev-parse", "HEAD")
+
+
+def another_clone(settings: Settings, folder: Path, *options: str, name: str = REPOSITORY) -> Path:
+    """A clone over HTTP, with the attendee's credentials."""
+    helper = git(settings.clone(), "config", "--get-all", "credential.helper").splitlines()[-1]
+    arguments = ["-c", "credential.helper=", "-c", f"credential.helper={helper}", *options]
+    git(folder.parent, "clone", "--quiet", *arguments, settings.repository_url(name), str(folder))
+    git(folder, "config", "user.name", "other")
+    git(folder, "config", "user.email", "other@example.com")
+    return folder
+
+
+def ask(
+    settings: Settings, path: str, password: str | None = None, method: str = "GET", body: bytes = b"", **headers: str
+) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(settings.cluster_domain.removeprefix("http://"), timeout=20)
+    if password is not None:
+        token = base64.b64encode(f"{settings.user}:{password}".encode()).decode()
+        headers["Authorization"] = f"Basic {token}"
+    connection.request(method, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def deliver(settings: Settings, event: dict[str, Any], kind: str = "push", key: str | None = None) -> tuple[int, Any]:
+    body = json.dumps(event).encode()
+    signature = sign(body, key or settings.secret("sandbox")["webhook_key"])
+    status, answer = ask(settings, "/events", method="POST", body=body, X_Gitea_Event=kind, X_Gitea_Signature=signature)
+    return status, json.loads(answer)
+
+
+# What a sandbox is.
+
+
+def test_it_is_found_by_its_state_folder(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUKEBOX_STATE", str(own.state))
+    assert find_settings() == own
+    assert own.platform == "sandbox"
+    assert own.namespace == "user1-toolings"
+    assert own.repository_url() == f"{own.cluster_domain}/user1/jukebox.git"
+    assert own.tracking_uri == f"sqlite:///{own.state}/registry/registry.db"
+    assert (own.state / "registry").is_dir()
+
+
+def test_secrets_are_files_for_this_user_only_and_stand_nowhere_else(own: Settings) -> None:
+    files = [file for file in own.secrets.rglob("*") if file.is_file()]
+    assert len(files) > 10
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert own.state.stat().st_mode & 0o777 == 0o700
+    assert (own.state / "s3" / "identities.json").stat().st_mode & 0o777 == 0o600
+
+    told = [file.read_text(errors="replace") for file in own.state.glob("*") if file.is_file()]
+    told += [(own.clone(name) / ".git" / "config").read_text() for name in (REPOSITORY, GITOPS_REPOSITORY)]
+    told += [(own.state / "s3" / "weed.log").read_text(), json.dumps(platform.status(own.state))]
+    told += [part for process in processes_of(own.state) for part in process.cmdline()]
+    for secret in all_secrets(own):
+        assert not [text for text in told if secret in text]
+
+
+def test_everything_listens_on_loopback_only(own: Settings) -> None:
+    listening = [
+        connection.laddr.ip
+        for process in processes_of(own.state)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) > 5
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_s3_checks_signatures_and_nothing_leads_around_it(own: Settings) -> None:
+    secret = own.secret("aws-connection-pipeline")
+    client = buckets.s3_client(secret)
+    client.put_object(Bucket=secret["AWS_S3_BUCKET"], Key="song", Body=b"la")
+    assert client.get_object(Bucket="pipeline", Key="song")["Body"].read() == b"la"
+
+    filer = f"http://127.0.0.1:{known_ports(own.state)['filer']}"
+    for url in (f"{own.s3_endpoint}/pipeline/song", f"{own.s3_endpoint}/", f"{filer}/buckets/pipeline/song"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(url, timeout=10)
+        assert caught.value.code in (401, 403)
+    with pytest.raises(client.exceptions.NoSuchBucket):
+        client.put_object(Bucket="not-in-the-file", Key="song", Body=b"la")
+
+
+def test_the_buckets_of_the_file_are_there_with_their_connections(own: Settings) -> None:
+    assert {"pipeline", "models"} <= set(platform.status(own.state)["buckets"])
+    secret = own.secret("aws-connection-models")
+    assert secret["AWS_S3_BUCKET"] == "models"
+    assert secret["AWS_S3_ENDPOINT"] == own.s3_endpoint
+
+
+def test_status_says_where_everything_is(own: Settings) -> None:
+    status = platform.status(own.state)
+    assert status["running"]
+    assert psutil.pid_exists(status["pid"])
+    assert status["pages"] == f"{own.cluster_domain}/"
+    assert status["clones"][REPOSITORY] == str(own.clone())
+    assert status["repositories"][GITOPS_REPOSITORY] == own.repository_url(GITOPS_REPOSITORY)
+
+
+# Git.
+
+
+def test_the_repositories_begin_as_the_kit_is_and_that_is_no_event(fresh_sandbox: Settings) -> None:
+    for name, folder in ((REPOSITORY, ""), (GITOPS_REPOSITORY, "mlops-gitops")):
+        clone = fresh_sandbox.clone(name)
+        assert git(clone, "rev-parse", "HEAD^{tree}") == git(KIT, "rev-parse", f"HEAD:{folder}")
+        assert git(clone, "log", "--format=%s") == "The workshop as it starts"
+        assert git(clone, "status", "--porcelain", "--branch") == "## main...origin/main"
+        git(bare_repository(fresh_sandbox.state, "user1", name), "fsck", "--strict")
+    assert platform.events(fresh_sandbox.state) == []
+
+
+def test_a_kit_that_is_no_checkout_is_seeded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jukebox_helpers.sandbox import repositories
+
+    kit = tmp_path / "kit"
+    (kit / "mlops-gitops").mkdir(parents=True)
+    (kit / ".gitignore").write_text(".venv/\n")
+    (kit / ".venv").mkdir()
+    (kit / ".venv" / "python").touch()
+    (kit / "README.md").write_text("Hello\n")
+    (kit / "mlops-gitops" / "config.yaml").touch()
+    monkeypatch.setattr(repositories, "KIT", kit)
+
+    repositories.seed(tmp_path / "state", "user1")
+
+    seeded = bare_repository(tmp_path / "state", "user1", REPOSITORY)
+    assert git(seeded, "ls-tree", "-r", "--name-only", "main").split() == [
+        ".gitignore",
+        "README.md",
+        "mlops-gitops/config.yaml",
+    ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/user1/",
+        "/user1/jukebox/",
+        "/user1/jukebox.git",
+        "/user1/jukebox.git/info/refs?service=git-upload-pack",
+        "/user1/jukebox.git/info/refs?service=git-receive-pack",
+        "/user1/jukebox.git/git-receive-pack",
+        "/nothing",
+    ],
+)
+def test_nothing_answers_without_the_password(own: Settings, path: str) -> None:
+    assert ask(own, path)[0] == 401
+    assert ask(own, path, password="wrong")[0] == 401
+    assert ask(own, path, method="POST")[0] == 401
+
+
+def test_there_are_pages_to_look_at(own: Settings) -> None:
+    password = own.secret("git-auth")["password"]
+    status, page = ask(own, "/", password)
+    assert status == 200
+    assert b'href="/user1/jukebox/"' in page
+    assert own.s3_endpoint.encode() in page
+    for path in ("/user1/jukebox/", "/user1/jukebox/blob/main/pyproject.toml", "/user1/mlops-gitops/"):
+        assert ask(own, path, password)[0] == 200
+    assert b"jukebox-helpers" in ask(own, "/user1/jukebox/blob/main/pyproject.toml", password)[1]
+    assert ask(own, "/user1/nothing/", password)[0] == 404
+
+
+def test_git_refuses_what_is_not_its_protocol(own: Settings) -> None:
+    password = own.secret("git-auth")["password"]
+    assert ask(own, "/user1/jukebox.git/HEAD", password)[0] == 404
+    assert ask(own, "/user1/jukebox.git/info/refs", password)[0] == 403
+    assert ask(own, "/user1/jukebox.git/info/refs?service=git-shell", password)[0] == 403
+    assert ask(own, "/user1/nothing.git/info/refs?service=git-upload-pack", password)[0] == 404
+    assert ask(own, "/user1/..%2f..%2fsecrets.git/info/refs?service=git-upload-pack", password)[0] == 404
+    form = {"Content_Type": "text/plain"}
+    assert ask(own, "/user1/jukebox.git/git-receive-pack", password, method="POST", body=b"x", **form)[0] == 400
+
+
+def test_a_wrong_password_is_refused_by_git(own: Settings, tmp_path: Path) -> None:
+    with pytest.raises(JukeboxError, match=r"Authentication failed|could not read Username"):
+        helper = "credential.helper=!printf 'username=user1\\npassword=wrong\\n'"
+        url = own.repository_url()
+        git(tmp_path, "clone", "-c", "credential.helper=", "-c", helper, url, str(tmp_path / "clone"))
+
+
+def test_large_pushes_and_shallow_clones(own: Settings, tmp_path: Path) -> None:
+    writer = another_clone(own, tmp_path / "writer")
+    noise = os.urandom(12_000_000)
+    head = commit(writer, "noise.bin", noise)
+    git(writer, "push", "--quiet", "origin", "HEAD:noise")
+
+    reader = another_clone(own, tmp_path / "reader", "--depth", "1", "--branch", "noise")
+
+    assert (reader / "noise.bin").read_bytes() == noise
+    assert git(reader, "rev-list", "--all") == head
+
+
+def test_an_empty_repository_can_be_cloned_and_pushed_to(own: Settings, tmp_path: Path) -> None:
+    empty = bare_repository(own.state, "user1", "empty")
+    empty.mkdir()
+    git(empty, "init", "--quiet", "--bare")
+    clone = another_clone(own, tmp_path / "clone", name="empty")
+    head = commit(clone)
+    git(clone, "push", "--quiet", "origin", "HEAD:refs/heads/main")
+    assert git(empty, "rev-parse", "main") == head
+
+
+def test_of_racing_pushes_one_is_taken_and_the_others_are_told(own: Settings, tmp_path: Path) -> None:
+    clones = [another_clone(own, tmp_path / f"clone{number}") for number in range(5)]
+    for number, clone in enumerate(clones):
+        commit(clone, f"race{number}.txt")
+    told: dict[int, bool] = {}
+
+    def push(number: int) -> None:
+        try:
+            git(clones[number], "push", "--quiet", "origin", "HEAD:race")
+            told[number] = True
+        except JukeboxError:
+            told[number] = False
+
+    threads = [threading.Thread(target=push, args=(number,)) for number in range(len(clones))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    taken = [number for number, ok in told.items() if ok]
+    assert len(told) == 5
+    assert len(taken) == 1
+    race = git(bare_repository(own.state, "user1", REPOSITORY), "rev-parse", "race")
+    assert race == git(clones[taken[0]], "rev-parse", "HEAD")
+
+
+# The trigger.
+
+
+def test_a_push_to_main_trains_from_that_revision(own: Settings) -> None:
+    revision = commit(own.clone())
+    git(own.clone(), "push", "--quiet")
+    event = platform.wait_for(own.state, revision, 20)
+    assert event["state"] == "done"
+    assert (event["repository"], event["ref"]) == (REPOSITORY, "refs/heads/main")
+    assert event["version"] == revision[:10]
+    assert Path(event["log"]).read_text() == f"training from {revision}\n"
+
+
+def test_pushes_are_worked_through_in_order(own: Settings) -> None:
+    revisions = []
+    for number in range(3):
+        revisions.append(commit(own.clone(), text=str(number)))
+        git(own.clone(), "push", "--quiet")
+    platform.wait_for(own.state, revisions[-1], 20)
+    lines = [json.loads(line) for line in (own.state / "events.jsonl").read_text().splitlines()]
+    steps = [(line["revision"], line["state"]) for line in lines if line["revision"] in revisions]
+    worked = [step for step in steps if step[1] != "queued"]
+    assert worked == [(revision, state) for revision in revisions for state in ("running", "done")]
+
+
+def test_a_failed_training_is_recorded_with_its_last_words(own: Settings) -> None:
+    (own.state / "fail").touch()
+    try:
+        revision = commit(own.clone(), text="fail")
+        git(own.clone(), "push", "--quiet")
+        event = platform.wait_for(own.state, revision, 20)
+    finally:
+        (own.state / "fail").unlink()
+    assert event["state"] == "failed"
+    assert event["detail"] == f"exit code 1\ntraining from {revision}"
+
+
+def test_another_branch_a_tag_and_a_deletion_train_nothing(own: Settings) -> None:
+    clone = own.clone()
+    git(clone, "checkout", "--quiet", "-b", "idea")
+    revision = commit(clone, text="idea")
+    git(clone, "push", "--quiet", "origin", "idea", "HEAD:refs/tags/v1")
+    git(clone, "push", "--quiet", "origin", ":idea")
+    git(clone, "checkout", "--quiet", "main")
+
+    latest = platform.events(own.state)[-3:]
+    assert {event["ref"] for event in latest} == {"refs/heads/idea", "refs/tags/v1"}
+    assert {event["state"] for event in latest} == {"ignored"}
+    assert latest[0]["revision"] == revision
+    assert "not to refs/heads/main" in latest[0]["detail"]
+
+
+def test_an_unsigned_or_wrongly_signed_event_is_refused(own: Settings) -> None:
+    before = len(platform.events(own.state))
+    event = {"ref": "refs/heads/main", "after": "a" * 40, "repository": {"name": REPOSITORY}}
+    body = json.dumps(event).encode()
+    assert ask(own, "/events", method="POST", body=body, X_Gitea_Event="push")[0] == 403
+    assert deliver(own, event, key="wrong")[0] == 403
+    signature = sign(body, own.secret("sandbox")["webhook_key"])
+    changed = body.replace(b"a" * 40, b"b" * 40)
+    headers = {"X_Gitea_Event": "push", "X_Gitea_Signature": signature}
+    assert ask(own, "/events", method="POST", body=changed, **headers)[0] == 403
+    assert ask(own, "/events", own.secret("git-auth")["password"], method="POST", body=body)[0] == 403
+    assert ask(own, "/events", method="POST", body=b"x" * 2_000_000)[0] == 413
+
+    refused = platform.events(own.state)[before:]
+    assert [event["state"] for event in refused] == ["refused"] * 4
+    assert "a" * 40 not in json.dumps(refused)
+
+
+def test_signed_events_that_are_no_push_to_main_are_ignored(own: Settings) -> None:
+    event = {"ref": "refs/heads/main", "after": "a" * 40, "repository": {"name": REPOSITORY}}
+    for answer, reason in (
+        (deliver(own, event, kind="issues"), "'issues'"),
+        (deliver(own, event | {"ref": "refs/heads/other"}), "refs/heads/other"),
+        (deliver(own, event | {"after": "0" * 40}), "deleted"),
+        (deliver(own, event | {"repository": {"name": "empty"}}), "nothing follows"),
+    ):
+        assert answer[0] == 202
+        assert answer[1]["state"] == "ignored"
+        assert reason in answer[1]["detail"]
+    assert deliver(own, {"ref": "refs/heads/main"})[1]["state"] == "refused"
+
+
+def test_the_event_has_giteas_shape(own: Settings) -> None:
+    from jukebox_helpers.sandbox import hooks
+
+    first, last = git(own.clone(), "rev-list", "main").splitlines()[-1], git(own.clone(), "rev-parse", "main")
+    here = Path.cwd()
+    os.chdir(bare_repository(own.state, "user1", REPOSITORY))
+    try:
+        event = hooks.push_event(own, REPOSITORY, first, last, "refs/heads/main")
+        begun = hooks.push_event(own, REPOSITORY, "0" * 40, first, "refs/heads/main")
+    finally:
+        os.chdir(here)
+    assert (event["ref"], event["before"], event["after"]) == ("refs/heads/main", first, last)
+    assert event["head_commit"]["id"] == last == event["commits"][0]["id"]
+    assert event["commits"][0]["message"].startswith("Change ")
+    assert event["repository"]["full_name"] == "user1/jukebox"
+    assert event["repository"]["clone_url"] == own.repository_url()
+    assert event["pusher"]["username"] == "user1"
+    assert [commit["id"] for commit in begun["commits"]] == [first]
+
+
+# Buckets by push.
+
+
+def test_a_push_of_buckets_applies_them_and_a_bad_one_is_refused_to_its_pusher(own: Settings) -> None:
+    clone = own.clone(GITOPS_REPOSITORY)
+    config = clone / buckets.CONFIG
+    good = config.read_text() + "  - name: data\n  - name: data-cache\n"
+    revision = commit(clone, buckets.CONFIG, good)
+    git(clone, "push", "--quiet")
+
+    event = platform.wait_for(own.state, revision, 20)
+    assert event["state"] == "done"
+    assert event["detail"] == "pipeline: unchanged; models: unchanged; data: created; data-cache: created"
+    assert own.secret("aws-connection-data-cache")["AWS_S3_BUCKET"] == "data-cache"
+    buckets.s3_client(own.secret("aws-connection-data")).head_bucket(Bucket="data")
+
+    known = platform.events(own.state)
+    commit(clone, buckets.CONFIG, good + "  - name: Data\n")
+    with pytest.raises(JukeboxError, match=r"config.yaml:8: illegal bucket name 'Data'"):
+        git(clone, "push", "--quiet")
+    assert git(clone, "rev-parse", "origin/main") == revision
+    assert platform.events(own.state) == known
+
+    git(clone, "reset", "--quiet", "--hard", revision)
+    fewer = commit(clone, buckets.CONFIG, good.replace("  - name: pipeline\n", ""))
+    git(clone, "push", "--quiet")
+    assert "pipeline: kept, not in the file" in platform.wait_for(own.state, fewer, 20)["detail"]
+    assert "pipeline" in platform.status(own.state)["buckets"]
+
+    nothing = commit(clone, "README.md", "What the cluster should hold\n")
+    git(clone, "push", "--quiet")
+    assert "unchanged" in platform.wait_for(own.state, nothing, 20)["detail"]
+
+
+# Starting, stopping, dying.
+
+
+def test_up_is_idempotent_and_two_sandboxes_do_not_meet(own: Settings, sandbox: Settings) -> None:
+    pid = platform.status(own.state)["pid"]
+    assert platform.up(own.state) == own
+    assert platform.status(own.state)["pid"] == pid
+
+    mine, others = own.secret("s3"), sandbox.secret("s3")
+    assert not set(known_ports(own.state).values()) & set(known_ports(sandbox.state).values())
+    with pytest.raises(JukeboxError, match="refuses these credentials"):
+        buckets.apply(["data"], buckets.s3_client({**mine, "AWS_S3_ENDPOINT": others["AWS_S3_ENDPOINT"]}))
+    assert ask(own, "/", sandbox.secret("git-auth")["password"])[0] == 401
+    assert deliver(own, {}, key=sandbox.secret("sandbox")["webhook_key"])[0] == 403
+
+
+def hang(settings: Settings) -> str:
+    """Push a revision whose training hangs, with a child and a detached grandchild."""
+    (settings.state / "hang").touch()
+    revision = commit(settings.clone(), text="hang")
+    git(settings.clone(), "push", "--quiet")
+    assert eventually((settings.state / "hanging").exists)
+    return revision
+
+
+def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
+    tmp_path: Path, training: list[str]
+) -> None:
+    state = tmp_path / "state"
+    first = platform.up(state, training_command=training)
+    ports, before = known_ports(state), [first.secret(name) for name in ("git-auth", "s3", "sandbox")]
+    client = buckets.s3_client(first.secret("aws-connection-pipeline"))
+    client.put_object(Bucket="pipeline", Key="song", Body=b"la" * 1_000_000)
+    revision = hang(first)
+    assert len(processes_of(state)) >= 7
+
+    os.kill(platform.status(state)["pid"], signal.SIGKILL)
+    assert gone(state)
+    assert not platform.is_running(state)
+    assert platform.status(state) == {"running": False, "state": str(state)}
+    (state / "hang").unlink()
+
+    begin = time.monotonic()
+    again = platform.up(state, training_command=training)
+    took = time.monotonic() - begin
+    try:
+        assert took < 5
+        assert again == first
+        assert known_ports(state) == ports
+        assert [again.secret(name) for name in ("git-auth", "s3", "sandbox")] == before
+        stored = buckets.s3_client(again.secret("aws-connection-pipeline"))
+        assert stored.get_object(Bucket="pipeline", Key="song")["Body"].read() == b"la" * 1_000_000
+        assert git(again.clone(), "ls-remote", "origin", "main").split()[0] == revision
+        event = platform.wait_for(state, revision, 5)
+        assert event["state"] == "failed"
+        assert "push again" in event["detail"]
+    finally:
+        assert platform.down(state)
+    assert gone(state)
+    assert not platform.down(state)
+    assert (again.clone() / "song.txt").read_text() == "hang"
+    left = {f"/tmp/seaweedfs-{name.split('.')[0]}-grpc-{number}.sock" for name, number in ports.items()}
+    assert not [path for path in left if Path(path).exists()]
+
+
+def test_down_takes_a_running_training_along(tmp_path: Path, training: list[str]) -> None:
+    state = tmp_path / "state"
+    settings = platform.up(state, lifeline=True, training_command=training)
+    revision = hang(settings)
+    platform.down(state)
+    assert gone(state)
+    assert platform.events(state)[-1]["revision"] == revision
+    assert platform.events(state)[-1]["state"] == "failed"
+    platform.down(state, delete=True)
+    assert not state.exists()
+
+
+def test_a_killed_training_takes_its_children_along_and_the_next_one_runs(own: Settings) -> None:
+    revision = hang(own)
+    (own.state / "hang").unlink()
+    os.kill(int((own.state / "hanging").read_text()), signal.SIGKILL)
+    event = platform.wait_for(own.state, revision, 20)
+    assert event["state"] == "failed"
+    assert "exit code 137" in event["detail"]
+    assert eventually(lambda: not [p for p in processes_of(own.state) if "time.sleep(600)" in str(p.cmdline())])
+    following = commit(own.clone(), text="following")
+    git(own.clone(), "push", "--quiet")
+    assert platform.wait_for(own.state, following, 20)["state"] == "done"
+
+
+def test_a_killed_owner_takes_its_sandbox_along(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    program = "import pathlib, sys, time; from jukebox_helpers import sandbox; "
+    program += "sandbox.up(pathlib.Path(sys.argv[1]), lifeline=True); print('up', flush=True); time.sleep(600)"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", program, str(state)], stdout=subprocess.PIPE, cwd=KIT, env={**os.environ}
+    )
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == b"up\n"
+    assert platform.is_running(state)
+    owner.kill()
+    owner.communicate()
+    assert gone(state)
+    assert not (state / "sandbox.json").exists()
+
+
+def test_an_s3_server_of_the_environment_takes_the_place_of_its_own(
+    sandbox: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in sandbox.secret("s3").items():
+        monkeypatch.setenv(key, value)
+    state = tmp_path / "state"
+    settings = platform.up(state, lifeline=True)
+    try:
+        assert settings.s3_endpoint == sandbox.s3_endpoint
+        assert not [process for process in processes_of(state) if "weed" in " ".join(process.cmdline())]
+        assert settings.secret("aws-connection-models") == sandbox.secret("aws-connection-models")
+    finally:
+        platform.down(state)
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(JukeboxError, match=r"environment names an S3 server(.|\n)*refuses these credentials"):
+        platform.up(state)
+    monkeypatch.setenv("AWS_S3_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(JukeboxError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
+        platform.up(state)
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(JukeboxError, match="AWS_SECRET_ACCESS_KEY is missing"):
+        platform.up(state)
+    assert gone(state)
+
+
+def test_ports_that_others_took_meanwhile_are_replaced(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    platform.up(state, lifeline=True)
+    ports = known_ports(state)
+    platform.down(state)
+    others = [socket.create_server(("127.0.0.1", ports[name])) for name in ("web", "s3", "filer.grpc")]
+    settings = platform.up(state, lifeline=True)
+    try:
+        assert not {ports["web"], ports["s3"], ports["filer.grpc"]} & set(known_ports(state).values())
+        assert git(settings.clone(), "remote", "get-url", "origin") == settings.repository_url()
+        git(settings.clone(), "fetch", "--quiet")
+    finally:
+        platform.down(state)
+        for other in others:
+            other.close()
+
+
+def test_a_folder_that_is_no_sandbox_is_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "home" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.write_text("42")
+    with pytest.raises(JukeboxError, match="no sandbox's state"):
+        platform.up(precious.parent)
+    with pytest.raises(JukeboxError, match="no sandbox's state"):
+        platform.down(precious.parent, delete=True)
+    assert precious.read_text() == "42"
+    assert platform.down(tmp_path / "nothing", delete=True) is False
+
+
+def test_a_failing_start_says_why(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    platform.up(state, lifeline=True)
+    platform.down(state)
+    shutil.rmtree(state / "git" / "user1" / "mlops-gitops.git" / "refs")
+    with pytest.raises(JukeboxError, match="The sandbox does not start") as caught:
+        platform.up(state)
+    assert "mlops-gitops.git" in str(caught.value)
+    assert gone(state)
