@@ -6,6 +6,7 @@ still there, and `compare_digests` says whether something that was rebuilt is th
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -127,19 +128,15 @@ def in_words(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def flatten(lineage: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    """Lineage as lines of text: section and field to words, in the order of reading."""
+def in_lines(lineage: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Lineage in the order of reading: by section and field the value, or why there is none."""
     missing = lineage["missing"]
-    lines = {}
+    lines: dict[str, dict[str, Any]] = {}
     for section in ("file", "code", "data", "rankings", "metrics", "parameters", "packages", "run", "other"):
-        fields = lineage[section]
-        if section in missing:
-            lines[section, ""] = missing[section]
-        for field, value in (fields or {}).items():
-            if value is not None:
-                lines[section, field] = in_words(value)
-            elif f"{section}.{field}" in missing:
-                lines[section, field] = missing[f"{section}.{field}"]
+        lines[section] = {"": missing[section]} if section in missing else {}
+        for field, value in (lineage[section] or {}).items():
+            if value is not None or field != "object":
+                lines[section][field] = missing.get(f"{section}.{field}", value)
     return lines
 
 
@@ -155,12 +152,14 @@ def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
     production = ", in production" if lineage["production"] else ""
     title = f"{lineage['model']} {lineage['version']}  registered {lineage['registered at']}{production}"
     tree = Tree(Text(title, style="bold"))
-    branches: dict[str, Tree] = {}
-    for (section, field), words in flatten(lineage).items():
-        if section not in branches:
-            branches[section] = tree.add(Text(section, style="cyan"))
-        style = "yellow" if words in (NOT_RECORDED, NOT_VERSIONED) else ""
-        branches[section].add(Text.assemble((f"{field}: " if field else "", "dim"), (words, style)))
+    for section, fields in in_lines(lineage).items():
+        branch = tree.add(Text(section, style="cyan")) if fields else tree
+        for field, value in fields.items():
+            words = in_words(value)
+            style = "yellow" if words in (NOT_RECORDED, NOT_VERSIONED) else ""
+            if field == "object":
+                words = short(words)  # the whole hash stands above
+            branch.add(Text.assemble((f"{field}: " if field else "", "dim"), (words, style), overflow="fold"))
     return tree
 
 
@@ -172,26 +171,30 @@ def compare(lineage_a: Mapping[str, Any], lineage_b: Mapping[str, Any]) -> Table
         lineage_b: The same for the other.
 
     Returns:
-        A table with ``≠`` where they differ; of the packages, only those that differ.
+        A table with ``≠`` where they differ. Long hashes are shortened; of the packages, only those that differ.
     """
-    a, b = flatten(lineage_a), flatten(lineage_b)
     table = Table("", "", *(f"{lineage['model']} {lineage['version']}" for lineage in (lineage_a, lineage_b)))
     for column in table.columns[2:]:
         column.overflow = "fold"
     table.add_row("registered at", "", lineage_a["registered at"], lineage_b["registered at"])
-    section = ""
-    for place in a | b:
-        one, other = a.get(place, "none"), b.get(place, "none")
-        if place[0] == "packages" and one == other:
-            continue
-        if place[0] != section:
-            section = place[0]
-            table.add_section()
-        style, sign = ("bold", "≠") if one != other else ("", "")
-        table.add_row(" ".join(place).strip(), sign, Text(one), Text(other), style=style)
-    if section and lineage_a["packages"] == lineage_b["packages"]:
+    a, b = in_lines(lineage_a), in_lines(lineage_b)
+    for section in a:
+        table.add_section()
+        for field in a[section] | b[section]:
+            one, other = a[section].get(field), b[section].get(field)
+            if field == "object" or (section == "packages" and one == other):
+                continue  # an object is its hash once more
+            words = [Text("none" if value is None else short(in_words(value))) for value in (one, other)]
+            sign, style = ("≠", "bold") if one != other else ("", "")
+            table.add_row(Text(f"{section} {field}".strip()), sign, *words, style=style)
+    if a["packages"] == b["packages"]:
         table.caption = "The same packages."
     return table
+
+
+def short(words: str) -> str:
+    """Words with only the beginning of a long hash."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1…", words)
 
 
 def verify(
@@ -244,7 +247,7 @@ def object_digest(s3_client: Any, uri: str, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def compare_digests(expected: Mapping[str, str], rebuilt: Mapping[str, str]) -> list[dict[str, Any]]:
+def compare_digests(expected: Mapping[str, str | None], rebuilt: Mapping[str, str | None]) -> list[dict[str, Any]]:
     """Compare what a model version recorded with what rebuilding it gave.
 
     Args:
@@ -259,7 +262,7 @@ def compare_digests(expected: Mapping[str, str], rebuilt: Mapping[str, str]) -> 
             "what": what,
             "expected": expected.get(what),
             "found": rebuilt.get(what),
-            "same": what in expected and expected[what] == rebuilt.get(what),
+            "same": expected.get(what) is not None and expected[what] == rebuilt.get(what),
         }
         for what in dict(expected) | dict(rebuilt)
     ]

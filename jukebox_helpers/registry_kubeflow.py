@@ -98,12 +98,12 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
     class KubeflowRegistry:
         def register(self, name: str, version: str, uri: str, metadata: dict, production: bool = False) -> dict:
             check_registration(name, version, uri, metadata)
-            for _ in range(3):
+            for _ in ("model", "version", "file"):
                 try:
                     return self.complete(name, version, uri, metadata, production)
                 except answers.ConflictException:
-                    continue  # somebody else was faster: what they registered is the answer
-            raise RuntimeError(f"{name} {version} is being registered by another run. Next: run this again.")
+                    continue  # somebody else made one of the three first: go on from theirs
+            return self.complete(name, version, uri, metadata, production)
 
         def complete(self, name: str, version: str, uri: str, metadata: dict, production: bool) -> dict:
             """Make what is not there yet: so an attempt that died half way is finished by the next one."""

@@ -1,0 +1,177 @@
+"""The Kubeflow adapter against a server that says no: tokens, TLS, login pages, other versions, half answers."""
+
+import logging
+import ssl
+import uuid
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import model_registry
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from fake_model_registry import FakeModelRegistry
+
+from jukebox_helpers.registry import kubeflow_registry
+
+METADATA = {"model sha256": "a" * 64, "metric.accuracy": 1.0, "rankings rows": 1_130_000, "converged": True}
+
+
+def uri(name, version):
+    return f"s3://models/{name}/{version}/model.onnx"
+
+
+def register(registry, name, version="0123456789", **changes):
+    return registry.register(name, version, uri(name, version), METADATA | changes)
+
+
+@pytest.fixture
+def name():
+    return f"model-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def fake():
+    fake = FakeModelRegistry()
+    yield fake
+    fake.close()
+
+
+def test_sends_the_token_and_never_shows_it(fake):
+    fake.token = "sesame"
+    assert kubeflow_registry(fake.url, token="sesame\n").models() == []
+    with pytest.raises(PermissionError, match=r"refused the token, which may have expired \(401\)") as error:
+        kubeflow_registry(fake.url, token="stale-token")
+    assert "stale-token" not in str(error.value)
+    with pytest.raises(PermissionError, match="refused a request without a token"):
+        kubeflow_registry(fake.url)
+
+
+def test_finds_the_service_accounts_token(fake, tmp_path, monkeypatch):
+    fake.token = "sesame"
+    (tmp_path / "token").write_text("sesame\n")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    assert kubeflow_registry(fake.url).models() == []
+
+
+def test_a_token_that_expires_between_two_calls(fake, name):
+    registry = kubeflow_registry(fake.url, token="sesame")
+    fake.token = "another"
+    with pytest.raises(PermissionError, match="Next: get a fresh token"):
+        register(registry, name)
+    assert fake.models == {}
+
+
+def test_a_login_page_is_not_a_registry(fake):
+    fake.login_page = True
+    with pytest.raises(RuntimeError, match=r"a login page. Next: check the cluster domain"):
+        kubeflow_registry(fake.url)
+
+
+def test_another_api_version_is_named(fake):
+    fake.api = "v1"
+    with pytest.raises(RuntimeError, match=r"no model registry with API v1alpha3 at .* \(404\).* Next: "):
+        kubeflow_registry(fake.url)
+
+
+def test_a_server_that_does_not_answer(fake):
+    fake.close()
+    with pytest.raises(RuntimeError, match=f"{fake.url} cannot be reached .* Next: check the cluster domain"):
+        kubeflow_registry(fake.url)
+
+
+def test_says_what_a_failing_server_said(fake, name):
+    registry = kubeflow_registry(fake.url)
+    fake.failures["POST .*/registered_models"] = 500
+    with pytest.raises(RuntimeError, match=r"answered 500: told to fail. Next: "):
+        register(registry, name)
+
+
+def test_half_a_registration_is_invisible_until_it_is_completed(fake, name):
+    registry = kubeflow_registry(fake.url)
+    fake.failures["POST .*/artifacts"] = 503
+    with pytest.raises(RuntimeError, match="answered 503"):
+        register(registry, name)
+    assert len(fake.versions) == 1
+    assert registry.find(name, "0123456789") is registry.latest(name) is None
+    assert registry.versions(name) == []
+    with pytest.raises(ValueError, match="another model"):
+        register(registry, name, **{"model sha256": "b" * 64})
+    record = register(registry, name)
+    assert registry.versions(name) == [record]
+    assert record["metadata"] == METADATA
+    assert record["uri"] == uri(name, "0123456789")
+
+
+def test_reads_what_others_registered_without_metadata(fake, name):
+    registry = kubeflow_registry(fake.url)
+    other = model_registry.ModelRegistry(fake.url, author="somebody", user_token="none", log_level=logging.ERROR)
+    other.register_model(name, "s3://models/x", version="1", model_format_name="x", model_format_version="1")
+    record = registry.latest(name)
+    assert (record["metadata"], record["production"], record["uri"]) == ({}, False, "s3://models/x")
+
+
+def test_reads_every_page_and_the_newest_comes_last(fake, name):
+    registry = kubeflow_registry(fake.url)
+    register(registry, name, "v1")
+    for number in range(2, 103):
+        fake.models[str(number)] = fake.models["1"] | {"id": str(number), "name": f"another {number:03}"}
+        fake.versions[str(number)] = fake.versions["1"] | {"id": str(number), "name": f"v{number}"}
+        fake.artifacts[str(number)] = fake.artifacts["1"] | {"modelVersionId": str(number)}
+    assert registry.models() == [f"another {number:03}" for number in range(2, 103)] + [name]
+    assert registry.latest(name)["version"] == "v102"
+
+
+def test_requests_are_held_to_the_published_definition(fake):
+    path = "/api/model_registry/v1alpha3/registered_models"
+    assert fake.handle("POST", path, {}, b'{"name": "m", "colour": "red"}')[0] == 400
+    assert fake.handle("POST", path, {}, b'{"owner": "me"}')[0] == 400
+    assert fake.handle("POST", path, {}, b'{"name": "m", "customProperties": {"a": 1}}')[0] == 400
+    assert fake.handle("POST", path, {}, b'{"name": "m"}')[0] == 201
+    assert fake.handle("POST", path, {}, b'{"name": "m"}')[0] == 409
+    assert fake.handle("GET", path + "?pageSize=many", {}, b"")[0] == 400
+    assert fake.handle("GET", path + "?colour=red", {}, b"")[0] == 400
+
+
+def make_certificate(folder: Path) -> ssl.SSLContext:
+    """A certificate for localhost that is its own authority, as ``ca.pem`` in a folder."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    return context
+
+
+def test_trusts_the_given_authority_and_no_other(tmp_path, name):
+    fake = FakeModelRegistry(make_certificate(tmp_path))
+    try:
+        with pytest.raises(RuntimeError, match=r"certificate .* is not trusted .* Next: give the PEM file"):
+            kubeflow_registry(fake.url, token="sesame")
+        assert fake.requests == []
+        registry = kubeflow_registry(fake.url, certificate_authority=str(tmp_path / "ca.pem"))
+        assert register(registry, name)["metadata"] == METADATA
+    finally:
+        fake.close()
+    with pytest.raises(FileNotFoundError, match=r"nowhere.pem does not exist. Next: "):
+        kubeflow_registry(fake.url, certificate_authority="nowhere.pem")
