@@ -1,0 +1,409 @@
+"""The data pipeline from its compiled YAML, against real S3 and real git."""
+
+import dataclasses
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import pyarrow.parquet
+import pytest
+
+from jukebox_helpers import buckets, data_versions, git_repository, sample_data, transfer, workshop
+from jukebox_helpers.continuous_training import git_credentials
+from jukebox_helpers.local_runner import RunFailed, run_pipeline
+from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
+from jukebox_helpers.sandbox import wait_for
+from jukebox_helpers.settings import KIT, write_secret
+
+SONGS = 200
+
+
+@pytest.fixture(scope="module")
+def platform(sandbox):
+    """The sandbox, with the buckets of the data: committed and pushed, as an attendee does it."""
+    clone = sandbox.clone("mlops-gitops")
+    if workshop.add_buckets(clone / buckets.CONFIG, ["data", "data-cache"]):
+        with git_credentials(sandbox):
+            git_repository.git("commit", "-qam", "Buckets", folder=str(clone))
+            git_repository.git("push", "-q", "origin", "main", folder=str(clone))
+        wait_for(sandbox.state, git_repository.git("rev-parse", "HEAD", folder=str(clone)), timeout=30)
+    return sandbox
+
+
+@pytest.fixture(scope="module")
+def s3(platform):
+    return buckets.s3_client(platform.secret("aws-connection-data"))
+
+
+@pytest.fixture
+def songs(tmp_path):
+    """Another table for each test: the numbers are its seed."""
+    path = tmp_path / "songs.parquet"
+    sample_data.make_songs(str(path), songs=SONGS, seed=abs(hash(str(tmp_path))) % 10_000)
+    return path
+
+
+@pytest.fixture
+def repository(platform, tmp_path):
+    """A repository of its own for each test, so that tests do not meet."""
+    name = f"songs-{tmp_path.name}"
+    bare = platform.state / "git" / platform.user / f"{name}.git"
+    bare.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(bare)], check=True)
+    work = tmp_path / "seed"
+    for command in (["clone", "-q", str(bare), str(work)], ["checkout", "-q", "-B", "main"]):
+        subprocess.run(["git", *command], check=True, capture_output=True, cwd=work if work.exists() else tmp_path)
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "first"], check=True, cwd=work)
+    subprocess.run(["git", "push", "-q", "origin", "main"], check=True, cwd=work)
+    yield platform.repository_url(name)
+    shutil.rmtree(bare)
+
+
+def run(settings, url, repo_url):
+    return run_pipeline(KIT / DATA_PIPELINE_YAML, {"dataset_url": str(url), "repo_url": repo_url}, settings)
+
+
+def bare_of(settings, repo_url):
+    return settings.state / "git" / settings.user / repo_url.rsplit("/", 1)[1]
+
+
+def git_log(settings, repo_url):
+    bare = bare_of(settings, repo_url)
+    command = ["git", "log", "--format=%H", "main"]
+    return subprocess.run(command, cwd=bare, capture_output=True, text=True).stdout.split()
+
+
+def version_on_main(settings, repo_url, tmp_path):
+    bare = bare_of(settings, repo_url)
+    text = subprocess.run(
+        ["git", "show", "main:song_properties.parquet.dvc"], cwd=bare, capture_output=True, text=True, check=True
+    ).stdout
+    (tmp_path / "version.dvc").write_text(text)
+    return data_versions.read_version_file(str(tmp_path / "version.dvc"))
+
+
+def objects(s3):
+    found = {}
+    for bucket in ("data", "data-cache"):
+        for item in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+            found[bucket, item["Key"]] = item["ETag"]
+    return found
+
+
+def test_songs_become_a_version_that_is_in_the_cache(platform, s3, songs, repository, tmp_path):
+    finished = run(platform, songs.as_uri(), repository)
+    assert [step.state for step in finished.steps] == ["succeeded"] * 6
+    version = version_on_main(platform, repository, tmp_path)
+    key = f"files/md5/{version['md5'][:2]}/{version['md5'][2:]}"
+    s3.download_file("data-cache", key, str(tmp_path / "cached"))
+    s3.download_file("data", "song_properties.parquet", str(tmp_path / "loaded"))
+    assert data_versions.file_md5(str(tmp_path / "cached")) == version["md5"]
+    assert (tmp_path / "cached").read_bytes() == (tmp_path / "loaded").read_bytes()
+    assert pyarrow.parquet.read_table(tmp_path / "cached").num_rows == SONGS
+    config = subprocess.run(
+        ["git", "show", "main:.dvc/config"], cwd=bare_of(platform, repository), capture_output=True, text=True
+    ).stdout
+    assert "remote = s3-version" in config and "url = s3://data-cache" in config and "url = s3://data\n" in config
+    assert platform.s3_endpoint not in config
+
+
+def test_no_news_no_commit_and_news_always_a_commit(platform, songs, repository, tmp_path):
+    run(platform, songs, repository)
+    first = git_log(platform, repository)
+    run(platform, songs, repository)
+    assert git_log(platform, repository) == first
+    fresh = tmp_path / "fresh.parquet"
+    sample_data.make_fresh_songs(str(songs), str(fresh), new=1, corrected=0)
+    before = version_on_main(platform, repository, tmp_path)
+    run(platform, fresh, repository)
+    assert git_log(platform, repository)[1:] == first
+    after = version_on_main(platform, repository, tmp_path)
+    assert before["md5"] != after["md5"]
+
+
+def test_s3_and_http_are_sources_too(platform, s3, songs, repository):
+    s3.upload_file(str(songs), "pipeline", "incoming.parquet")
+    run(platform, "s3://pipeline/incoming.parquet", repository)
+    assert len(git_log(platform, repository)) == 2
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, directory=str(songs.parent), **options)
+
+        def log_message(self, *_):
+            """Keep quiet."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        run(platform, f"http://127.0.0.1:{server.server_port}/songs.parquet", repository)
+    finally:
+        server.shutdown()
+    assert len(git_log(platform, repository)) == 2  # the same bytes, from elsewhere
+
+
+def broken(songs, change):
+    """A table of songs with one thing wrong."""
+    table = pyarrow.parquet.read_table(songs)
+    target = songs.with_name("broken.parquet")
+    pyarrow.parquet.write_table(change(table), target)
+    return target
+
+
+def repeated(table):
+    return pyarrow.concat_tables([table, table.slice(0, 1)])
+
+
+def too_fast(table):
+    column = table.schema.get_field_index("tempo")
+    return table.set_column(column, "tempo", pyarrow.array([999.0] + [100.0] * (table.num_rows - 1)))
+
+
+def as_text(table):
+    column = table.schema.get_field_index("energy")
+    return table.set_column(column, "energy", pyarrow.array(["loud"] * table.num_rows))
+
+
+BAD_TABLES = {
+    "empty": (lambda table: table.slice(0, 0), "validate", "table without rows"),
+    "a column missing": (lambda table: table.drop_columns(["tempo"]), "validate", "tempo"),
+    "a column renamed": (
+        lambda table: table.rename_columns([{"loudness": "loudnes"}.get(n, n) for n in table.column_names]),
+        "validate",
+        "loudnes",
+    ),
+    "a wrong type": (as_text, "validate", "energy"),
+    "a song twice": (repeated, "validate", "spotify_id"),
+    "a value out of range": (too_fast, "validate", "tempo"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_bad_tables_never_become_a_version(platform, s3, songs, repository, case):
+    change, step, message = BAD_TABLES[case]
+    expect_failure(platform, s3, repository, broken(songs, change).as_uri(), step, message)
+
+
+def expect_failure(settings, s3, repository, url, step, message):
+    """The run fails at that step with that message, and leaves S3 and git as they were."""
+    before, log = objects(s3), git_log(settings, repository)
+    with pytest.raises(RunFailed, match=rf"(?s)^Step '{step}'.*({message})") as caught:
+        run(settings, url, repository)
+    assert caught.value.next_action
+    assert objects(s3) == before
+    assert git_log(settings, repository) == log
+
+
+def test_bad_sources_are_refused(platform, s3, repository, tmp_path):
+    text = tmp_path / "text.parquet"
+    text.write_text("no Parquet at all")
+    expect_failure(platform, s3, repository, text, "validate", "Parquet")
+    expect_failure(platform, s3, repository, tmp_path / "nowhere", "extract", "no file")
+    expect_failure(platform, s3, repository, "http://127.0.0.1:9/x?signature=hidden", "extract", "127.0.0.1:9/x ")
+    expect_failure(platform, s3, repository, "s3://pipeline/nothing", "extract", "no object s3://pipeline/nothing")
+    expect_failure(platform, s3, repository, "ftp://example.com/x", "extract", "ftp://example.com/x")
+
+
+def with_secret(settings, tmp_path, name, **values):
+    """The same platform, with one secret changed."""
+    state = tmp_path / "other-state"
+    shutil.copytree(settings.secrets, state / "secrets")
+    write_secret(state / "secrets" / name, values)
+    return dataclasses.replace(settings, state=state)
+
+
+def test_wrong_credentials_change_nothing(platform, s3, songs, repository, tmp_path):
+    wrong = with_secret(platform, tmp_path / "a", "aws-connection-data", AWS_SECRET_ACCESS_KEY="wrong")
+    before = objects(s3)
+    with pytest.raises(RunFailed, match="'check-access'.*refuses the credentials"):
+        run(wrong, songs, repository)
+    wrong = with_secret(platform, tmp_path / "b", "git-auth", password="wrong-password")
+    with pytest.raises(RunFailed, match="'check-access'.*git server refuses") as caught:
+        run(wrong, songs, repository)
+    assert objects(s3) == before
+    assert len(git_log(platform, repository)) == 1
+    assert "wrong-password" not in (wrong.runs / caught.value.run.id / "log.txt").read_text()
+
+
+def test_a_missing_bucket_is_named(platform, s3, songs, repository):
+    s3.delete_bucket(Bucket="pipeline") if not s3.list_objects_v2(Bucket="pipeline").get("Contents") else None
+    with pytest.raises(FileNotFoundError, match="no bucket s3://no-such-bucket"), connection(platform):
+        data_versions.check_write_access(repository, ["no-such-bucket"])
+
+
+def test_repositories_that_cannot_take_a_version(platform, s3, songs, tmp_path):
+    folder = platform.state / "git" / platform.user
+    before = objects(s3)
+    for name, head, message in (("empty", "main", "is empty"), ("elsewhere", "trunk", "no branch main, only")):
+        bare = folder / f"{name}.git"
+        subprocess.run(["git", "init", "-q", "--bare", "-b", head, str(bare)], check=True)
+        if head != "main":
+            tree = subprocess.run(
+                ["git", "mktree"], cwd=bare, input="", capture_output=True, text=True, check=True
+            ).stdout.strip()
+            identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+            commit = subprocess.run(
+                ["git", *identity, "commit-tree", tree, "-m", "x"], cwd=bare, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            subprocess.run(["git", "update-ref", f"refs/heads/{head}", commit], cwd=bare, check=True)
+        with pytest.raises(RunFailed, match=rf"'check-access'.*{message}"):
+            run(platform, songs, platform.repository_url(name))
+    with pytest.raises(RunFailed, match="'check-access'.*cannot be cloned"):
+        run(platform, songs, platform.repository_url("nowhere"))
+    assert objects(s3) == before
+
+
+class connection:  # noqa: N801
+    """The environment of a step that has both secrets, for as long as the block runs."""
+
+    def __init__(self, settings):
+        self.values = {**settings.secret("aws-connection-data"), **settings.secret("git-auth")}
+
+    def __enter__(self):
+        self.before = dict(os.environ)
+        os.environ.update(self.values)
+
+    def __exit__(self, *_):
+        os.environ.clear()
+        os.environ.update(self.before)
+
+
+def load_songs(path, tmp_path):
+    """The steps before the version: the loaded object and its md5."""
+    canonical = tmp_path / "canonical.parquet"
+    from jukebox_helpers.song_data import transform_songs
+
+    md5 = transform_songs(str(path), str(canonical))["md5"]
+    transfer.load_object(str(canonical), "song_properties.parquet")
+    return md5
+
+
+def test_a_lost_race_is_run_again_on_the_new_head(platform, songs, repository, tmp_path, monkeypatch):
+    """Somebody pushes between our clone and our push; both commits end up on main."""
+    real, raced = data_versions.git, []
+
+    def racing_git(*arguments, folder="."):
+        if arguments[0] == "push" and "--dry-run" not in arguments and not raced:
+            raced.append(True)
+            other = str(tmp_path / "other")
+            real("clone", "--quiet", repository, other)
+            (tmp_path / "other" / "README.md").write_text("I was first")
+            real("add", "README.md", folder=other)
+            real("commit", "--quiet", "--message", "A racing push", folder=other)
+            real("push", "--quiet", "origin", "main", folder=other)
+        return real(*arguments, folder=folder)
+
+    monkeypatch.setattr(data_versions, "git", racing_git)
+    with connection(platform):
+        result = data_versions.commit_data_version(repository, load_songs(songs, tmp_path))
+    assert raced and result["changed"]
+    messages = subprocess.run(
+        ["git", "log", "--format=%s", "main"], cwd=bare_of(platform, repository), capture_output=True, text=True
+    ).stdout.splitlines()
+    assert messages == [f"Data version {result['md5'][:10]} of the song properties", "A racing push", "first"]
+
+
+def test_death_before_the_push_leaves_main_as_it_was(platform, s3, songs, repository, tmp_path):
+    """Killed right after the data has reached the cache: no version file points anywhere, and a new run heals all."""
+    program = (
+        "import os, sys\n"
+        "from jukebox_helpers import data_versions\n"
+        "real = data_versions.git\n"
+        "def dying(*arguments, folder='.'):\n"
+        "    if arguments[0] == 'commit': os.kill(os.getpid(), 9)\n"
+        "    return real(*arguments, folder=folder)\n"
+        "data_versions.git = dying\n"
+        "data_versions.commit_data_version(*sys.argv[1:])\n"
+    )
+    with connection(platform):
+        md5 = load_songs(songs, tmp_path)
+        killed = subprocess.run([sys.executable, "-c", program, repository, md5], env=dict(os.environ))
+    assert killed.returncode == -9
+    assert len(git_log(platform, repository)) == 1
+    assert ("data-cache", f"files/md5/{md5[:2]}/{md5[2:]}") in objects(s3)
+    run(platform, songs, repository)
+    assert version_on_main(platform, repository, tmp_path)["md5"] == md5
+
+
+def test_bytes_of_another_run_are_not_committed_as_ours(platform, songs, repository, tmp_path):
+    with connection(platform):
+        load_songs(songs, tmp_path)
+        with pytest.raises(ValueError, match="another run has loaded its own data"):
+            data_versions.commit_data_version(repository, "0" * 32)
+    assert len(git_log(platform, repository)) == 1
+
+
+def test_a_version_whose_data_is_gone_is_not_committed(platform, s3, songs, repository, tmp_path, monkeypatch):
+    real = data_versions.dvc
+
+    def losing_dvc(*arguments, folder):
+        output = real(*arguments, folder=folder)
+        if arguments[0] == "import-url":
+            version = data_versions.read_version_file(f"{folder}/song_properties.parquet.dvc")
+            s3.delete_object(Bucket="data-cache", Key=f"files/md5/{version['md5'][:2]}/{version['md5'][2:]}")
+        return output
+
+    monkeypatch.setattr(data_versions, "dvc", losing_dvc)
+    with connection(platform):
+        md5 = load_songs(songs, tmp_path)
+        with pytest.raises(FileNotFoundError, match="data-cache"):
+            data_versions.commit_data_version(repository, md5)
+    assert len(git_log(platform, repository)) == 1
+
+
+def test_training_fetches_exactly_one_revision(platform, songs, repository, tmp_path):
+    run(platform, songs, repository)
+    first = version_on_main(platform, repository, tmp_path)["md5"]
+    fresh = tmp_path / "fresh.parquet"
+    sample_data.make_fresh_songs(str(songs), str(fresh), new=2, corrected=0)
+    run(platform, fresh, repository)
+    newest, older, seed = git_log(platform, repository)
+    with connection(platform):
+        for revision, expected in (
+            (older[:10], first),
+            (newest, version_on_main(platform, repository, tmp_path)["md5"]),
+        ):
+            target = str(tmp_path / f"{revision}.parquet")
+            found = data_versions.fetch_data_version(repository, revision, target)
+            assert found["DVC training data hash"] == expected == data_versions.file_md5(target)
+            assert found["git revision"].startswith(revision)
+        with pytest.raises(FileNotFoundError, match=r"song_properties\.parquet\.dvc.*data pipeline"):
+            data_versions.fetch_data_version(repository, seed, str(tmp_path / "none"))
+        with pytest.raises(RuntimeError, match="no revision 'abcdef0123'"):
+            data_versions.fetch_data_version(repository, "abcdef0123", str(tmp_path / "none"))
+
+
+def test_rankings_are_kept_by_their_hash(platform, s3, songs, tmp_path):
+    rankings, fetched, again = (str(tmp_path / name) for name in ("rankings", "fetched", "again"))
+    sample_data.make_rankings(rankings, str(songs), rows=2_000)
+    with connection(platform):
+        s3.upload_file(rankings, "data", "song_rankings.parquet")
+        digest = data_versions.fetch_rankings("song_rankings.parquet", fetched)
+        s3.put_object(Bucket="data", Key="song_rankings.parquet", Body=b"newer")
+        assert data_versions.fetch_rankings(f"rankings/{digest}.parquet", again) == digest
+        with open(rankings, "rb") as one, open(again, "rb") as other:
+            assert one.read() == other.read()
+        s3.put_object(Bucket="data-cache", Key=f"rankings/{digest}.parquet", Body=b"edited by hand")
+        with pytest.raises(ValueError, match="other bytes than its name says"):
+            data_versions.fetch_rankings(f"rankings/{digest}.parquet", again)
+        s3.delete_object(Bucket="data", Key="song_rankings.parquet")
+        with pytest.raises(FileNotFoundError, match="song_rankings"):
+            data_versions.fetch_rankings("song_rankings.parquet", again)
+
+
+def test_no_secret_in_logs_or_repository(platform, songs, repository):
+    finished = run(platform, songs, repository)
+    secrets = {**platform.secret("aws-connection-data"), **platform.secret("git-auth")}
+    hidden = [secrets["AWS_SECRET_ACCESS_KEY"], secrets["password"]]
+    text = (platform.runs / finished.id / "log.txt").read_text()
+    objects_of_git = subprocess.run(
+        ["git", "log", "-p", "--all"], cwd=bare_of(platform, repository), capture_output=True, text=True
+    ).stdout
+    for value in hidden:
+        assert value not in text and value not in objects_of_git
+        for file in (platform.runs / finished.id).rglob("*"):
+            assert not file.is_file() or value.encode() not in file.read_bytes(), file
