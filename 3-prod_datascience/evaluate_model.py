@@ -12,6 +12,7 @@ def evaluate_model(
     onnx_model: Input[Model],
     features: Input[Dataset],
     counts: Input[Dataset],
+    forward: Input[Artifact],
     model_name: str,
     version: str,
     cluster_domain: str,
@@ -29,8 +30,15 @@ def evaluate_model(
         model_name, version, cluster_domain, os.environ["namespace"], prod_flag, previous_path
     )
     evaluation = evaluate(
-        onnx_model.path, features.path, counts.path, previous_path if previous else None, {}, report.path
+        onnx_model.path,
+        features.path,
+        counts.path,
+        previous_path if previous else None,
+        None,
+        report.path,
+        forward.path,
     )
+    confusion.log_confusion_matrix(evaluation["confusion"]["countries"], evaluation["confusion"]["matrix"])
     for name, value in evaluation["metrics"].items():
         metrics.log_metric(name, value)
     evaluation_picture(report.path, picture.path)

@@ -7,9 +7,13 @@ from jukebox_helpers.pipelines import step
 
 
 @step("numpy", "pandas", "pyarrow", "scikit-learn", "skl2onnx", "onnx")
-def export_model(model: Input[Model], features: Input[Dataset], version: str, onnx_model: Output[Model]):
+def export_model(
+    model: Input[Model], features: Input[Dataset], version: str, kit_version: str, onnx_model: Output[Model]
+):
     """Convert the model; the file says in its own metadata what it was made of."""
     names = ("git revision", "DVC training data hash", "rankings sha256")
     provenance = {name: features.metadata[name] for name in names if name in features.metadata}
-    onnx_model.metadata.update(export_onnx(model.path, onnx_model.path, {"version": version, **provenance}))
-    print(onnx_model.metadata)
+    provenance |= {"version": version, "kit version": kit_version}
+    exported = export_onnx(model.path, onnx_model.path, provenance)
+    onnx_model.metadata.update({"model sha256": exported["sha256"], "kit version": kit_version})
+    print(f"{exported['bytes']:,} bytes, {provenance}")

@@ -11,5 +11,8 @@ def prepare_data(songs: Input[Dataset], rankings: Input[Dataset], features: Outp
     """Count each song's days in each country's charts, and keep a fifth of the songs for the evaluation."""
     summary = prepare(songs.path, rankings.path, features.path, counts.path)
     # From here on, the features carry the lineage: the later steps need no raw table.
-    features.metadata.update(songs.metadata | rankings.metadata | summary)
+    features.metadata.update(songs.metadata | rankings.metadata)
+    features.metadata["songs rows"] = summary["songs"]
+    features.metadata["rankings rows"] = summary["rows"]
+    features.metadata["preparation"] = summary
     print(summary)

@@ -17,6 +17,7 @@ from store_model import store_model
 from train_model import train_model
 from validate_data import validate_data
 
+from jukebox_helpers import __version__
 from jukebox_helpers.pipelines import compile_pipeline
 
 S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
@@ -55,13 +56,18 @@ def training_pipeline(
 
     train_task = train_model(features=features, counts=counts, hyperparameters=hyperparameters)
     model = train_task.outputs["model"]
-    export_task = export_model(model=model, features=features, version=version)
+    export_task = export_model(model=model, features=features, version=version, kit_version=__version__)
     onnx_model = export_task.outputs["onnx_model"]
     compare_task = compare_model(model=model, onnx_model=onnx_model, features=features)
 
     registry = {"model_name": model_name, "cluster_domain": cluster_domain, "prod_flag": prod_flag}
     evaluate_task = evaluate_model(
-        onnx_model=onnx_model, features=features, counts=counts, version=version, **registry
+        onnx_model=onnx_model,
+        features=features,
+        counts=counts,
+        forward=train_task.outputs["forward"],
+        version=version,
+        **registry,
     ).after(compare_task)
     register_task = register_model(
         model=model,

@@ -30,7 +30,8 @@ def register_model(
         onnx_path=onnx_model.path,
         name=model_name,
         version=version,
-        facts={**features.metadata, **onnx_model.metadata, **model.metadata, "run": run},
+        # Without a data version there is no checkout; then the version is all that is known of the revision.
+        facts={"git revision": version, **features.metadata, **onnx_model.metadata, **model.metadata, "run": run},
         metrics=evaluation["metrics"],
         cluster_domain=cluster_domain,
         namespace=os.environ["namespace"],

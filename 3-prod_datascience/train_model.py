@@ -1,14 +1,24 @@
 """Train: one scikit-learn Pipeline, with its preprocessing inside."""
 
-from jukebox_helpers.training import train, versions
-from kfp.dsl import Dataset, Input, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
 from jukebox_helpers.pipelines import step
+from jukebox_helpers.training import forward_scores, train, versions
 
 
 @step("numpy", "pandas", "pyarrow", "scikit-learn")
-def train_model(features: Input[Dataset], counts: Input[Dataset], hyperparameters: dict, model: Output[Model]):
-    """Learn from the songs of the training part which countries play them."""
-    model.metadata["parameters"] = train(features.path, counts.path, hyperparameters, model.path)
-    model.metadata["packages"] = versions()
-    print(model.metadata)
+def train_model(
+    features: Input[Dataset],
+    counts: Input[Dataset],
+    hyperparameters: dict,
+    model: Output[Model],
+    forward: Output[Artifact],
+):
+    """Learn from the songs of the training part which countries play them; rehearse the future on the past."""
+    trained = train(features.path, counts.path, hyperparameters, model.path)
+    model.metadata["parameters"] = trained["hyperparameters"]
+    packages = versions()
+    model.metadata["python"] = packages.pop("python")
+    model.metadata["packages"] = packages
+    scores = forward_scores(features.path, counts.path, hyperparameters, forward.path)
+    print(trained, scores)
