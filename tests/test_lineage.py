@@ -11,7 +11,6 @@ from jukebox_helpers import buckets
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.lineage import compare, compare_digests, lineage_tree, trace, verify
 from jukebox_helpers.registry import kubeflow_registry
-from jukebox_helpers.sandbox.control import root_connection
 
 MD5, RANKINGS, MODEL = "0bcc" * 8, "c3" * 32, "a1" * 32
 PACKAGES = {"scikit-learn": "1.7.2", "skl2onnx": "1.19.1"}
@@ -203,14 +202,13 @@ def has_revision(repository, revision):
 @pytest.fixture(scope="module")
 def store(sandbox):
     """Songs, rankings and a model in S3, and the metadata that names them."""
-    client = buckets.s3_client(root_connection(sandbox))
-    client.create_bucket(Bucket="lineage-test")
+    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
     md5, sha256 = hashlib.md5(b"songs").hexdigest(), hashlib.sha256(b"rankings").hexdigest()
-    client.put_object(Bucket="lineage-test", Key=f"files/md5/{md5[:2]}/{md5[2:]}", Body=b"songs")
-    client.put_object(Bucket="lineage-test", Key=f"rankings/{sha256}.parquet", Body=b"rankings")
+    client.put_object(Bucket="models", Key=f"lineage-test/files/md5/{md5[:2]}/{md5[2:]}", Body=b"songs")
+    client.put_object(Bucket="models", Key=f"lineage-test/rankings/{sha256}.parquet", Body=b"rankings")
     return client, {
         "DVC training data hash": md5,
-        "DVC remotes": '{"s3-version": "s3://lineage-test"}',
+        "DVC remotes": '{"s3-version": "s3://models/lineage-test"}',
         "rankings sha256": sha256,
         "model sha256": hashlib.sha256(b"onnx").hexdigest(),
     }
@@ -222,7 +220,7 @@ def test_verification_reads_every_byte_that_lineage_names(registry, store, tmp_p
     git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "first")
     revision = git(tmp_path, "rev-parse", "HEAD").stdout.strip()
     lineage = register(registry, **metadata, **{"git repository": str(tmp_path), "git revision": revision})
-    lineage["file"]["uri"] = "s3://lineage-test/model.onnx"
+    lineage["file"]["uri"] = "s3://models/lineage-test/model.onnx"
 
     assert {check["what"]: check["found"] for check in verify(lineage, client, has_revision)} == {
         "training data": metadata["DVC training data hash"],
@@ -230,9 +228,9 @@ def test_verification_reads_every_byte_that_lineage_names(registry, store, tmp_p
         "model file": "no object: NoSuchKey",
         "code": revision,
     }
-    client.put_object(Bucket="lineage-test", Key="model.onnx", Body=b"onnx")
+    client.put_object(Bucket="models", Key="lineage-test/model.onnx", Body=b"onnx")
     assert [check["same"] for check in verify(lineage, client, has_revision)] == [True] * 4
-    client.put_object(Bucket="lineage-test", Key="model.onnx", Body=b"0nnx")
+    client.put_object(Bucket="models", Key="lineage-test/model.onnx", Body=b"0nnx")
     lineage["code"]["revision"] = "f" * 40
     assert {check["what"]: check["same"] for check in verify(lineage, client, has_revision)} == {
         "training data": True,
