@@ -206,7 +206,7 @@ def evaluate(
     truth, seen = (
         tuple(part[rows] for part in (data["song"], data["country"], weight)) for rows in (held_out, ~held_out)
     )
-    prior, table = memorise(*seen, predicted.shape)
+    prior, table = memorise(seen[0], seen[1], seen[2], predicted.shape)
     results = {
         "": score(predicted, *truth),
         "prior_": score(prior[None].repeat(len(predicted), axis=0), *truth),
@@ -316,8 +316,8 @@ def evaluation_picture(report_path: str, target: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
 
     kind = target.rsplit(".", 1)[-1].lower()
-    # A fixed salt and no date: the same report gives the same bytes.
-    with matplotlib.rc_context({"svg.hashsalt": "jukebox"}):
+    # A fixed salt and no date: the same report gives the same bytes. Text stays text.
+    with matplotlib.rc_context({"svg.hashsalt": "jukebox", "svg.fonttype": "none"}):
         if kind == "png":
             figure.savefig(target, dpi=120, metadata={"Software": None})
             return

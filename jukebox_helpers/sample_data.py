@@ -309,8 +309,9 @@ def make_rankings(path: str, songs_path: str, rows: int = 1_130_000, seed: int =
     )
 
     def encoded(values: pyarrow.Array, index: numpy.ndarray) -> pyarrow.DictionaryArray:
-        places = pyarrow.array(index.astype("int32"), mask=values.is_null().to_numpy(zero_copy_only=False)[index])
-        return pyarrow.DictionaryArray.from_arrays(places, values.fill_null(""))
+        # A dictionary with the same text twice would be written in an order that is not always the same.
+        coded = values.dictionary_encode()
+        return pyarrow.DictionaryArray.from_arrays(coded.indices.take(pyarrow.array(index)), coded.dictionary)
 
     step = max(1, 250_000 // (lists * slots))
     past = numpy.full((7, lists, slots), slots)

@@ -1,0 +1,191 @@
+"""Evaluation: scores that can be checked by hand, a leak that shows, and a gate that says by how much and where."""
+
+import json
+import shutil
+
+import numpy
+import onnx
+import pandas
+import pytest
+
+from jukebox_helpers import sample_data
+from jukebox_helpers.evaluation import evaluate, evaluation_picture, refuse_if_failed
+from jukebox_helpers.preparation import prepare
+from jukebox_helpers.scoring import calibration, memorise, score
+from jukebox_helpers.training import export_onnx, forward_scores, train
+
+
+class Room:
+    """A folder with prepared data and a model of it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.features, self.counts = str(folder / "features.parquet"), str(folder / "counts.parquet")
+        self.model, self.onnx = str(folder / "model.joblib"), str(folder / "model.onnx")
+        self.report = str(folder / "evaluation.json")
+
+    def evaluate(self, previous=None, tolerances=None, forward=None):
+        return evaluate(self.onnx, self.features, self.counts, previous, tolerances, self.report, forward)
+
+    def another_model(self, name, **hyperparameters):
+        train(self.features, self.counts, hyperparameters, self.model)
+        export_onnx(self.model, str(self.folder / name), {})
+        return str(self.folder / name)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    room = Room(tmp_path_factory.mktemp("trained"))
+    songs, rankings = str(room.folder / "songs.parquet"), str(room.folder / "rankings.parquet")
+    sample_data.make_songs(songs, songs=900)
+    sample_data.make_rankings(rankings, songs, rows=40_000, countries=9)
+    prepare(songs, rankings, room.features, room.counts)
+    room.another_model("model.onnx")
+    return room
+
+
+@pytest.fixture
+def room(trained, tmp_path):
+    """A copy, to be changed."""
+    shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True)
+    return Room(tmp_path)
+
+
+def test_scores_by_hand():
+    probabilities = numpy.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
+    song, country, weight = numpy.array([0, 0, 1]), numpy.array([0, 1, 0]), numpy.array([2.0, 1.0, 1.0])
+    found = score(probabilities, song, country, weight)
+    expected = -(2 * numpy.log(0.5) + numpy.log(0.3) + numpy.log(0.1)) / 4
+    assert found["log_loss"] == pytest.approx(expected)
+    assert found["top1"] == 0.5 and found["top5"] == 1.0
+    # Of the first song's three rows two are right, where half were promised; of the second's one none is.
+    assert found["ece"] == pytest.approx(abs(0.5 * 3 - 2) / 4 + 0.8 / 4)
+    assert calibration(probabilities, song, country, weight) == [
+        {"confidence": 0.5, "right": pytest.approx(2 / 3)},
+        {"confidence": 0.8, "right": 0.0},
+    ]
+
+
+def test_a_table_remembers_what_it_saw_and_knows_the_prior_of_the_rest():
+    prior, table = memorise(numpy.array([0, 0]), numpy.array([0, 1]), numpy.array([3.0, 1.0]), (2, 2))
+    assert prior.tolist() == [0.75, 0.25] and table[1].tolist() == [0.75, 0.25]
+    assert table[0].tolist() == [0.75, 0.25] and table.sum(axis=1).tolist() == [1, 1]
+
+
+def test_the_model_beats_the_prior_where_the_memorising_table_does_not(room):
+    metrics = room.evaluate()["metrics"]
+    assert metrics["log_loss"] < metrics["prior_log_loss"] - 0.05
+    assert metrics["top1"] > 1.5 * metrics["prior_top1"]
+    # The table is the better one on songs that it has seen, and worth no more than the prior on others.
+    assert metrics["memorised_seen_top1"] > metrics["seen_top1"] + 0.1
+    assert metrics["memorised_log_loss"] == metrics["prior_log_loss"]
+
+
+def test_the_report_is_the_file_and_the_same_again(room):
+    report = room.evaluate()
+    assert json.loads((room.folder / "evaluation.json").read_text()) == report == room.evaluate()
+    assert report["gate"] == {"passed": True, "reasons": []}
+    assert report["notes"] == ["There is no previous version to compare with."]
+    refuse_if_failed(report)
+
+
+def test_countries_add_up_to_the_whole(room):
+    report = room.evaluate()
+    rows = sum(one["rows"] for one in report["per_country"].values())
+    assert rows == report["held-out rows"]
+    mean = sum(one["rows"] * one["log_loss"] for one in report["per_country"].values()) / rows
+    assert mean == pytest.approx(report["metrics"]["log_loss"], abs=1e-5)
+    matrix = numpy.array(report["confusion"]["matrix"])
+    assert matrix.shape == (9, 9) and matrix.sum() == rows
+    assert matrix.trace() / rows == pytest.approx(report["metrics"]["top1"], abs=1e-5)
+
+
+def test_worse_than_the_prior_is_refused_with_by_how_much(room):
+    report = room.evaluate(tolerances={"prior_margin": 5})
+    assert not report["gate"]["passed"]
+    with pytest.raises(ValueError, match=r"(?s)refuses.*better than the prior's.*at least 5 better.*Next:"):
+        refuse_if_failed(report)
+
+
+def test_worse_than_the_previous_version_is_refused_with_where(room):
+    good = str(room.folder / "good.onnx")
+    shutil.copy(room.onnx, good)
+    room.another_model("model.onnx", epochs=1)
+    report = room.evaluate(good, {"prior_margin": -1})
+    worst = max(report["per_country"].items(), key=lambda one: one[1]["log_loss"] - one[1]["previous_log_loss"])[0]
+    assert len(report["gate"]["reasons"]) == 1
+    with pytest.raises(ValueError, match=rf"worse than the previous version's .*most is lost in {worst} \(\+"):
+        refuse_if_failed(report)
+    assert room.evaluate(good, {"prior_margin": -1, "previous_log_loss": 2})["gate"]["passed"]
+
+
+def test_the_same_model_as_before_passes_with_the_same_scores(room):
+    report = room.evaluate(room.onnx, {"previous_log_loss": 0})
+    assert report["gate"]["passed"] and report["notes"] == []
+    assert report["metrics"]["previous_log_loss"] == report["metrics"]["log_loss"]
+
+
+def test_a_previous_version_of_fewer_countries_is_compared_on_the_common_ones(room, tmp_path):
+    counts = pandas.read_parquet(room.counts)
+    every = sorted(counts["country"].unique())
+    counts[counts["country"].isin(every[:5])].to_parquet(tmp_path / "fewer.parquet")
+    train(room.features, str(tmp_path / "fewer.parquet"), {}, room.model)
+    export_onnx(room.model, str(tmp_path / "fewer.onnx"), {})
+    report = room.evaluate(str(tmp_path / "fewer.onnx"), {"previous_log_loss": 1})
+    assert report["notes"] == ["Compared with the previous version over the 5 countries both know."]
+    assert report["metrics"]["common_log_loss"] < report["metrics"]["log_loss"]
+    assert [c for c, one in report["per_country"].items() if "previous_log_loss" in one] == every[:5]
+
+    # The other way round: rows of countries that the new model does not know are not scored, and it says so.
+    shutil.copy(tmp_path / "fewer.onnx", room.onnx)
+    report = room.evaluate()
+    assert "ranking rows are of countries that the model does not know" in report["notes"][0]
+    assert list(report["per_country"]) == every[:5]
+
+
+@pytest.mark.parametrize("kind", ["text", "other inputs", "other countries"])
+def test_a_previous_version_that_cannot_be_compared_is_noted(room, tmp_path, kind):
+    previous = tmp_path / "previous.onnx"
+    if kind == "text":
+        previous.write_text("moved")
+    else:
+        model = onnx.load(room.onnx)
+        if kind == "other inputs":
+            model = onnx.compose.add_prefix(model, "v1_")
+        else:
+            onnx.helper.set_model_props(model, {"labels": json.dumps(["Q" + chr(65 + n) for n in range(9)])})
+        onnx.save(model, previous)
+    report = room.evaluate(str(previous))
+    assert report["gate"]["passed"] and "previous_log_loss" not in report["metrics"]
+    assert len(report["notes"]) == 1 and report["notes"][0].startswith("Not compared with the previous version: ")
+
+
+@pytest.mark.parametrize("tolerances", [{"margin": 1}, {"prior_margin": "1"}, {"prior_margin": None}])
+def test_unknown_tolerances_are_refused(room, tolerances):
+    with pytest.raises(ValueError, match=r"is no tolerance\. Next: .*previous_log_loss"):
+        room.evaluate(tolerances=tolerances)
+
+
+def test_nothing_held_out_is_an_error(room):
+    songs = pandas.read_parquet(room.features)
+    songs.assign(part="train").to_parquet(room.features)
+    with pytest.raises(ValueError, match=r"no song that is held out.*Next:"):
+        room.evaluate()
+
+
+def test_forward_scores_stand_beside_the_others(room):
+    forward = str(room.folder / "forward.json")
+    scores = forward_scores(room.features, room.counts, {}, forward)
+    assert scores and scores.items() <= room.evaluate(forward=forward)["metrics"].items()
+
+
+@pytest.mark.parametrize(("name", "start"), [("p.svg", b"<?xml"), ("p.png", b"\x89PNG"), ("p", b"<!DOCTYPE html>")])
+def test_the_picture_is_the_same_for_the_same_report(room, name, start):
+    room.evaluate(room.onnx)
+    pictures = []
+    for _ in range(2):
+        evaluation_picture(room.report, str(room.folder / name))
+        pictures.append((room.folder / name).read_bytes())
+    assert pictures[0] == pictures[1] and pictures[0].startswith(start)
+    if name != "p.png":
+        assert b"This model passes the gate" in pictures[0] and b"previous version" in pictures[0]

@@ -1,0 +1,164 @@
+"""The schemas say everything that is wrong at once, and equal songs have equal bytes."""
+
+import hashlib
+
+import pandas
+import pyarrow.parquet
+import pytest
+
+from jukebox_helpers import sample_data
+from jukebox_helpers.song_data import transform_songs, validate_rankings, validate_songs, validate_table
+from jukebox_helpers.song_schemas import features, ranking_columns, rankings_schema, song_columns
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    sample_data.make_songs(str(folder / "songs.parquet"), songs=300)
+    sample_data.make_rankings(str(folder / "rankings.parquet"), str(folder / "songs.parquet"), rows=6000)
+    return folder
+
+
+@pytest.fixture
+def songs(tables):
+    return pandas.read_parquet(tables / "songs.parquet")
+
+
+@pytest.fixture
+def rankings(tables):
+    return pandas.read_parquet(tables / "rankings.parquet")
+
+
+def complaint(validate, frame, folder):
+    frame.to_parquet(folder / "bad.parquet")
+    with pytest.raises(ValueError) as caught:
+        validate(str(folder / "bad.parquet"))
+    return str(caught.value)
+
+
+def test_features_are_columns_of_the_songs():
+    assert len(features()) == 13
+    assert set(features()) < set(song_columns())
+
+
+def test_good_tables_pass(tables):
+    assert validate_songs(str(tables / "songs.parquet")) == {"rows": 300, "columns": 18}
+    assert validate_rankings(str(tables / "rankings.parquet")) == {"rows": 6000, "columns": 11}
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*nothing\.parquet.*Next:"):
+        validate_songs(str(tmp_path / "nothing.parquet"))
+
+
+def test_a_web_page_is_no_parquet_file(tmp_path):
+    (tmp_path / "page.parquet").write_text("<html>Please log in</html>")
+    with pytest.raises(ValueError, match=r"not a readable Parquet file.*Next:"):
+        validate_songs(str(tmp_path / "page.parquet"))
+
+
+def test_empty_table(songs, tmp_path):
+    assert "without rows" in complaint(validate_songs, songs.head(0), tmp_path)
+
+
+def test_every_fault_in_one_message(songs, tmp_path):
+    songs.loc[3, "tempo"] = float("inf")
+    songs.loc[6:20, "valence"] = 2.0
+    songs.loc[9, "spotify_id"] = songs.loc[8, "spotify_id"]
+    songs["loudness"] = songs["loudness"].astype(str)
+    songs = songs.rename(columns={"danceability": "Dance Ability"}).drop(columns="speechiness").assign(extra=1)
+    message = complaint(validate_songs, songs, tmp_path)
+    assert "breaks 7 rules" in message
+    assert "'danceability' is missing; 'Dance Ability' looks like it, renamed" in message
+    assert "column 'speechiness' is missing\n" in message
+    assert "column 'extra' is unexpected" in message
+    assert "column 'loudness' must be of type double, found string" in message
+    assert (
+        f"'spotify_id' must be unique: 2 of 300 rows do not comply; first: row 8, spotify_id {songs.spotify_id[8]}"
+        in (message)
+    )
+    assert "'valence' must be between 0.0 and 1.0: 15 of 300 rows" in message
+    assert f"row 6, spotify_id {songs.spotify_id[6]}, value 2.0" in message
+    assert "'tempo' must be between 0.0 and 300.0: 1 of 300 rows" in message
+    assert "Next:" in message
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("key", 12, "between 0 and 11"),
+        ("mode", -1, "between 0 and 1"),
+        ("duration_ms", -5, "between 0 and"),
+        ("loudness", 50.0, "between -60.0 and 6.0"),
+        ("energy", float("nan"), "must not be missing"),
+        ("energy", float("-inf"), "between 0.0 and 1.0"),
+        ("time_signature", 9, "between 0 and 5"),
+        ("spotify_id", "short", "22 letters or digits"),
+        ("event_timestamp", pandas.NaT, "must not be missing"),
+        ("event_timestamp", pandas.Timestamp("1970-01-01"), "between 2000-01-01"),
+    ],
+)
+def test_one_bad_song_is_named(songs, tmp_path, column, value, rule):
+    songs.loc[17, column] = value
+    message = complaint(validate_songs, songs, tmp_path)
+    assert "breaks 1 rule " in message
+    assert f"column {column!r}" in message and rule in message and "1 of 300 rows" in message and "row 17," in message
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("daily_rank", 51, "between 1 and 50"),
+        ("popularity", 101, "between 0 and 100"),
+        ("country", "usa", "two capital letters"),
+        ("snapshot_date", pandas.NaT, "must not be missing"),
+        ("spotify_id", None, "must not be missing"),
+    ],
+)
+def test_one_bad_ranking_is_named(rankings, tmp_path, column, value, rule):
+    rankings.loc[4000, column] = value
+    message = complaint(validate_rankings, rankings, tmp_path)
+    assert (
+        f"column {column!r}" in message and rule in message and "1 of 6000 rows" in message and "row 4000," in message
+    )
+
+
+def test_faults_are_counted_over_all_blocks(rankings, tmp_path):
+    rankings.loc[[10, 2500, 5999], "daily_rank"] = 0
+    rankings.to_parquet(tmp_path / "bad.parquet")
+    with pytest.raises(ValueError, match=r"3 of 6000 rows .*row 10,.*row 2500,.*row 5999,"):
+        validate_table(str(tmp_path / "bad.parquet"), rankings_schema(), ranking_columns(), batch_rows=1000)
+
+
+def test_release_dates_may_be_text_and_the_global_list_has_no_country(rankings, tmp_path):
+    assert rankings["country"].isna().any()
+    rankings["album_release_date"] = "1995"
+    rankings.to_parquet(tmp_path / "text.parquet")
+    assert validate_rankings(str(tmp_path / "text.parquet"))["rows"] == 6000
+
+
+def test_equal_songs_have_equal_bytes_however_they_come(tables, songs, tmp_path):
+    first = transform_songs(str(tables / "songs.parquet"), str(tmp_path / "first.parquet"))
+    other = songs.sample(frac=1, random_state=0).astype({"key": "int32", "event_timestamp": "datetime64[ns]"})
+    other[list(reversed(other.columns))].to_parquet(tmp_path / "other.parquet", compression="gzip", index=True)
+    assert validate_songs(str(tmp_path / "other.parquet")) == {"rows": 300, "columns": 18}
+    assert transform_songs(str(tmp_path / "other.parquet"), str(tmp_path / "second.parquet")) == first
+    content = (tmp_path / "second.parquet").read_bytes()
+    assert content == (tmp_path / "first.parquet").read_bytes()
+    assert first == {"rows": 300, "md5": hashlib.md5(content).hexdigest()}
+
+
+def test_a_changed_value_changes_the_bytes_and_nothing_else(songs, tmp_path):
+    before = transform_songs(_write(songs, tmp_path / "a.parquet"), str(tmp_path / "1.parquet"))
+    songs.loc[5, "tempo"] += 0.001
+    assert transform_songs(_write(songs, tmp_path / "b.parquet"), str(tmp_path / "2.parquet")) != before
+    table = pyarrow.parquet.read_table(tmp_path / "2.parquet")
+    assert table.schema.names == list(song_columns())
+    assert [str(kind) for kind in table.schema.types] == list(song_columns().values())
+    expected = songs.sort_values("spotify_id").reset_index(drop=True)
+    pandas.testing.assert_frame_equal(table.to_pandas(), expected, check_dtype=False)
+
+
+def _write(frame, path):
+    frame.to_parquet(path)
+    return str(path)

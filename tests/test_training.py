@@ -1,0 +1,195 @@
+"""Training: reproducible bits, only training songs, honoured hyperparameters, and an ONNX file that says the same."""
+
+import hashlib
+import json
+import shutil
+
+import joblib
+import numpy
+import onnx
+import pandas
+import pytest
+
+from jukebox_helpers import sample_data
+from jukebox_helpers.preparation import prepare
+from jukebox_helpers.scoring import onnx_probabilities
+from jukebox_helpers.song_schemas import features
+from jukebox_helpers.training import (
+    check_hyperparameters,
+    check_onnx,
+    export_onnx,
+    forward_scores,
+    train,
+    versions,
+)
+
+
+class Room:
+    """A folder with prepared data and the files made of it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.features, self.counts = str(folder / "features.parquet"), str(folder / "counts.parquet")
+        self.model, self.onnx = str(folder / "model.joblib"), str(folder / "model.onnx")
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    room = Room(tmp_path_factory.mktemp("trained"))
+    songs, rankings = str(room.folder / "songs.parquet"), str(room.folder / "rankings.parquet")
+    sample_data.make_songs(songs, songs=900)
+    sample_data.make_rankings(rankings, songs, rows=40_000, countries=9)
+    prepare(songs, rankings, room.features, room.counts)
+    train(room.features, room.counts, {}, room.model)
+    export_onnx(room.model, room.onnx, {"git revision": "abc", "kit version": 1.5})
+    return room
+
+
+@pytest.fixture
+def room(trained, tmp_path):
+    """A copy, to be changed."""
+    shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True)
+    return Room(tmp_path)
+
+
+def test_the_same_bytes_again(trained, room):
+    train(room.features, room.counts, {}, room.model)
+    export_onnx(room.model, room.onnx, {"kit version": 1.5, "git revision": "abc"})
+    assert digest(room.model) == digest(trained.model) and digest(room.onnx) == digest(trained.onnx)
+
+
+def test_another_seed_is_another_model(trained, room):
+    train(room.features, room.counts, {"seed": 1}, room.model)
+    assert digest(room.model) != digest(trained.model)
+
+
+def test_held_out_songs_have_no_influence(trained, room):
+    parts = pandas.read_parquet(room.features).set_index("spotify_id")["part"]
+    counts = pandas.read_parquet(room.counts)
+    held_out = counts["spotify_id"].map(parts) == "test"
+    assert held_out.any()
+    counts.loc[held_out, ["past", "future"]] *= 50
+    counts.to_parquet(room.counts)
+    train(room.features, room.counts, {}, room.model)
+    assert digest(room.model) == digest(trained.model)
+
+
+def test_only_the_proportions_of_the_counts_matter(trained, room):
+    counts = pandas.read_parquet(room.counts)
+    counts[["past", "future"]] *= 4
+    counts.to_parquet(room.counts)
+    train(room.features, room.counts, {}, room.model)
+    assert digest(room.model) == digest(trained.model)
+
+
+def test_hyperparameters_are_honoured(room):
+    report = train(room.features, room.counts, {"epochs": 3.0, "hidden_units": 5.0, "batch_size": 64}, room.model)
+    network = joblib.load(room.model).named_steps["network"]
+    assert network.n_iter_ == 3 and network.coefs_[0].shape == (13, 5) and network.batch_size == 64
+    assert report["hyperparameters"] == check_hyperparameters({"epochs": 3, "hidden_units": 5, "batch_size": 64})
+    assert report["countries"] == 9
+
+
+def test_more_epochs_fit_better(room):
+    losses = [train(room.features, room.counts, {"epochs": epochs}, room.model)["loss"] for epochs in (1, 20)]
+    assert losses[1] < losses[0] - 0.02
+
+
+def test_unknown_hyperparameters_are_named_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'depth', 'epoch'.*Next: use only epochs, hidden_units"):
+        check_hyperparameters({"epoch": 3, "depth": 2, "epochs": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 2.5),
+        ("epochs", "10"),
+        ("epochs", True),
+        ("epochs", None),
+        ("hidden_units", -1),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("regularisation", -0.1),
+        ("seed", -1),
+    ],
+)
+def test_bad_hyperparameters_are_refused(name, value):
+    with pytest.raises(ValueError, match=rf"Hyperparameter '{name}' is .*Next: give a .*number from"):
+        check_hyperparameters({name: value})
+
+
+def test_onnx_takes_thirteen_raw_inputs_and_says_what_it_is(trained):
+    model = onnx.load(trained.onnx)
+    onnx.checker.check_model(model)
+    assert [one.name for one in model.graph.input] == features()
+    assert [one.name for one in model.graph.output] == ["label", "probabilities"]
+    metadata = {one.key: one.value for one in model.metadata_props}
+    assert metadata["git revision"] == "abc" and metadata["kit version"] == "1.5"
+    assert json.loads(metadata["labels"]) == sorted(pandas.read_parquet(trained.counts)["country"].unique())
+    assert json.loads(metadata["features"]) == features()
+    assert len(model.SerializeToString()) < 100_000
+
+
+def test_onnx_agrees_with_scikit_learn_on_held_out_songs(trained):
+    result = check_onnx(trained.model, trained.onnx, trained.features)
+    assert result["songs"] == (pandas.read_parquet(trained.features)["part"] == "test").sum()
+    assert result["largest difference"] < 1e-5
+
+
+def test_a_model_that_says_something_else_is_refused(trained, room):
+    train(room.features, room.counts, {"seed": 1}, room.model)
+    with pytest.raises(ValueError, match=r"differ by .* songs are beyond it\. Next:"):
+        check_onnx(room.model, trained.onnx, trained.features)
+
+
+def test_the_label_is_the_most_probable_country(trained):
+    import onnxruntime
+
+    songs = pandas.read_parquet(trained.features)
+    columns = {name: songs[[name]].to_numpy() for name in features()}
+    found, _ = onnxruntime.InferenceSession(trained.onnx).run(["label", "probabilities"], columns)
+    labels, probabilities = onnx_probabilities(trained.onnx, {name: songs[name].to_numpy() for name in features()})
+    assert found.tolist() == [labels[place] for place in probabilities.argmax(axis=1)]
+    assert numpy.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_model_without_converter_is_refused(room):
+    from sklearn.isotonic import IsotonicRegression
+
+    joblib.dump(IsotonicRegression(), room.model)
+    with pytest.raises(ValueError, match=r"cannot be exported to ONNX.*Next:"):
+        export_onnx(room.model, room.onnx, {})
+
+
+def test_forward_scores_learn_from_the_past_only(trained, room):
+    scores = forward_scores(room.features, room.counts, {}, str(room.folder / "forward.json"))
+    assert json.loads((room.folder / "forward.json").read_text()) == scores
+    assert scores["forward_log_loss"] < scores["forward_prior_log_loss"]
+    assert scores["forward_known_memorised_top1"] > scores["forward_known_top1"]
+    counts = pandas.read_parquet(room.counts)
+    parts = pandas.read_parquet(room.features).set_index("spotify_id")["part"]
+    counts.loc[counts["spotify_id"].map(parts) == "train", "future"] *= 3
+    counts.to_parquet(room.counts)
+    again = forward_scores(room.features, room.counts, {}, str(room.folder / "forward.json"))
+    assert again["forward_log_loss"] == scores["forward_log_loss"]
+
+
+def test_without_a_future_there_are_no_forward_scores(room):
+    counts = pandas.read_parquet(room.counts)
+    counts.assign(future=0).to_parquet(room.counts)
+    assert forward_scores(room.features, room.counts, {}, str(room.folder / "forward.json")) == {}
+
+
+def test_versions_name_what_makes_a_model():
+    import sklearn
+
+    assert versions()["scikit-learn"] == sklearn.__version__
+    assert {"python", "numpy", "onnxruntime", "skl2onnx"} <= set(versions())
