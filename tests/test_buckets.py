@@ -7,7 +7,6 @@ import pytest
 
 from jukebox_helpers import buckets
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.sandbox.control import root_connection
 from jukebox_helpers.settings import KIT, Settings
 
 HEAD = "chart_path: charts/minio\nbuckets:\n"
@@ -41,6 +40,7 @@ def test_legal_names_are_read(name: str) -> None:
         ("data.", "begins and ends"),
         ("da..ta", "two dots"),
         ("192.168.5.4", "IP address"),
+        ("999.168.5.04", "IP address"),
         ("xn--data", "begin with 'xn--'"),
         ("sthree-data", "begin with 'sthree-'"),
         ("data-s3alias", "end with '-s3alias'"),
@@ -101,7 +101,7 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_apply_creates_what_is_missing_changes_nothing_again_and_deletes_nothing(sandbox: Settings) -> None:
-    client = buckets.s3_client(root_connection(sandbox))
+    client = buckets.s3_client(sandbox.secret("s3"))
     names = ["apply-one", "apply-two"]
 
     first = {change.bucket: change.state for change in buckets.apply(names, client)}
@@ -117,7 +117,7 @@ def test_apply_creates_what_is_missing_changes_nothing_again_and_deletes_nothing
 
 
 def test_wrong_credentials_are_named_and_create_nothing(sandbox: Settings) -> None:
-    right = root_connection(sandbox)
+    right = sandbox.secret("s3")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         with pytest.raises(JukeboxError, match="refuses these credentials") as caught:
             buckets.apply(["never-made"], buckets.s3_client({**right, key: "wrong"}))

@@ -2,7 +2,6 @@ import base64
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -491,7 +490,7 @@ def hang(settings: Settings) -> str:
 
 
 def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
-    tmp_path: Path, training: list[str]
+    tmp_path: Path, training: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = tmp_path / "state"
     first = platform.up(state, training_command=training)
@@ -506,7 +505,11 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
     assert not platform.is_running(state)
     assert platform.status(state) == {"running": False, "state": str(state)}
     (state / "hang").unlink()
+    (state / "hanging").unlink()
 
+    # As in a terminal that was opened in this sandbox: it is still the sandbox that starts the server.
+    for key, value in first.secret("s3").items():
+        monkeypatch.setenv(key, value)
     begin = time.monotonic()
     again = platform.up(state, training_command=training)
     took = time.monotonic() - begin
@@ -521,25 +524,16 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
         event = platform.wait_for(state, revision, 5)
         assert event["state"] == "failed"
         assert "push again" in event["detail"]
+        stopped = hang(again)
     finally:
         assert platform.down(state)
     assert gone(state)
     assert not platform.down(state)
+    last = platform.events(state)[-1]
+    assert (last["revision"], last["state"]) == (stopped, "failed")
     assert (again.clone() / "song.txt").read_text() == "hang"
     left = {f"/tmp/seaweedfs-{name.split('.')[0]}-grpc-{number}.sock" for name, number in ports.items()}
     assert not [path for path in left if Path(path).exists()]
-
-
-def test_down_takes_a_running_training_along(tmp_path: Path, training: list[str]) -> None:
-    state = tmp_path / "state"
-    settings = platform.up(state, lifeline=True, training_command=training)
-    revision = hang(settings)
-    platform.down(state)
-    assert gone(state)
-    assert platform.events(state)[-1]["revision"] == revision
-    assert platform.events(state)[-1]["state"] == "failed"
-    platform.down(state, delete=True)
-    assert not state.exists()
 
 
 def test_a_killed_training_takes_its_children_along_and_the_next_one_runs(own: Settings) -> None:
@@ -626,12 +620,26 @@ def test_a_folder_that_is_no_sandbox_is_left_alone(tmp_path: Path) -> None:
     assert platform.down(tmp_path / "nothing", delete=True) is False
 
 
-def test_a_failing_start_says_why(tmp_path: Path) -> None:
+def test_a_failing_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    platform.up(state, lifeline=True)
-    platform.down(state)
-    shutil.rmtree(state / "git" / "user1" / "mlops-gitops.git" / "refs")
+    bare_repository(state, "user1", GITOPS_REPOSITORY).mkdir(parents=True)
+    (state / "supervisor.lock").touch()
     with pytest.raises(JukeboxError, match="The sandbox does not start") as caught:
         platform.up(state)
+    assert "git clone failed" in str(caught.value)
     assert "mlops-gitops.git" in str(caught.value)
     assert gone(state)
+
+
+def test_a_proxy_does_not_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    state = tmp_path / "state"
+    settings = platform.up(state, lifeline=True)
+    try:
+        git(settings.clone(), "fetch", "--quiet")
+    finally:
+        platform.down(state, delete=True)
+    assert not state.exists()

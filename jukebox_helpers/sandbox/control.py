@@ -15,6 +15,7 @@ from typing import Any
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.sandbox.events import events, is_running
 from jukebox_helpers.sandbox.locks import take_lock
+from jukebox_helpers.sandbox.ports import LOOPBACK
 from jukebox_helpers.settings import (
     GITOPS_REPOSITORY,
     KIT,
@@ -24,7 +25,7 @@ from jukebox_helpers.settings import (
 )
 
 ALREADY_RUNNING = 75
-"""The supervisor's exit code when another one holds the state folder."""
+"""The exit code of a supervisor when another one holds the state folder."""
 
 _owned: list[subprocess.Popen[bytes]] = []
 """Supervisors whose lifeline this process holds, for as long as it lives."""
@@ -63,6 +64,8 @@ def up(
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     search = [str(KIT), *filter(None, [environment.get("PYTHONPATH")])]
     environment |= {"JUKEBOX_STATE": str(state), "PYTHONPATH": os.pathsep.join(search)}
+    for name in ("NO_PROXY", "no_proxy"):  # a company's proxy knows nothing of this laptop's loopback
+        environment[name] = ",".join(filter(None, [environment.get(name), LOOPBACK]))
     if training_command:
         environment["JUKEBOX_TRAINING_COMMAND"] = shlex.join(training_command)
     with open(state / "supervisor.log", "ab") as log:
@@ -159,7 +162,7 @@ def status(state: Path) -> dict[str, Any]:
         return {"running": False, "state": str(state)}
     settings = read_sandbox_settings(state)
     names = (REPOSITORY, GITOPS_REPOSITORY)
-    client = buckets.s3_client(root_connection(settings))
+    client = buckets.s3_client(settings.secret("s3"))
     with buckets.explained(client):
         present = buckets.list_buckets(client)
     return {
@@ -175,11 +178,6 @@ def status(state: Path) -> dict[str, Any]:
         "buckets": present,
         "events": events(state)[-5:],
     }
-
-
-def root_connection(settings: Settings) -> dict[str, str]:
-    """The sandbox's S3 credentials, without a bucket: what applies ``config.yaml`` and lists buckets."""
-    return settings.secret("s3")
 
 
 def _is_state(folder: Path) -> bool:

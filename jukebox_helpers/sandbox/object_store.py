@@ -1,6 +1,7 @@
 """The sandbox's S3 server: SeaweedFS on loopback, with signature checks, under a guard."""
 
 import contextlib
+import http.client
 import json
 import os
 import secrets
@@ -73,6 +74,8 @@ class ObjectStore:
             try:
                 with buckets.explained(client):
                     client.list_buckets()
+                if self.own and not _knows_its_volumes(ports.known_ports(self.state)["master"]):
+                    raise JukeboxError("SeaweedFS does not know its volumes yet.")
                 return
             except JukeboxError as error:
                 if self.process is not None and self.process.poll() is not None:
@@ -152,6 +155,18 @@ def remove_sockets(state: Path) -> None:
                 Path(f"/tmp/seaweedfs-{server}-grpc-{number}.sock").unlink()
 
 
+def _knows_its_volumes(master: int) -> bool:
+    """Whether objects can be read: S3 may answer some moments before the volumes have reported to the master."""
+    connection = http.client.HTTPConnection(ports.LOOPBACK, master, timeout=3)
+    try:
+        connection.request("GET", "/dir/status")
+        topology = json.loads(connection.getresponse().read())["Topology"]
+    except (OSError, ValueError, KeyError):
+        return False
+    racks = [rack for center in topology["DataCenters"] or [] for rack in center["Racks"] or []]
+    return any(rack["DataNodes"] for rack in racks)
+
+
 def _weed() -> str:
     beside = Path(sys.executable).parent
     found = shutil.which("weed", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
@@ -184,6 +199,8 @@ def _options(port: dict[str, int]) -> list[str]:
         "-webdav=false",
         "-admin.ui=false",
         "-master.telemetry=false",
+        # One master: what it was before is no reason to wait for an election.
+        "-master.resumeState=false",
         # A stop waits for idle connections: one second instead of thirty.
         "-idleTimeout=1",
         "-volume.preStopSeconds=0",

@@ -146,7 +146,16 @@ def clone(state: Path, user: str, base_url: str) -> None:
             # The empty one first: nobody else's helper is asked, and none learns this password.
             git(partial, "config", "credential.helper", "")
             git(partial, "config", "--add", "credential.helper", helper)
-            git(partial, "remote", "set-url", "origin", f"{base_url}/{user}/{name}.git")
+            _point(partial, f"{base_url}/{user}/{name}.git")
             partial.rename(work)
-        elif (work / ".git").exists() and git(work, "remote", "get-url", "origin").startswith("http://127.0.0.1:"):
-            git(work, "remote", "set-url", "origin", f"{base_url}/{user}/{name}.git")
+        elif (work / ".git").exists():
+            _point(work, f"{base_url}/{user}/{name}.git")
+
+
+def _point(work: Path, url: str) -> None:
+    """Make the clone's remote the sandbox's repository, unless the attendee gave it another one elsewhere."""
+    remote = git(work, "config", "--default", "", "--get", "remote.origin.url")
+    if remote != url and not remote.startswith(("https://", "ssh://", "git@")):
+        git(work, "remote", "set-url" if remote else "add", "origin", url)
+        # A company's proxy knows nothing of this laptop's loopback.
+        git(work, "config", f"http.{url}.proxy", "")

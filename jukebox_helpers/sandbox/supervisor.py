@@ -19,6 +19,7 @@ import waitress
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.sandbox import ports, repositories
+from jukebox_helpers.sandbox.control import ALREADY_RUNNING
 from jukebox_helpers.sandbox.events import MAIN
 from jukebox_helpers.sandbox.locks import try_lock
 from jukebox_helpers.sandbox.object_store import ObjectStore
@@ -28,9 +29,6 @@ from jukebox_helpers.settings import GITOPS_REPOSITORY, Settings, write_secret
 
 USER = "user1"
 NAMESPACE = f"{USER}-toolings"
-ALREADY_RUNNING = 75
-"""The exit code when another supervisor holds the state folder."""
-
 THREADS = 32
 """A push holds one thread while its event takes another."""
 
