@@ -2,8 +2,8 @@
 
 Every ranking row of a song has the same 13 features, so rows and counts teach the same; counts are 35 times fewer.
 
-Every function here travels into pipeline steps (packages: duckdb, numpy, pyarrow), together with
-``song_schemas.features``.
+Every function here travels into pipeline steps (packages: duckdb to prepare; numpy and pyarrow to read what was
+prepared), together with ``song_schemas.features``.
 """
 
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from jukebox_helpers.song_schemas import features
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow
 
 
 def rankings_digest(path: str) -> str:
@@ -23,62 +22,67 @@ def rankings_digest(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def split_songs(songs_path: str, test_share: float) -> "pyarrow.Table":
-    """Read the songs' features and part them into train and test by a hash of the features.
+def load_songs(database: "duckdb.DuckDBPyConnection", songs_path: str, test_share: float) -> int:
+    """Make the table ``songs``: id, features as float32, and the part, which is decided by a hash of the features.
 
     Songs that sound the same are in the same part, and a song is in the same part in every data version, so two
     models of two data versions can be compared on songs that neither has seen.
 
     Args:
+        database: An open connection.
         songs_path: The songs, Parquet.
-        test_share: About this share of the songs is held out, 0 to 1.
+        test_share: About this share of the songs is held out, from 0 to less than 1.
 
     Returns:
-        spotify_id, the features as float32, part; sorted by spotify_id.
+        The number of songs.
 
     Raises:
         ValueError: If an id comes twice or a feature is not finite.
     """
-    import hashlib
-
-    import numpy
-    import pyarrow
-    import pyarrow.compute
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(songs_path) as file:
-        songs = file.read(["spotify_id", *features()]).sort_by("spotify_id")
-    ids = songs["spotify_id"].combine_chunks().cast("string")
-    if pyarrow.compute.count_distinct(ids, mode="all").as_py() != len(ids):
-        raise ValueError(f"{songs_path} has a spotify_id twice. Next: validate the songs before preparing them.")
-    inputs = {
-        # The zero added turns -0.0 into 0.0: the same number must have the same bytes.
-        name: songs[name].to_numpy().astype("float64").astype("<f4") + numpy.float32(0)
-        for name in features()
-    }
-    for name, column in inputs.items():
-        bad = numpy.flatnonzero(~numpy.isfinite(column))
-        if len(bad):
+    columns = ", ".join(f"{name}::FLOAT AS {name}" for name in features())
+    # Whole numbers, because every version of every database writes those alike.
+    sound = ", ".join(f"floor({name}::DOUBLE * 1048576)::BIGINT" for name in features())
+    database.execute(f"CREATE TABLE sounds AS SELECT spotify_id, {columns} FROM read_parquet(?)", [songs_path])
+    for name in features():
+        bad = f"{name} IS NULL OR NOT isfinite({name})"
+        count, first = database.execute(f"SELECT count(*), min(spotify_id) FROM sounds WHERE {bad}").fetchall()[0]
+        if count:
             raise ValueError(
-                f"{len(bad)} songs have no finite {name!r}, the first is {ids[int(bad[0])]}. "
+                f"{count} songs have no finite {name!r}, the first is {first}. "
                 "Next: validate the songs before preparing them."
             )
-    matrix = numpy.stack(list(inputs.values()), axis=1)
-    limit = round(test_share * 2**64)
-    held_out = [int.from_bytes(hashlib.md5(row, usedforsecurity=False).digest()[:8], "big") < limit for row in matrix]
-    return pyarrow.table({"spotify_id": ids, **inputs, "part": numpy.where(held_out, "test", "train")})
+    songs, distinct = database.execute("SELECT count(*), count(DISTINCT spotify_id) FROM sounds").fetchall()[0]
+    if songs != distinct:
+        raise ValueError(
+            f"{songs - distinct} songs of {songs_path} have a spotify_id twice, or none. "
+            "Next: validate the songs before preparing them."
+        )
+    database.execute(
+        f"""CREATE TABLE songs AS
+        SELECT *, CASE WHEN substr(md5(concat_ws(',', {sound})), 1, 8) < ? THEN 'test' ELSE 'train' END AS part
+        FROM sounds""",
+        [f"{min(round(test_share * 2**32), 2**32 - 1):08x}"],
+    )
+    database.execute("DROP TABLE sounds")
+    return songs
 
 
-def find_time_cut(database: "duckdb.DuckDBPyConnection", rankings_path: str, future_share: float) -> str:
-    """Find the first day of the future: from it on, about a given share of the countries' rows were made.
+def load_pairs(database: "duckdb.DuckDBPyConnection", rankings_path: str, future_share: float) -> str:
+    """Make the table ``pairs``: how many rows each song has in each list, before and after the time cut.
+
+    The cut is at the first day of the future: from it on, about a given share of the countries' rows were made. If
+    all rows are of one day, it is the day after: then there is no future.
 
     Args:
         database: An open connection.
-        rankings_path: The rankings, Parquet.
+        rankings_path: The rankings, Parquet; streamed twice.
         future_share: Share of rows that lie in the future, 0 to 1.
 
     Returns:
-        An ISO date. If all rows are of one day, the day after it: then there is no future.
+        The time cut, an ISO date.
+
+    Raises:
+        ValueError: If no row has a country.
     """
     import datetime
     import itertools
@@ -98,7 +102,16 @@ def find_time_cut(database: "duckdb.DuckDBPyConnection", rankings_path: str, fut
         so_far += rows
         cuts[next_day.isoformat()] = abs(1 - so_far / total - future_share)
     tomorrow = (days[-1][0] + datetime.timedelta(days=1)).isoformat()
-    return min(cuts, key=lambda day: (cuts[day], day)) if cuts else tomorrow
+    cut = min(cuts, key=lambda day: (cuts[day], day)) if cuts else tomorrow
+    database.execute(
+        """CREATE TABLE pairs AS
+        SELECT spotify_id, country,
+               count(*) FILTER (snapshot_date < $cut::TIMESTAMP)::INTEGER AS past,
+               count(*) FILTER (snapshot_date >= $cut::TIMESTAMP)::INTEGER AS future
+        FROM read_parquet($path) GROUP BY ALL""",
+        {"cut": cut, "path": rankings_path},
+    )
+    return cut
 
 
 def prepare(
@@ -109,7 +122,7 @@ def prepare(
     test_share: float = 0.2,
     future_share: float = 0.2,
     min_songs: int = 10,
-    memory_mb: int = 160,
+    memory_mb: int = 128,
     threads: int = 2,
 ) -> dict:
     """Aggregate the rankings and split the songs.
@@ -138,25 +151,14 @@ def prepare(
     import tempfile
 
     import duckdb
-    import pyarrow
-    import pyarrow.parquet
 
-    songs = split_songs(songs_path, test_share)
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as database:
         database.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
         database.execute(f"SET threads = {int(threads)}")
         database.execute("SET preserve_insertion_order = false")
         database.execute("SET temp_directory = $spill", {"spill": spill})
-        database.register("songs", songs.select(["spotify_id", "part"]))
-        cut = find_time_cut(database, rankings_path, future_share)
-        database.execute(
-            """CREATE TABLE pairs AS
-            SELECT spotify_id, country,
-                   count(*) FILTER (snapshot_date < $cut::TIMESTAMP)::INT AS past,
-                   count(*) FILTER (snapshot_date >= $cut::TIMESTAMP)::INT AS future
-            FROM read_parquet($path) GROUP BY ALL""",
-            {"cut": cut, "path": rankings_path},
-        )
+        songs = load_songs(database, songs_path, test_share)
+        cut = load_pairs(database, rankings_path, future_share)
         total, worldwide = database.execute(
             """SELECT sum(past + future)::BIGINT, coalesce(sum(past + future) FILTER (country IS NULL), 0)::BIGINT
             FROM pairs"""
@@ -165,59 +167,53 @@ def prepare(
             """SELECT coalesce(sum(past + future), 0)::BIGINT, count(DISTINCT spotify_id)
             FROM pairs ANTI JOIN songs USING (spotify_id) WHERE country IS NOT NULL"""
         ).fetchall()[0]
+        if unknown_rows + worldwide == total:
+            raise ValueError(
+                f"None of the songs in the rankings ({unknown_songs}) has properties. "
+                "Next: check that the songs and the rankings are of the same data set."
+            )
         small = dict(
             database.execute(
-                """SELECT country, count(*) FILTER (part = 'train') AS songs
+                """SELECT country, count(*) FILTER (part = 'train') AS charted
                 FROM pairs JOIN songs USING (spotify_id) WHERE country IS NOT NULL
-                GROUP BY country HAVING songs < $least ORDER BY country""",
+                GROUP BY country HAVING charted < $least ORDER BY country""",
                 {"least": min_songs},
             ).fetchall()
         )
-        counts = database.sql(
-            """SELECT spotify_id, country, past, future
+        database.execute(
+            """CREATE TABLE counts AS SELECT spotify_id, country, past, future
             FROM pairs SEMI JOIN songs USING (spotify_id)
-            WHERE country IS NOT NULL AND NOT list_contains($small::VARCHAR[], country)
-            ORDER BY spotify_id, country""",
-            params={"small": list(small)},
-        ).to_arrow_table()
-        countries, train, test, past, future = database.execute(
-            """SELECT count(DISTINCT country), count(DISTINCT spotify_id) FILTER (part = 'train'),
+            WHERE country IS NOT NULL AND NOT list_contains($small::VARCHAR[], country)""",
+            {"small": list(small)},
+        )
+        pairs, countries, train, test, past, future = database.execute(
+            """SELECT count(*), count(DISTINCT country), count(DISTINCT spotify_id) FILTER (part = 'train'),
                    count(DISTINCT spotify_id) FILTER (part = 'test'),
                    coalesce(sum(past), 0)::BIGINT, coalesce(sum(future), 0)::BIGINT
             FROM counts JOIN songs USING (spotify_id)"""
         ).fetchall()[0]
-    if unknown_rows + worldwide == total:
-        raise ValueError(
-            f"None of the songs in the rankings ({unknown_songs}) has properties. "
-            "Next: check that the songs and the rankings are of the same data set."
-        )
-    if countries < 2:
-        raise ValueError(
-            f"{countries} countries have at least {min_songs} training songs, and a choice needs two"
-            f"{f'; too few songs have: {small}' if small else ''}. Next: give rankings of more countries or days."
-        )
-    if not test:
-        raise ValueError(
-            f"No song that charted is held out ({train} are for training): too few songs for a split. "
-            "Next: give more songs, or a larger test_share."
-        )
-    schema = pyarrow.schema(
-        {
-            "spotify_id": pyarrow.string(),
-            "country": pyarrow.string(),
-            "past": pyarrow.int32(),
-            "future": pyarrow.int32(),
-        }
-    )
-    for table, path in ((songs, features_path), (counts.cast(schema), counts_path)):
-        pyarrow.parquet.write_table(table.combine_chunks(), path, compression="zstd", store_schema=False)
+        if countries < 2:
+            raise ValueError(
+                f"{countries} countries have at least {min_songs} training songs, and a choice needs two"
+                f"{f'; too few songs have: {small}' if small else ''}. "
+                "Next: give rankings of more countries or days."
+            )
+        if not test:
+            raise ValueError(
+                f"No song that charted is held out ({train} are for training): too few songs for a split. "
+                "Next: give more songs, or a larger test_share."
+            )
+        # One thread and one order: the same tables are the same bytes.
+        database.execute("SET threads = 1")
+        database.sql("FROM songs ORDER BY spotify_id").write_parquet(features_path, compression="zstd")
+        database.sql("FROM counts ORDER BY spotify_id, country").write_parquet(counts_path, compression="zstd")
     return {
-        "songs": songs.num_rows,
-        "songs without rankings": songs.num_rows - train - test,
+        "songs": songs,
+        "songs without rankings": songs - train - test,
         "training songs": train,
         "held-out songs": test,
         "countries": countries,
-        "pairs": counts.num_rows,
+        "pairs": pairs,
         "rows": total,
         "rows before the time cut": past,
         "rows after the time cut": future,
