@@ -1,9 +1,9 @@
 """Compare: what is deployed says the same as what was trained."""
 
-from jukebox_helpers.training import check_onnx
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
 from jukebox_helpers.pipelines import step
+from jukebox_helpers.training import check_onnx
 
 
 @step("numpy", "onnxruntime", "pandas", "pyarrow", "scikit-learn")

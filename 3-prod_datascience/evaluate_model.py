@@ -1,8 +1,8 @@
 """Evaluate: on songs that the model has never heard, beside those who know nothing."""
 
-from jukebox_helpers.evaluation import evaluate, evaluation_picture
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
+from jukebox_helpers.evaluation import evaluate, evaluation_picture
 from jukebox_helpers.pipelines import step
 from jukebox_helpers.registration import fetch_previous_model
 

@@ -1,9 +1,9 @@
 """Export: the whole scikit-learn Pipeline as one ONNX file."""
 
-from jukebox_helpers.training import export_onnx
 from kfp.dsl import Dataset, Input, Model, Output
 
 from jukebox_helpers.pipelines import step
+from jukebox_helpers.training import export_onnx
 
 
 @step("numpy", "pandas", "pyarrow", "scikit-learn", "skl2onnx", "onnx")

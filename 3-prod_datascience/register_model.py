@@ -1,8 +1,8 @@
 """Register: the model version, together with all that it was made of."""
 
-from jukebox_helpers.evaluation import refuse_if_failed
 from kfp.dsl import Artifact, Dataset, Input, Model
 
+from jukebox_helpers.evaluation import refuse_if_failed
 from jukebox_helpers.pipelines import step
 from jukebox_helpers.registration import register_model_version
 

@@ -257,7 +257,7 @@ def test_repositories_that_cannot_take_a_version(platform, s3, songs, tmp_path):
     assert objects(s3) == before
 
 
-class connection:  # noqa: N801
+class connection:
     """The environment of a step that has both secrets, for as long as the block runs."""
 
     def __init__(self, settings):

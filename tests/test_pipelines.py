@@ -64,10 +64,11 @@ def test_compiling_twice_gives_the_same_bytes(compiled, checkout):
 
 def test_names_and_parameters_of_the_data_pipeline(data_pipeline):
     assert data_pipeline.name == "data-pipeline-with-dvc"
-    assert data_pipeline.parameters == {
-        "dataset_url": {"parameterType": "STRING"},
-        "repo_url": {"parameterType": "STRING"},
+    assert {name: parameter["parameterType"] for name, parameter in data_pipeline.parameters.items()} == {
+        "dataset_url": "STRING",
+        "repo_url": "STRING",
     }
+    assert not any("defaultValue" in parameter for parameter in data_pipeline.parameters.values())
     assert list(data_pipeline.steps()) == [
         "check-access",
         "extract",

@@ -1,0 +1,194 @@
+"""The whole loop on a real sandbox: a push of data retrains, checks and registers; the model knows its data."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import onnx
+import pytest
+from rich.console import Console
+
+from jukebox_helpers import buckets, lineage, registry, sample_data, sandbox, workshop
+from jukebox_helpers.continuous_training import find_run
+from jukebox_helpers.demo import MODEL, Demo
+from jukebox_helpers.git_repository import git
+from jukebox_helpers.pipelines import TRAINING_PIPELINE
+from jukebox_helpers.settings import KIT
+
+SONGS, ROWS = 1_500, 60_000
+
+
+class Story:
+    """What happened, told once for all the tests of this file."""
+
+    def __init__(self, state):
+        self.settings = sandbox.up(state, lifeline=True)
+        self.show = Demo(self.settings, Console(quiet=True), rows=ROWS)
+        self.clone = self.settings.clone()
+        self.show.apply_buckets()
+        # The working tree holds an edit that was never committed: it must not be what is trained.
+        workshop.train_on_versioned_data(self.clone / TRAINING_PIPELINE)
+        self.unversioned = self.show.follow(self.show.push("jukebox", "Train on versioned data"))
+        parameters = self.clone / "3-prod_datascience" / "default_parameters.json"
+        parameters.write_text(parameters.read_text().replace('"epochs": 20', '"epochs": 77'))
+
+        songs = self.show.data / "song_properties.parquet"
+        sample_data.make_songs(str(songs), songs=SONGS)
+        self.show.load_rankings(self.show.make_rankings(songs, "rankings.parquet"))
+        self.first = self.show.run_data_pipeline(songs)
+        self.first_run = self.show.follow(self.first)
+        git("checkout", "--quiet", "--", ".", folder=str(self.clone))
+
+        fresh = self.show.data / "fresh.parquet"
+        sample_data.make_fresh_songs(str(songs), str(fresh))
+        self.show.load_rankings(self.show.make_rankings(fresh, "fresh_rankings.parquet"))
+        self.second = self.show.run_data_pipeline(fresh)
+        self.second_run = self.show.follow(self.second)
+        git("pull", "--quiet", "--rebase", folder=str(self.clone))
+
+    @property
+    def registry(self):
+        return registry.mlflow_registry(self.settings.tracking_uri)
+
+    def jukebox(self, *arguments):
+        """Run the command line in this sandbox."""
+        import os
+
+        environment = {**os.environ, "PYTHONPATH": str(KIT), "JUKEBOX_STATE": str(self.settings.state)}
+        command = [sys.executable, "-m", "jukebox_helpers", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    state = tmp_path_factory.mktemp("loop") / "state"
+    try:
+        yield Story(state)
+    finally:
+        sandbox.down(state, delete=True)
+
+
+def test_without_a_version_file_the_training_says_what_makes_it(story):
+    assert story.unversioned.state == "failed"
+    assert "has no song_properties.parquet.dvc" in story.unversioned.error
+    assert "run the data pipeline" in story.unversioned.error
+    assert [step.state for step in story.unversioned.steps][:2] == ["failed", "skipped"]
+
+
+def test_the_push_of_data_registers_a_model_that_knows_its_data(story):
+    assert story.first_run.state == "succeeded", story.first_run.error
+    record = story.registry.find(MODEL, story.first[:10])
+    version = git("show", f"{story.first}:song_properties.parquet.dvc", folder=str(story.clone))
+    metadata = record["metadata"]
+    assert metadata["git revision"] == story.first
+    assert f"md5: {metadata['DVC training data hash']}" in version
+    remotes = {"data-source": "s3://data", "s3-version": "s3://data-cache"}
+    assert json.loads(metadata["DVC remotes"]) == remotes
+    assert metadata["songs rows"] == SONGS and metadata["rankings rows"] == ROWS
+    rankings = (story.show.data / "rankings.parquet").read_bytes()
+    assert metadata["rankings sha256"] == hashlib.sha256(rankings).hexdigest()
+    assert metadata["metric.log_loss"] < metadata["metric.prior_log_loss"]
+    assert {"scikit-learn", "skl2onnx", "onnx"} <= set(json.loads(metadata["packages"]))
+    assert metadata["run"] and metadata["python"] and metadata["kit version"]
+
+
+def test_the_registered_file_is_the_one_in_the_bucket_and_says_where_it_comes_from(story, tmp_path):
+    record = story.registry.find(MODEL, story.first[:10])
+    client = buckets.s3_client(story.settings.secret("aws-connection-models"))
+    client.download_file("models", f"{MODEL}/{story.first[:10]}/model.onnx", str(tmp_path / "model.onnx"))
+    content = (tmp_path / "model.onnx").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == record["metadata"]["model sha256"]
+    properties = {p.key: p.value for p in onnx.load(str(tmp_path / "model.onnx")).metadata_props}
+    assert properties["git revision"] == story.first
+    assert properties["DVC training data hash"] == record["metadata"]["DVC training data hash"]
+    assert properties["kit version"] == record["metadata"]["kit version"]
+
+
+def test_training_uses_the_revisions_own_files_and_not_the_working_tree(story):
+    for record in story.registry.versions(MODEL):
+        assert json.loads(record["metadata"]["parameters"])["epochs"] == 20
+
+
+def test_fresh_data_becomes_a_second_version_measured_against_the_first(story):
+    first, second = story.registry.versions(MODEL)
+    assert [first["version"], second["version"]] == [story.first[:10], story.second[:10]]
+    assert first["metadata"]["DVC training data hash"] != second["metadata"]["DVC training data hash"]
+    assert "metric.previous_log_loss" in second["metadata"] and "metric.previous_log_loss" not in first["metadata"]
+    assert second["metadata"]["songs rows"] > first["metadata"]["songs rows"]
+
+
+def test_what_ran_is_what_is_in_git(story):
+    """The data pipeline that ran here is byte for byte the file that is imported in a cluster."""
+    runs = sorted(story.settings.runs.glob("data-pipeline-with-dvc-*/pipeline.yaml"))
+    committed = git("show", "HEAD:5-data-versioning/song-properties-etl.yaml", folder=str(story.clone)) + "\n"
+    assert len(runs) == 2
+    assert {run.read_text().rstrip("\n") for run in runs} == {committed.rstrip("\n")}
+
+
+def test_trace_prints_a_tree_and_json(story):
+    text = story.jukebox("trace", MODEL).stdout
+    assert story.second in text and "song_properties.parquet" in text
+    known = json.loads(story.jukebox("trace", MODEL, story.first[:10], "--json").stdout)
+    assert known["code"]["revision"] == story.first
+    assert known == json.loads(json.dumps(lineage.trace(story.registry, MODEL, story.first[:10])))
+    unknown = story.jukebox("trace", "no-such-model")
+    assert unknown.returncode == 1 and MODEL in unknown.stderr
+
+
+def test_reproduce_gives_the_same_model_bit_for_bit(story):
+    result = story.jukebox("reproduce", MODEL, story.first[:10], "--json")
+    assert result.returncode == 0, result.stderr
+    digests = json.loads(result.stdout)["digests"]
+    assert {digest["what"] for digest in digests} == {"model sha256", "rankings sha256", "DVC training data hash"}
+    assert all(digest["same"] for digest in digests)
+    assert len(story.registry.versions(MODEL)) == 2  # nothing was registered
+
+
+def test_reproduce_says_so_when_the_model_is_another(story):
+    record = story.registry.find(MODEL, story.first[:10])
+    other = {**record["metadata"], "model sha256": "0" * 64}
+    story.registry.register("altered", story.first[:10], record["uri"], other)
+    result = story.jukebox("reproduce", "altered", story.first[:10])
+    assert result.returncode == 1
+    assert "not " + "0" * 64 in result.stdout
+
+
+def test_no_news_trains_nothing(story):
+    before = len(sandbox.events(story.settings.state))
+    fresh = story.show.data / "fresh.parquet"
+    assert story.show.run_data_pipeline(fresh) == story.second
+    assert len(sandbox.events(story.settings.state)) == before
+
+
+def test_a_push_to_another_branch_trains_nothing(story):
+    clone = str(story.clone)
+    git("checkout", "--quiet", "-b", "an-idea", folder=clone)
+    (story.clone / "idea.txt").write_text("not yet")
+    git("add", "idea.txt", folder=clone)
+    git("commit", "--quiet", "--message", "An idea", folder=clone)
+    git("push", "--quiet", "origin", "an-idea", folder=clone)
+    revision = git("rev-parse", "HEAD", folder=clone)
+    git("checkout", "--quiet", "main", folder=clone)
+    event = sandbox.wait_for(story.settings.state, revision, timeout=20)
+    assert event["state"] == "ignored"
+    assert find_run(story.settings, revision) is None
+
+
+def test_no_secret_is_anywhere_but_in_the_secrets(story):
+    """In no file of the sandbox: no log, no run, no git object, no registry, no configuration of a clone."""
+    state = story.settings.state
+    hidden = [
+        story.settings.secret("git-auth")["password"].encode(),
+        story.settings.secret("aws-connection-data")["AWS_SECRET_ACCESS_KEY"].encode(),
+    ]
+    places = [file for file in state.rglob("*") if file.is_file() and story.settings.secrets not in file.parents]
+    assert len(places) > 100
+    for file in places:
+        # The S3 server keeps its own list of who may come in.
+        if file.is_relative_to(state / "s3"):
+            continue
+        content = file.read_bytes()
+        assert not any(value in content for value in hidden), file
+    history = git("log", "-p", "--all", folder=str(story.clone))
+    assert not any(value.decode() in history for value in hidden)
