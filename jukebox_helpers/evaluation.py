@@ -10,7 +10,7 @@ together with what they use of ``scoring`` and ``preparation``.
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.preparation import read_pairs
-from jukebox_helpers.scoring import calibration, memorise, onnx_probabilities, score
+from jukebox_helpers.scoring import calibration, memorise, onnx_probabilities, places_and_losses, score
 from jukebox_helpers.song_schemas import features
 
 if TYPE_CHECKING:
@@ -120,18 +120,24 @@ def country_scores(probabilities: "numpy.ndarray", prior: "numpy.ndarray", truth
     """
     import numpy
 
-    table = {}
-    for column, label in enumerate(labels):
-        here = truth[1] == column
-        if here.any():
-            own = score(probabilities, *(part[here] for part in truth))
-            table[label] = {
-                "songs": int(here.sum()),
-                "rows": int(truth[2][here].sum()),
-                **{name: round(own[name], 6) for name in ("log_loss", "top1", "top5")},
-                "prior_log_loss": round(float(-numpy.log(prior[column].clip(1e-12))), 6),
-            }
-    return table
+    song, country, rows = truth
+    place, loss = places_and_losses(probabilities, song, country)
+    songs = numpy.bincount(country, minlength=len(labels))
+    total, lost, first, fifth = (
+        numpy.bincount(country, rows * values, len(labels)) for values in (1.0, loss, place < 1, place < 5)
+    )
+    return {
+        label: {
+            "songs": int(songs[column]),
+            "rows": int(total[column]),
+            "log_loss": round(float(lost[column] / total[column]), 6),
+            "top1": round(float(first[column] / total[column]), 6),
+            "top5": round(float(fifth[column] / total[column]), 6),
+            "prior_log_loss": round(float(-numpy.log(prior[column].clip(1e-12))), 6),
+        }
+        for column, label in enumerate(labels)
+        if total[column]
+    }
 
 
 def confusion_matrix(probabilities: "numpy.ndarray", truth: tuple, labels: list, countries: int = 10) -> dict:
@@ -209,7 +215,7 @@ def evaluate(
     prior, table = memorise(seen[0], seen[1], seen[2], predicted.shape)
     results = {
         "": score(predicted, *truth),
-        "prior_": score(prior[None].repeat(len(predicted), axis=0), *truth),
+        "prior_": score(numpy.broadcast_to(prior, predicted.shape), *truth),
         "memorised_": score(table, *truth),
         "seen_": score(predicted, *seen),
         "memorised_seen_": score(table, *seen),

@@ -11,6 +11,25 @@ if TYPE_CHECKING:
     import numpy
 
 
+def places_and_losses(
+    probabilities: "numpy.ndarray", song: "numpy.ndarray", country: "numpy.ndarray"
+) -> "tuple[numpy.ndarray, numpy.ndarray]":
+    """What each pair that occurred was given: its place among all countries, from 0, and its log-loss in nats.
+
+    Args:
+        probabilities: Of songs x countries.
+        song: Row of ``probabilities`` for each pair.
+        country: Column of ``probabilities`` for each pair.
+    """
+    import numpy
+
+    given = probabilities[song, country].astype("float64")
+    # In blocks: a row of probabilities for each of a million pairs would be gigabytes.
+    blocks = [slice(first, first + 20_000) for first in range(0, len(song), 20_000)]
+    place = numpy.concatenate([(probabilities[song[b]] > given[b, None]).sum(axis=1) for b in blocks])
+    return place, -numpy.log(given.clip(1e-12))
+
+
 def score(
     probabilities: "numpy.ndarray", song: "numpy.ndarray", country: "numpy.ndarray", weight: "numpy.ndarray"
 ) -> dict:
@@ -29,8 +48,7 @@ def score(
     import numpy
 
     share = weight / weight.sum()
-    given = probabilities[song, country]
-    place = (probabilities[song] > given[:, None]).sum(axis=1)
+    place, loss = places_and_losses(probabilities, song, country)
     confidence = probabilities.max(axis=1)
     hit = numpy.bincount(song, share * (place == 0), len(probabilities))
     mass = numpy.bincount(song, share, len(probabilities))
@@ -38,7 +56,7 @@ def score(
     bins = numpy.minimum((numpy.cumsum(mass[order]) * 10 - 1e-9).astype("int64"), 9)
     gap = numpy.bincount(bins, (confidence * mass - hit)[order], 10)
     return {
-        "log_loss": float(-(share * numpy.log(given.clip(1e-12))).sum()),
+        "log_loss": float((share * loss).sum()),
         "top1": float(share[place < 1].sum()),
         "top5": float(share[place < 5].sum()),
         "ece": float(numpy.abs(gap).sum()),
@@ -89,10 +107,10 @@ def memorise(song: "numpy.ndarray", country: "numpy.ndarray", weight: "numpy.nda
     import numpy
 
     prior = numpy.bincount(country, weight, shape[1]) / weight.sum()
-    table = numpy.zeros(shape)
-    numpy.add.at(table, (song, country), weight)
+    table = numpy.bincount(song * shape[1] + country, weight, shape[0] * shape[1]).reshape(shape)
     # One row's worth of the prior, so that no country is impossible.
-    table = (table + prior) / (table.sum(axis=1, keepdims=True) + 1)
+    table += prior
+    table /= table.sum(axis=1, keepdims=True)
     return prior, table
 
 
@@ -104,13 +122,14 @@ def onnx_probabilities(onnx_path: str, inputs: "dict[str, numpy.ndarray]") -> tu
         inputs: Equally long arrays by name of the model's inputs.
 
     Returns:
-        The labels (countries in the order of the columns) and the probabilities, songs x countries, float64.
+        The labels (countries in the order of the columns) and the probabilities, songs x countries, float32.
 
     Raises:
         ValueError: If the file is no model of this kit: not ONNX, other inputs, or no labels.
     """
     import json
 
+    import numpy
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -131,4 +150,9 @@ def onnx_probabilities(onnx_path: str, inputs: "dict[str, numpy.ndarray]") -> tu
             "Next: export it with export_onnx."
         )
     columns = {name: values.astype("float32").reshape(-1, 1) for name, values in inputs.items()}
-    return labels, session.run(["probabilities"], columns)[0].astype("float64")
+    songs = len(next(iter(columns.values())))
+    blocks = [
+        session.run(["probabilities"], {name: values[first : first + 20_000] for name, values in columns.items()})[0]
+        for first in range(0, songs, 20_000)
+    ]
+    return labels, numpy.concatenate(blocks)

@@ -38,7 +38,7 @@ def open_table(path: str) -> "pyarrow.parquet.ParquetFile":
     import pyarrow.parquet
 
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowIOError) as error:
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(f"There is no file {path}. Next: check where the table comes from.") from None
@@ -142,7 +142,7 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
         known = [name for name in columns if name in empty.schema.names]
         schema = schema.remove_columns([name for name in columns if name not in known])
         start = 0
-        for batch in file.iter_batches(batch_rows, columns=known):
+        for batch in file.iter_batches(batch_rows, columns=known, use_threads=False):
             table = as_contract(pyarrow.Table.from_batches([batch]), columns)
             frame = table.to_pandas(types_mapper=pandas.ArrowDtype)
             try:
@@ -211,7 +211,7 @@ def validate_rankings(path: str) -> dict:
         FileNotFoundError: If there is no such file.
         ValueError: With every fault: column, rule, count, first rows.
     """
-    return validate_table(path, rankings_schema(), ranking_columns(), batch_rows=131_072)
+    return validate_table(path, rankings_schema(), ranking_columns(), batch_rows=65_536)
 
 
 def transform_songs(source: str, target: str) -> dict:
