@@ -36,7 +36,10 @@ def cli() -> None:
 @click.option("--rankings", type=FILE, help="A Parquet table of rankings for them (made up where not given).")
 @click.option("--rows", default=1_130_000, show_default=True, help="How many ranking rows to make up.")
 def demo(songs: Path | None, rankings: Path | None, rows: int) -> None:
-    """The whole loop on a fresh sandbox: data in, two traced models out, nothing left behind."""
+    """Run the whole loop on a fresh sandbox.
+
+    Data in, two traced models out, nothing left behind. Exit code 0 only if all of it worked.
+    """
     from jukebox_helpers.demo import demo as run_demo
 
     run_demo(console(), songs, rankings, rows)
@@ -45,14 +48,20 @@ def demo(songs: Path | None, rankings: Path | None, rows: int) -> None:
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
-    """Run the tests; arguments go to pytest."""
+    """Run the tests.
+
+    All arguments go to pytest.
+    """
     sys.exit(subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=KIT).returncode)
 
 
 @cli.command()
 @as_json
 def up(as_json: bool) -> None:
-    """Start the sandbox of this laptop: S3, git, the trigger, the model registry."""
+    """Start the sandbox of this laptop.
+
+    A real S3 server, a real git server, the trigger of the training and the model registry, on loopback.
+    """
     from jukebox_helpers import sandbox
 
     with Console(stderr=True).status("starting the sandbox …"):
@@ -63,7 +72,10 @@ def up(as_json: bool) -> None:
 @cli.command()
 @click.option("--delete", is_flag=True, help="Delete its state too: buckets, repositories, models, your clone.")
 def down(delete: bool) -> None:
-    """Stop the sandbox. What it holds stays, for the next up."""
+    """Stop the sandbox.
+
+    What it holds stays, for the next up.
+    """
     from jukebox_helpers import sandbox
 
     sandbox.down(state_folder(), delete=delete)
@@ -73,7 +85,10 @@ def down(delete: bool) -> None:
 @cli.command()
 @as_json
 def status(as_json: bool) -> None:
-    """What runs, where, and what happened last. Exit code 1 if no sandbox runs."""
+    """Show what runs, where, and what happened last.
+
+    Exit code 1 if no sandbox runs.
+    """
     if not show_status(as_json):
         sys.exit(1)
 
@@ -88,23 +103,28 @@ def show_status(as_json: bool) -> bool:
     if as_json:
         say_json(known)
         return bool(known["running"])
+    if known["running"]:
+        known["log in as"] = f"{known['namespace'].split('-')[0]}, password: {state_folder()}/secrets/git-auth/password"
     table = Table(show_header=False, box=None)
     for key, value in known.items():
         if key == "events":
-            value = "\n".join(f"{e.get('repository')} {str(e.get('revision'))[:10]} {e.get('state')}" for e in value)
+            value = "\n".join(f"{e['repository']} {str(e['revision'])[:10]} {e['state']}" for e in value) or "none yet"
         elif isinstance(value, (list, tuple)):
             value = ", ".join(map(str, value))
         elif isinstance(value, dict):
             value = "\n".join(f"{name}: {item}" for name, item in value.items())
         table.add_row(key.replace("_", " "), str(value))
-    console().print(table)
+    console().print(table, soft_wrap=True)
     return bool(known["running"])
 
 
 @cli.command()
 @as_json
 def doctor(as_json: bool) -> None:
-    """What is missing here, and how to get it. Exit code 1 if anything is."""
+    """Show what is missing here.
+
+    And how to get it. Exit code 1 if anything is missing.
+    """
     from rich.table import Table
 
     from jukebox_helpers.doctor import examine
@@ -123,7 +143,10 @@ def doctor(as_json: bool) -> None:
 
 @cli.command("compile")
 def compile_() -> None:
-    """Write the pipelines' YAML, in the attendee's clone if there is one, else in the kit."""
+    """Write the pipelines' YAML.
+
+    In the checkout or clone that you stand in, else in the kit.
+    """
     from jukebox_helpers import pipelines
 
     root = workspace()
@@ -206,7 +229,10 @@ def registry() -> Any:
 @click.argument("version", required=False)
 @as_json
 def trace(model: str, version: str | None, as_json: bool) -> None:
-    """Where MODEL comes from: revision, data, rankings, parameters, metrics [default: the latest VERSION]."""
+    """Show where MODEL comes from.
+
+    Its revision, data, rankings, parameters and metrics; of the latest version where no VERSION is given.
+    """
     from jukebox_helpers import lineage
 
     found = lineage.trace(registry(), model, version)
@@ -221,7 +247,10 @@ def trace(model: str, version: str | None, as_json: bool) -> None:
 @click.argument("version")
 @as_json
 def reproduce(model: str, version: str, as_json: bool) -> None:
-    """Rebuild MODEL VERSION from what its record names, and compare the digests."""
+    """Rebuild MODEL VERSION and compare.
+
+    From the revision, the data and the rankings that its record names. Exit code 1 if a digest differs.
+    """
     from jukebox_helpers import lineage
     from jukebox_helpers.continuous_training import rebuild
     from jukebox_helpers.progress import RunProgress
@@ -249,7 +278,10 @@ def reproduce(model: str, version: str, as_json: bool) -> None:
 @click.option("--rows", default=1_130_000, show_default=True, help="Number of ranking rows.")
 @click.option("--fresh", type=FILE, help="Make the songs of a later week, from this table of songs.")
 def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) -> None:
-    """Make a table of songs and one of rankings in FOLDER, the same bytes every time."""
+    """Make songs and rankings in FOLDER.
+
+    Two Parquet tables, the same bytes every time.
+    """
     from jukebox_helpers import sample_data
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -267,7 +299,10 @@ def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) ->
 @cli.command("load-rankings")
 @click.argument("rankings", type=FILE)
 def load_rankings(rankings: Path) -> None:
-    """Put RANKINGS where the training looks for them: s3://data/song_rankings.parquet."""
+    """Load RANKINGS for the training.
+
+    To s3://data/song_rankings.parquet, where the training looks for them.
+    """
     from jukebox_helpers import buckets
 
     client = buckets.s3_client(find_settings().secret("aws-connection-data"))
