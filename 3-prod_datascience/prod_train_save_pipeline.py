@@ -13,6 +13,7 @@ from fetch_data import fetch_data, fetch_data_from_dvc  # noqa: F401
 from kfp import dsl, kubernetes
 from prepare_data import prepare_data
 from register_model import register_model
+from score_candidate import score_candidate
 from store_model import store_model
 from train_model import train_model
 from validate_data import validate_data
@@ -31,6 +32,7 @@ def training_pipeline(
     cluster_domain: str,
     model_storage_pvc: str,
     prod_flag: bool,
+    grid: list = [],  # noqa: B006 (KFP reads the default, nobody changes it)
 ):
     """Fetch, validate, prepare, train, export, compare, evaluate, register.
 
@@ -41,6 +43,8 @@ def training_pipeline(
         cluster_domain: ``apps.<cluster>``, or the sandbox's base URL.
         model_storage_pvc: A volume claim that also gets the ONNX file; empty for none.
         prod_flag: Whether the version goes to the registry of production.
+        grid: More hyperparameters to be scored beside, all at once, e.g. ``[{"epochs": 10}, {"epochs": 40}]``.
+            They train no model: the better ones are for ``default_parameters.json``, so that a commit names them.
     """
     ### 🐶 Fetches Data from GitHub
     fetch_task = fetch_data()
@@ -53,6 +57,9 @@ def training_pipeline(
     validate_task = validate_data(songs=songs, rankings=rankings)
     prepare_task = prepare_data(songs=songs, rankings=rankings).after(validate_task)
     features, counts = prepare_task.outputs["features"], prepare_task.outputs["counts"]
+
+    with dsl.ParallelFor(grid, name="grid") as candidate:
+        score_candidate(features=features, counts=counts, hyperparameters=candidate)
 
     train_task = train_model(features=features, counts=counts, hyperparameters=hyperparameters)
     model = train_task.outputs["model"]

@@ -192,15 +192,31 @@ def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> 
 
 @run_group.command("training-pipeline")
 @click.option("--revision", help="The revision to train [default: the head of main on the git server].")
+@click.option("--grid", type=FILE, help='A JSON list of hyperparameters to score beside, e.g. [{"epochs": 40}].')
 @as_json
-def run_training_pipeline(revision: str | None, as_json: bool) -> None:
-    """Train, evaluate and register exactly one pushed revision, from its own files."""
+def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool) -> None:
+    """Train, evaluate and register one pushed revision.
+
+    From its own files. With a grid, each candidate is cross-validated too, at the same time in a cluster; the
+    better hyperparameters are for default_parameters.json, so that a commit names what a model was trained with.
+    """
     from jukebox_helpers.continuous_training import train_revision
     from jukebox_helpers.progress import RunProgress
 
     with RunProgress(Console(stderr=True)) as progress:
-        run = train_revision(find_settings(), revision or "origin/main", on_change=progress)
+        run = train_revision(find_settings(), revision or "origin/main", progress, read_grid(grid) if grid else None)
     show_run(run, as_json)
+
+
+def read_grid(file: Path) -> list[dict[str, Any]]:
+    """Read a grid of hyperparameters."""
+    try:
+        grid = json.loads(file.read_text())
+    except ValueError as error:
+        raise JukeboxError(f"{file} is not JSON: {error}", 'Write a list, e.g. [{"epochs": 10}].') from None
+    if not isinstance(grid, list) or not grid or not all(isinstance(candidate, dict) for candidate in grid):
+        raise JukeboxError(f"{file} is not a list of hyperparameters.", 'Write one, e.g. [{"epochs": 10}].')
+    return grid
 
 
 def show_run(run: Any, as_json: bool) -> None:

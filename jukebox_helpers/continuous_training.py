@@ -61,13 +61,19 @@ def checkout(settings: Settings, revision: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def train_revision(settings: Settings, revision: str, on_change: Callable[[Run], None] = lambda run: None) -> Run:
+def train_revision(
+    settings: Settings,
+    revision: str,
+    on_change: Callable[[Run], None] = lambda run: None,
+    grid: list[dict[str, Any]] | None = None,
+) -> Run:
     """Run the continuous-training pipeline from exactly one revision's own files.
 
     Args:
         settings: The platform.
         revision: The commit that was pushed.
         on_change: Called whenever a step changes its state.
+        grid: More hyperparameters to be scored beside.
 
     Returns:
         The finished run.
@@ -83,6 +89,7 @@ def train_revision(settings: Settings, revision: str, on_change: Callable[[Run],
             **default_parameters(folder),
             "version": head[:REVISION_DIGITS],
             "cluster_domain": settings.cluster_domain,
+            **({"grid": grid} if grid else {}),
         }
         return run_pipeline(folder / TRAINING_PIPELINE_YAML, arguments, settings, on_change)
 

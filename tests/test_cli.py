@@ -147,3 +147,10 @@ def test_compile_writes_both_pipelines(tmp_path):
     assert result.returncode == 0, result.stderr
     assert (checkout / "5-data-versioning" / "song-properties-etl.yaml").is_file()
     assert (checkout / "3-prod_datascience" / "training-pipeline.yaml").is_file()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[1]"])
+def test_a_grid_that_is_none_is_refused(sandbox, tmp_path, text):
+    (tmp_path / "grid.json").write_text(text)
+    result = jukebox("run", "training-pipeline", "--grid", str(tmp_path / "grid.json"), state=sandbox.state)
+    assert result.returncode == 1 and "grid.json is not" in result.stderr

@@ -88,7 +88,9 @@ def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
         "cluster_domain": "STRING",
         "model_storage_pvc": "STRING",
         "prod_flag": "BOOLEAN",
+        "grid": "LIST",
     }
+    assert [name for name, parameter in training_pipeline.parameters.items() if "defaultValue" in parameter] == ["grid"]
     steps = list(training_pipeline.steps())
     assert steps[0] == "fetch-data"
     assert steps.index("validate-data") < steps.index("prepare-data") < steps.index("train-model")
@@ -183,6 +185,14 @@ def test_the_steps_sources_are_complete(data_pipeline, training_pipeline):
                 text=True,
             )  # fmt: skip
             assert result.returncode == 0, result.stdout
+
+
+def test_the_sources_are_there_to_be_read(data_pipeline):
+    text = (KIT / pipelines.DATA_PIPELINE_YAML).read_text()
+    assert "          def transform_songs(source: str, target: str) -> dict:\n" in text
+    program = data_pipeline.executors["exec-load"]["command"][-1]
+    assert '    """Put a file into the connection\'s bucket, whole or not at all."""\n' in program
+    assert "Args:" not in program
 
 
 def test_a_part_of_a_pipeline_holds_what_its_last_step_needs(training_pipeline):

@@ -1,0 +1,15 @@
+"""Score a candidate: one set of hyperparameters of a grid, by cross-validation."""
+
+from kfp.dsl import Dataset, Input, Metrics, Output
+
+from jukebox_helpers.cross_validation import cross_validate
+from jukebox_helpers.pipelines import step
+
+
+@step("numpy", "pandas", "pyarrow", "scikit-learn")
+def score_candidate(features: Input[Dataset], counts: Input[Dataset], hyperparameters: dict, metrics: Output[Metrics]):
+    """Say how good these hyperparameters are on training songs that the model did not see."""
+    scores = cross_validate(features.path, counts.path, hyperparameters)
+    for name, value in {**hyperparameters, **scores}.items():
+        metrics.log_metric(name, value)
+    print(f"{hyperparameters}: {scores}")

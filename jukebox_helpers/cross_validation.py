@@ -1,0 +1,52 @@
+"""Comparing hyperparameters without touching the held-out songs.
+
+The function here travels into a pipeline step (packages: numpy, pandas, pyarrow, scikit-learn), together with what it
+uses of ``training``, ``preparation`` and ``scoring``.
+"""
+
+from jukebox_helpers.preparation import read_pairs
+from jukebox_helpers.scoring import score
+from jukebox_helpers.training import check_hyperparameters, fit
+
+
+def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, folds: int = 3) -> dict:
+    """Score hyperparameters by cross-validation over the training songs, by song.
+
+    Songs with the same features count as one: none is in two folds. The held-out songs take no part, so what is
+    chosen by these scores can still be measured on them.
+
+    Args:
+        features_path: The prepared songs.
+        counts_path: The prepared counts.
+        hyperparameters: As for ``training.train``.
+        folds: How many parts, at least 2.
+
+    Returns:
+        ``log_loss`` (nats), ``top1``, ``top5`` and ``ece``: means over the folds.
+
+    Raises:
+        ValueError: If a hyperparameter makes no sense, or there are fewer songs than folds.
+    """
+    import numpy
+    import pandas
+    import pyarrow.parquet
+
+    complete = check_hyperparameters(hyperparameters)
+    labels = sorted(pyarrow.parquet.ParquetFile(counts_path).read(["country"])["country"].unique().to_pylist())
+    data = read_pairs(features_path, counts_path, labels)
+    weight, training = data["past"] + data["future"], ~data["test"][data["song"]]
+    _, group = numpy.unique(numpy.stack(list(data["inputs"].values()), axis=1), axis=0, return_inverse=True)
+    order = numpy.random.default_rng(complete["seed"]).permutation(group.max() + 1)
+    fold = (order % folds)[group.ravel()][data["song"]]
+    if folds < 2 or len(set(fold[training])) < folds:
+        raise ValueError(f"There are too few training songs for {folds} folds. Next: prepare more songs.")
+    results = []
+    for number in range(folds):
+        model = fit(data, weight * (fold != number), complete)
+        place = {label: column for column, label in enumerate(model.classes_)}
+        country = pandas.Series(data["labels"][data["country"]]).map(place).fillna(-1).to_numpy("int64")
+        # A country that only the left-out songs have cannot be predicted: its rows are not scored.
+        rows = training & (fold == number) & (weight > 0) & (country >= 0)
+        predicted = model.predict_proba(pandas.DataFrame(data["inputs"])).astype("float64")
+        results.append(score(predicted, data["song"][rows], country[rows], weight[rows]))
+    return {name: float(numpy.mean([result[name] for result in results])) for name in results[0]}

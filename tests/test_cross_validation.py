@@ -1,0 +1,93 @@
+import dataclasses
+import json
+
+import pytest
+
+from jukebox_helpers import cross_validation, local_runner, pipelines, preparation, sample_data
+from jukebox_helpers.settings import KIT, Settings
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    songs, rankings, features, counts = (str(folder / name) for name in ("songs", "rankings", "features", "counts"))
+    sample_data.make_songs(songs, songs=800)
+    sample_data.make_rankings(rankings, songs, rows=20_000)
+    preparation.prepare(songs, rankings, features, counts)
+    return features, counts
+
+
+def test_scores_tell_good_hyperparameters_from_bad_ones(prepared):
+    good = cross_validation.cross_validate(*prepared, {"epochs": 20})
+    bad = cross_validation.cross_validate(*prepared, {"epochs": 1, "learning_rate": 1e-6})
+    assert good["log_loss"] < bad["log_loss"] and good["top5"] > bad["top5"]
+    assert cross_validation.cross_validate(*prepared, {"epochs": 20}) == good
+
+
+def test_bad_input_is_refused(prepared):
+    with pytest.raises(ValueError, match="'depth'"):
+        cross_validation.cross_validate(*prepared, {"depth": 3})
+    for folds in (1, 100_000):
+        with pytest.raises(ValueError, match=f"{folds} folds"):
+            cross_validation.cross_validate(*prepared, {}, folds=folds)
+
+
+@pytest.fixture(scope="module")
+def training_until_grid(tmp_path_factory):
+    """The training pipeline from its sample data to the grid, compiled."""
+    import subprocess
+
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("jukebox_helpers", "3-prod_datascience", "requirements.txt"):
+        subprocess.run(["cp", "-r", str(KIT / name), str(root / name)], check=True)
+    fetch = root / "3-prod_datascience" / "fetch_data.py"
+    text = fetch.read_text()
+    smaller = text.replace("make_songs(songs.path)", "make_songs(songs.path, songs=800)").replace(
+        "make_rankings(rankings.path, songs.path)", "make_rankings(rankings.path, songs.path, rows=20_000)"
+    )
+    assert smaller != text
+    fetch.write_text(smaller)
+    pipelines.compile_file(root / pipelines.TRAINING_PIPELINE)
+    pipeline = pipelines.read_pipeline((root / pipelines.TRAINING_PIPELINE_YAML).read_text())
+    executors = dict(pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"])
+    for label in executors:  # what comes after the grid needs a sandbox, and is cut off here
+        executors[label] = {}
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+    return dataclasses.replace(pipeline.until("for-loop-1"), platform=platform)
+
+
+ARGUMENTS = {
+    "hyperparameters": {"epochs": 2},
+    "model_name": "x",
+    "version": "0123456789",
+    "cluster_domain": "http://127.0.0.1:1",
+    "model_storage_pvc": "",
+    "prod_flag": False,
+}
+
+
+def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
+    settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
+    grid = [{"epochs": 1}, {"epochs": 3}]
+    run = local_runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": grid}, settings)
+    found = []
+    for output in sorted((tmp_path / "runs" / run.id / "artifacts").rglob("executor_output.json")):
+        artifacts = json.loads(output.read_text()).get("artifacts", {})
+        metadata = artifacts.get("metrics", {"artifacts": [{"metadata": {}}]})["artifacts"][0]["metadata"]
+        if "epochs" in metadata:
+            found.append((metadata["epochs"], metadata["log_loss"]))
+    assert sorted(epochs for epochs, _ in found) == [1, 3]
+    assert dict(found)[3] < dict(found)[1]
+
+
+def test_an_empty_grid_scores_nothing(training_until_grid, tmp_path):
+    settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
+    run = local_runner.run_pipeline(training_until_grid, ARGUMENTS, settings)
+    assert run.state == "succeeded"
+    assert "score-candidate" not in {step.name for step in run.steps if step.state == "succeeded"}
+
+
+def test_an_unknown_hyperparameter_in_the_grid_fails_by_name(training_until_grid, tmp_path):
+    settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
+    with pytest.raises(local_runner.RunFailed, match="'depth'"):
+        local_runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": [{"depth": 3}]}, settings)
