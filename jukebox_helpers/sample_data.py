@@ -215,7 +215,12 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
         ],
         axis=1,
     )
-    random = numpy.random.default_rng([seed, 3])
+
+    def stream(*purpose: int) -> numpy.random.Generator:
+        # One for each purpose: songs that come later leave the draws of the earlier ones as they were.
+        return numpy.random.default_rng([seed, 3, *purpose])
+
+    random = stream(0)
     # Neighbours share a part of their taste; the key of a song is nobody's.
     region = random.standard_normal((max(2, countries // 9), 13))
     taste = 0.6 * region[random.integers(0, len(region), countries)] + 0.8 * random.standard_normal((countries, 13))
@@ -223,19 +228,21 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
 
     count, lists, slots = len(sound), countries + 1, min(50, len(sound))
     pairs: list[list[numpy.ndarray]] = [[] for _ in range(lists)]
-    spread = numpy.minimum(countries, (1 - random.random(count)) ** (-1 / 1.55)).astype("int64")
-    fame = numpy.log(spread) + 0.5 * random.standard_normal(count)
+    spread = numpy.minimum(countries, (1 - stream(1).random(count)) ** (-1 / 1.55)).astype("int64")
+    fame = numpy.log(spread) + 0.5 * stream(2).standard_normal(count)
     enough = max(slots, round(2.25 * count / countries))
     worldwide = numpy.sort(numpy.argsort(-fame, kind="stable")[:enough])
+    chance = stream(3)
     for first in range(0, count, 20_000):
         block = slice(first, first + 20_000)
-        liking = (sound[block] @ taste.T).round(6) + random.gumbel(size=(len(sound[block]), countries))
+        liking = (sound[block] @ taste.T).round(6) + chance.gumbel(size=(len(sound[block]), countries))
         place = numpy.argsort(numpy.argsort(-liking, axis=1, kind="stable"), axis=1, kind="stable")
         for country in range(countries):
             chosen = place[:, country] < spread[block]
             pairs[country].append(first + numpy.flatnonzero(chosen))
     stays = []
     for country in range(lists):
+        random = stream(4, country)
         members = numpy.concatenate(pairs[country]) if country < countries else worldwide
         if len(members) < slots:
             others = numpy.setdiff1d(numpy.arange(count), members)
