@@ -1,23 +1,22 @@
 """Lineage: from a model version to the exact bytes and the exact code that it was made of.
 
-`trace` reads it from the registry, `lineage_tree` and `compare` show it, `verify` checks that what it names is
-still there, and `compare_digests` says whether something that was rebuilt is the same.
+`trace` reads it from the registry, `verify` checks that what it names is still there, and `compare_digests` says
+whether something that was rebuilt is the same. `lineage_tree` and `compare` show lineage to people.
 """
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
-from rich.table import Table
-from rich.text import Text
-from rich.tree import Tree
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.lineage_view import compare, lineage_tree
 from jukebox_helpers.registry import ModelRegistry
+
+__all__ = ["compare", "compare_digests", "lineage_tree", "trace", "unknown", "verify"]
 
 NOT_RECORDED = "not recorded"
 NOT_VERSIONED = "not versioned: nobody can say which bytes"
@@ -32,6 +31,7 @@ RECORDED_AS = {
     "data.rows": "songs rows",
     "rankings.sha256": "rankings sha256",
     "rankings.rows": "rankings rows",
+    "preparation": "preparation",
     "parameters": "parameters",
     "packages": "packages",
     "run.python": "python",
@@ -40,7 +40,7 @@ RECORDED_AS = {
 }
 """Where lineage keeps what a model version's metadata holds."""
 
-JSON_TEXTS = ("data.remotes", "parameters", "packages")
+JSON_TEXTS = ("data.remotes", "preparation", "parameters", "packages")
 
 
 def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dict[str, Any]:
@@ -53,8 +53,9 @@ def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dic
 
     Returns:
         Lineage, fit for JSON: ``model``, ``version``, ``registered at``, ``production``, the sections ``file``,
-        ``code``, ``data``, ``rankings``, ``parameters``, ``metrics``, ``packages`` and ``run``, ``other``
-        metadata, and ``missing``: by its dotted place, why a value that is None is not known.
+        ``code``, ``data``, ``rankings``, ``preparation`` (what of the data was used), ``parameters``, ``metrics``,
+        ``packages`` and ``run``, ``other`` metadata, and ``missing``: by its dotted place, why a value that is
+        None is not known.
 
     Raises:
         JukeboxError: If the registry has no such model or version.
@@ -117,84 +118,6 @@ def unknown(registry: ModelRegistry, name: str, version: str | None) -> JukeboxE
         f"The registry has no version of a model {name!r}. " + (f"Its models: {models}." if models else "It is empty."),
         "Name one of them." if models else "Train one: ./jukebox run training-pipeline.",
     )
-
-
-def in_words(value: Any) -> str:
-    """A value of lineage as a person reads it."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {in_words(item)}" for key, item in value.items()) or "none"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def in_lines(lineage: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Lineage in the order of reading: by section and field the value, or why there is none."""
-    missing = lineage["missing"]
-    lines: dict[str, dict[str, Any]] = {}
-    for section in ("file", "code", "data", "rankings", "metrics", "parameters", "packages", "run", "other"):
-        lines[section] = {"": missing[section]} if section in missing else {}
-        for field, value in (lineage[section] or {}).items():
-            if value is not None or field != "object":
-                lines[section][field] = missing.get(f"{section}.{field}", value)
-    return lines
-
-
-def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
-    """Lineage as a tree for people.
-
-    Args:
-        lineage: What `trace` returns.
-
-    Returns:
-        The tree; print it with rich.
-    """
-    production = ", in production" if lineage["production"] else ""
-    title = f"{lineage['model']} {lineage['version']}  registered {lineage['registered at']}{production}"
-    tree = Tree(Text(title, style="bold"))
-    for section, fields in in_lines(lineage).items():
-        branch = tree.add(Text(section, style="cyan")) if fields else tree
-        for field, value in fields.items():
-            words = in_words(value)
-            style = "yellow" if words in (NOT_RECORDED, NOT_VERSIONED) else ""
-            if field == "object":
-                words = short(words)  # the whole hash stands above
-            branch.add(Text.assemble((f"{field}: " if field else "", "dim"), (words, style), overflow="fold"))
-    return tree
-
-
-def compare(lineage_a: Mapping[str, Any], lineage_b: Mapping[str, Any]) -> Table:
-    """Two model versions side by side.
-
-    Args:
-        lineage_a: What `trace` returns for one version.
-        lineage_b: The same for the other.
-
-    Returns:
-        A table with ``≠`` where they differ. Long hashes are shortened; of the packages, only those that differ.
-    """
-    table = Table("", "", *(f"{lineage['model']} {lineage['version']}" for lineage in (lineage_a, lineage_b)))
-    for column in table.columns[2:]:
-        column.overflow = "fold"
-    table.add_row("registered at", "", lineage_a["registered at"], lineage_b["registered at"])
-    a, b = in_lines(lineage_a), in_lines(lineage_b)
-    for section in a:
-        table.add_section()
-        for field in a[section] | b[section]:
-            one, other = a[section].get(field), b[section].get(field)
-            if field == "object" or (section == "packages" and one == other):
-                continue  # an object is its hash once more
-            words = [Text("none" if value is None else short(in_words(value))) for value in (one, other)]
-            sign, style = ("≠", "bold") if one != other else ("", "")
-            table.add_row(Text(f"{section} {field}".strip()), sign, *words, style=style)
-    if a["packages"] == b["packages"]:
-        table.caption = "The same packages."
-    return table
-
-
-def short(words: str) -> str:
-    """Words with only the beginning of a long hash."""
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1…", words)
 
 
 def verify(

@@ -4,7 +4,17 @@ All functions travel: their source is part of compiled pipelines, so they import
 """
 
 from jukebox_helpers.registry import open_registry
+from jukebox_helpers.registry_records import check_registration
 from jukebox_helpers.transfer import fetch, load_object
+
+
+def whole_numbers(value: object) -> object:
+    """Make whole floats integers again, at any depth: an artifact's metadata turns 72 into 72.0."""
+    if isinstance(value, dict):
+        return {key: whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def register_model_version(
@@ -19,14 +29,15 @@ def register_model_version(
 ) -> dict:
     """Upload an ONNX file and register it with all that it was made of.
 
-    The record comes last: a registered version always has its file. A version is never overwritten.
+    The record comes last: a registered version always has its file. A version is never overwritten. What the
+    registry would refuse is refused before the upload.
 
     Args:
         onnx_path: The ONNX file.
         name: The registered model.
         version: The model version: the first 10 characters of the git revision.
         facts: What the steps recorded of the data, the model and the run, by name; anything that is no
-            scalar is kept as JSON.
+            scalar is kept as JSON, whole numbers as integers.
         metrics: The evaluation's metrics by name.
         cluster_domain: Where the registry is.
         namespace: The project, whose user the registry belongs to.
@@ -43,13 +54,15 @@ def register_model_version(
 
     with open(onnx_path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    metadata = {key: value for key, value in facts.items() if key not in ("display_name", "store_session_info")}
+    artifact_only = ("display_name", "store_session_info")
+    metadata = {key: whole_numbers(value) for key, value in facts.items() if key not in artifact_only}
     metadata |= {f"metric.{key}": value for key, value in metrics.items()}
     metadata = {
         key: value if isinstance(value, (str, int, float)) else json.dumps(value, sort_keys=True)
         for key, value in metadata.items()
     }
     metadata["model sha256"] = digest
+    check_registration(name, version, "s3://", metadata)
     registry = open_registry(cluster_domain, namespace, prod_flag)
     existing = registry.find(name, version)
     if existing is None or existing["metadata"].get("model sha256") == digest:
@@ -76,9 +89,11 @@ def fetch_previous_model(
         The record of that version; empty where there is none yet.
     """
     registry = open_registry(cluster_domain, namespace, prod_flag)
-    others = [record for record in registry.versions(name) if record["version"] != version]
-    if not others:
+    record = registry.production(name) or registry.latest(name)
+    if record and record["version"] == version:  # it is being made again
+        others = [other for other in registry.versions(name) if other["version"] != version]
+        record = next((other for other in reversed(others) if other["production"]), others[-1] if others else None)
+    if not record:
         return {}
-    record = next((other for other in reversed(others) if other["production"]), others[-1])
     fetch(record["uri"], target)
     return record

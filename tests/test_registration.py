@@ -1,0 +1,257 @@
+import hashlib
+import inspect
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from jukebox_helpers import buckets
+from jukebox_helpers.pipelines import travelling
+from jukebox_helpers.registration import fetch_previous_model, register_model_version
+from jukebox_helpers.registry import mlflow_registry
+
+VERSION = "0123456789"
+PLACE = {"cluster_domain": "http://127.0.0.1:1", "namespace": "user1-toolings", "prod_flag": False}
+METRICS = {"log_loss": 3.0, "top1": 0.07}
+FACTS = {
+    "display_name": "features",
+    "git revision": "0123456789" * 4,
+    "songs rows": 14245.0,
+    "run": "run-1",
+    "parameters": {"learning_rate": 0.003, "epochs": 20.0},
+    "preparation": {"songs": 14245.0, "countries left out": {"IS": 3.0}, "days": [1.0, 1.5], "time cut": "2023-12-01"},
+    "DVC remotes": '{"s3-version": "s3://data-cache"}',
+    "converged": True,
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return tmp_path_factory.mktemp("mlflow") / "registry.db"
+
+
+@pytest.fixture
+def registry(database, sandbox, monkeypatch):
+    """The registry, and around it what a step has: its address, and the connection of the bucket."""
+    for key, value in sandbox.secret("aws-connection-models").items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    return mlflow_registry(f"sqlite:///{database}")
+
+
+@pytest.fixture
+def name():
+    return f"model-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def onnx(tmp_path):
+    """Makes a file of given bytes; to those who only carry it, it is a model."""
+
+    def make(content=b"a model"):
+        path = tmp_path / f"{hashlib.sha256(content).hexdigest()[:10]}.onnx"
+        path.write_bytes(content)
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def stored(sandbox, name):
+    """The objects of this test's model by version."""
+    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+
+    def read():
+        found = client.list_objects_v2(Bucket="models", Prefix=f"{name}/").get("Contents", [])
+        keys = [each["Key"] for each in found]
+        return {key: client.get_object(Bucket="models", Key=key)["Body"].read() for key in keys}
+
+    return read
+
+
+def register(path, name, version=VERSION, facts=FACTS, metrics=METRICS, **place):
+    return register_model_version(path, name, version, facts, metrics, **(PLACE | place))
+
+
+def previous(name, tmp_path, version=VERSION):
+    """Which version a new one is measured against, and its bytes."""
+    target = tmp_path / "previous.onnx"
+    target.unlink(missing_ok=True)
+    record = fetch_previous_model(name, version, **PLACE, target=str(target))
+    return record.get("version"), target.read_bytes() if target.exists() else None
+
+
+# Registering
+
+
+def test_the_file_is_in_the_bucket_and_the_record_says_what_it_is(registry, name, onnx, stored):
+    record = register(onnx(), name)
+    assert record == registry.find(name, VERSION)
+    assert record["uri"] == f"s3://models/{name}/{VERSION}/model.onnx"
+    assert stored() == {f"{name}/{VERSION}/model.onnx": b"a model"}
+    assert record["metadata"]["model sha256"] == hashlib.sha256(b"a model").hexdigest()
+    assert not record["production"]
+
+
+def test_a_record_holds_scalars_and_json_with_whole_numbers(registry, name, onnx):
+    metadata = register(onnx(), name)["metadata"]
+    preparation = '{"countries left out": {"IS": 3}, "days": [1, 1.5], "songs": 14245, "time cut": "2023-12-01"}'
+    assert {key: repr(value) for key, value in metadata.items() if key != "model sha256"} == {
+        "git revision": repr("0123456789" * 4),
+        "songs rows": "14245",
+        "run": "'run-1'",
+        "parameters": repr('{"epochs": 20, "learning_rate": 0.003}'),
+        "preparation": repr(preparation),
+        "DVC remotes": repr(FACTS["DVC remotes"]),
+        "converged": "True",
+        "metric.log_loss": "3.0",
+        "metric.top1": "0.07",
+    }
+
+
+def test_the_digest_is_that_of_the_file_whatever_the_facts_say(registry, name, onnx):
+    record = register(onnx(), name, facts=FACTS | {"model sha256": "f" * 64})
+    assert record["metadata"]["model sha256"] == hashlib.sha256(b"a model").hexdigest()
+
+
+def test_another_model_under_the_same_version_overwrites_nothing(registry, name, onnx, stored):
+    record = register(onnx(), name)
+    with pytest.raises(ValueError, match=f"{name} {VERSION} already exists .* Next: commit"):
+        register(onnx(b"another model"), name)
+    assert stored() == {f"{name}/{VERSION}/model.onnx": b"a model"}
+    assert registry.versions(name) == [record]
+
+
+def test_the_same_model_again_gives_the_record_that_is_there(registry, name, onnx, stored):
+    first = register(onnx(), name)
+    assert register(onnx(), name, facts=FACTS | {"run": "run-2"}) == first
+    assert registry.versions(name) == [first]
+    assert list(stored().values()) == [b"a model"]
+
+
+def test_the_same_model_again_brings_a_lost_file_back(registry, sandbox, name, onnx, stored):
+    register(onnx(), name)
+    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client.delete_object(Bucket="models", Key=f"{name}/{VERSION}/model.onnx")
+    register(onnx(), name)
+    assert list(stored().values()) == [b"a model"]
+
+
+def test_the_same_model_again_can_go_to_production(registry, name, onnx):
+    register(onnx(), name)
+    assert register(onnx(), name, prod_flag=True)["production"]
+    assert registry.production(name)["version"] == VERSION
+
+
+@pytest.mark.parametrize(
+    ("facts", "metrics", "problem"),
+    [
+        ({"git repository": "http://user1:hunter2@git/jukebox.git"}, {}, "'git repository' .* password"),
+        ({"packages": {"pandas": "2" * 5000}}, {}, "'packages' .* characters long"),
+        ({}, {"log_loss": float("nan")}, "'metric.log_loss' .* is nan"),
+    ],
+)
+def test_what_a_registry_would_refuse_leaves_no_file(registry, name, onnx, stored, facts, metrics, problem):
+    with pytest.raises(ValueError, match=f"{problem}.*Next: "):
+        register(onnx(), name, facts=FACTS | facts, metrics=METRICS | metrics)
+    assert stored() == {}
+    assert name not in registry.models()
+
+
+def test_a_failing_registry_leaves_no_record_and_the_next_attempt_completes(database, registry, name, onnx, stored):
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON model_version_tags BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    with pytest.raises(RuntimeError, match=f"did not register {name} {VERSION}"):
+        register(onnx(), name)
+    assert registry.versions(name) == []
+    assert list(stored().values()) == [b"a model"]  # the file comes first
+    with sqlite3.connect(database) as connection:
+        connection.execute("DROP TRIGGER broken")
+    assert register(onnx(b"trained again"), name) == registry.find(name, VERSION)
+    assert list(stored().values()) == [b"trained again"]
+
+
+def test_without_a_registry_nothing_is_uploaded(registry, name, onnx, stored, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////no/such/folder/registry.db")
+    with pytest.raises(FileNotFoundError, match="Next: run ./jukebox up"):
+        register(onnx(), name)
+    assert stored() == {}
+
+
+def test_a_bucket_that_refuses_the_file_leaves_no_record(registry, name, onnx, monkeypatch):
+    monkeypatch.setenv("AWS_S3_BUCKET", "no-such-bucket")
+    with pytest.raises(FileNotFoundError, match="no bucket s3://no-such-bucket .*Next: "):
+        register(onnx(), name)
+    assert name not in registry.models()
+
+
+STEP = """
+print(register_model_version(**arguments)["uri"])
+print(fetch_previous_model(arguments["name"], "another", "http://127.0.0.1:1", "user1-x", False, target)["version"])
+"""
+
+
+def test_registering_and_fetching_travel_into_a_step(registry, name, onnx, tmp_path):
+    functions = [register_model_version, fetch_previous_model]
+    sources = {each.__name__: inspect.getsource(each) for root in functions for each in (*travelling(root), root)}
+    arguments = {"onnx_path": onnx(), "name": name, "version": VERSION, "facts": FACTS, "metrics": METRICS, **PLACE}
+    target = tmp_path / "previous.onnx"
+    step = tmp_path / "step.py"
+    step.write_text("\n".join([*sources.values(), f"{arguments = }", f"target = {str(target)!r}", STEP]))
+    environment = {key: value for key, value in os.environ.items() if key.startswith(("AWS_", "MLFLOW_", "PATH"))}
+    answer = subprocess.run(
+        [sys.executable, "-I", str(step)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (answer.stdout, answer.stderr) == (f"s3://models/{name}/{VERSION}/model.onnx\n{VERSION}\n", "")
+    assert target.read_bytes() == b"a model"
+    assert json.loads(registry.latest(name)["metadata"]["parameters"])["epochs"] == 20
+
+
+# The previous model
+
+
+def test_the_first_version_has_no_previous_one(registry, name, onnx, tmp_path):
+    assert previous(name, tmp_path) == (None, None)
+    register(onnx(), name)
+    assert previous(name, tmp_path) == (None, None)
+
+
+def test_the_latest_is_the_previous_one_where_none_is_in_production(registry, name, onnx, tmp_path):
+    register(onnx(b"one"), name, "first00000")
+    register(onnx(b"two"), name, "second0000")
+    assert previous(name, tmp_path) == ("second0000", b"two")
+
+
+def test_production_comes_before_the_latest(registry, name, onnx, tmp_path):
+    register(onnx(b"one"), name, "first00000", prod_flag=True)
+    register(onnx(b"two"), name, "second0000", prod_flag=True)
+    register(onnx(b"three"), name, "third00000")
+    assert previous(name, tmp_path) == ("second0000", b"two")
+
+
+def test_a_version_that_is_made_again_is_not_measured_against_itself(registry, name, onnx, tmp_path):
+    register(onnx(b"one"), name, "first00000", prod_flag=True)
+    register(onnx(b"two"), name, "second0000")
+    register(onnx(b"three"), name, "third00000", prod_flag=True)
+    assert previous(name, tmp_path, "third00000") == ("first00000", b"one")
+    assert previous(name, tmp_path, "second0000") == ("third00000", b"three")
+
+
+def test_the_latest_made_again_is_measured_against_the_one_before(registry, name, onnx, tmp_path):
+    register(onnx(b"one"), name, "first00000")
+    register(onnx(b"two"), name, "second0000")
+    assert previous(name, tmp_path, "second0000") == ("first00000", b"one")
+
+
+def test_a_previous_model_without_its_file_is_said(registry, sandbox, name, onnx, tmp_path):
+    register(onnx(), name, "first00000")
+    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client.delete_object(Bucket="models", Key=f"{name}/first00000/model.onnx")
+    with pytest.raises(FileNotFoundError, match=f"no object s3://models/{name}/first00000/model.onnx"):
+        previous(name, tmp_path)
