@@ -28,6 +28,9 @@ COLOURS = {
 }
 """Each box brings its own background and a dark text, so it reads the same in the light and in the dark theme."""
 
+LAYOUT = '%%{init: {"flowchart": {"rankSpacing": 28, "nodeSpacing": 28, "subGraphTitleMargin": {"bottom": 8}}}}%%'
+"""Closer together than Mermaid's own."""
+
 ALWAYS_LAST = "ALL_UPSTREAM_TASKS_COMPLETED"
 """KFP's trigger strategy of a step that runs even after a failure."""
 
@@ -112,7 +115,8 @@ def pipeline_graph(source: Path | CompiledPipeline | None = None, run: Run | Non
     if run:
         show_run(tasks, run)
     title = f"{name}: {run.state}{f' after {run.seconds:.1f} s' if run.seconds else ''}" if run else name
-    lines = ["flowchart LR", f"  accTitle: Pipeline {title}", *mermaid_tasks(tasks, "t", "  ")]
+    direction = "LR" if len(tasks) <= 6 and not any(task.inside for task in tasks) else "TB"
+    lines = [LAYOUT, f"flowchart {direction}", f"  accTitle: Pipeline {title}", *mermaid_tasks(tasks, "t", "  ")]
     return PipelineGraph("\n".join([*lines, *colours()]), "\n".join([title, *text_tasks(tasks, "  ")]), tasks)
 
 
@@ -174,14 +178,15 @@ def mermaid_tasks(tasks: list[Task], prefix: str, indent: str) -> Iterator[str]:
     """The lines of Mermaid for some tasks; ids are numbers, because a name may be a word of Mermaid."""
     ids = {task.name: f"{prefix}{number}" for number, task in enumerate(tasks)}
     for task in tasks:
-        label = quoted(task.label, task.note)
         if task.inside:
-            yield f"{indent}subgraph {ids[task.name]}[{label}]"
+            # One line: a second one would lie over what is in the box.
+            yield f"{indent}subgraph {ids[task.name]}[{quoted(': '.join(filter(None, (task.label, task.note))))}]"
+            yield f"{indent}  direction TB"
             yield from mermaid_tasks(task.inside, f"{ids[task.name]}_", indent + "  ")
             yield f"{indent}end"
             yield f"{indent}style {ids[task.name]} fill:none,stroke:#888888"
         else:
-            yield f"{indent}{ids[task.name]}({label}):::{task.state or 'pending'}"
+            yield f"{indent}{ids[task.name]}({quoted(task.label, task.note)}):::{task.state or 'pending'}"
     for task in tasks:
         for before in task.waits:
             if before in ids:
@@ -292,7 +297,7 @@ def lineage_picture(lineage: Mapping[str, Any]) -> Diagram:
         opening, closing = shapes.get(key, ("(", ")"))
         style = "missing" if place in missing else styles.get(key, "pending")
         lines.append(f"  {key}{opening}{quoted(title, *words)}{closing}:::{style}")
-    lines += ["  code -. names .-> data", "  code --> run", "  data --> run", "  rankings --> run"]
+    lines += ["  code -.-> data", "  code --> run", "  data --> run", "  rankings --> run"]
     lines += ["  run --> model", "  model --> metrics"]
     width = max(len(title) for _, title, _ in boxes.values())
     text = [f"  {title:<{width}}  {', '.join(filter(None, words))}" for _, title, words in boxes.values()]
