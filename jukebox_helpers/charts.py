@@ -1,0 +1,41 @@
+"""Charts that read the same in a light and in a dark notebook, with no state beside the figure itself."""
+
+from io import BytesIO
+from typing import Any
+
+from matplotlib.figure import Figure
+
+OLD, NEW, SECOND = "#9aa7b4", "#1f4e79", "#d95f02"
+"""A pale bar for what was, a dark line for what is, orange for what stands out; apart for colour-blind eyes, too."""
+
+
+class Chart(Figure):
+    """A matplotlib figure that a notebook shows without pyplot, on its own white card.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        words: The same in words, for where there are no pictures.
+    """
+
+    def __init__(self, width: float, height: float, words: str) -> None:
+        super().__init__(figsize=(width, height), layout="constrained", facecolor="white")
+        self.words = words
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def png(self) -> bytes:
+        """The picture's bytes, at twice the size at which it is shown: sharp on fine displays, too."""
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=144)
+        return buffer.getvalue()
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
+        return self.png(), {"width": round(self.get_figwidth() * 72), "height": round(self.get_figheight() * 72)}
+
+
+def tidy(axes: Any) -> None:
+    """Take away from axes what says nothing."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=7, length=2)
