@@ -1,0 +1,47 @@
+"""Jukebox's way, as the steps of the training pipeline go: counts instead of rows, one ONNX file with all in it."""
+
+import shutil
+from pathlib import Path
+
+from jukebox_helpers import preparation, training
+
+FILES = ("features.parquet", "counts.parquet")
+"""What preparation writes into its folder."""
+
+
+def prepare(songs: str, rankings: str, folder: str) -> dict:
+    """Fetch and prepare.
+
+    Args:
+        songs: The songs, Parquet.
+        rankings: The rankings, Parquet.
+        folder: Where everything goes.
+
+    Returns:
+        What ``preparation.prepare`` counted.
+    """
+    for source in (songs, rankings):
+        shutil.copy(source, folder)
+    here = Path(folder, Path(songs).name), Path(folder, Path(rankings).name)
+    preparation.rankings_digest(str(here[1]))
+    features, counts = (str(Path(folder, name)) for name in FILES)
+    return preparation.prepare(str(here[0]), str(here[1]), features, counts)
+
+
+def build(songs: str, rankings: str, epochs: int, folder: str) -> dict:
+    """From data to a checked ONNX file.
+
+    Args:
+        songs: The songs, Parquet.
+        rankings: The rankings, Parquet.
+        epochs: Passes over the counts.
+        folder: Where everything goes.
+
+    Returns:
+        What the three steps say: preparation, trained, checked.
+    """
+    prepared = prepare(songs, rankings, folder)
+    features, counts, model, onnx = (str(Path(folder, name)) for name in (*FILES, "model.joblib", "model.onnx"))
+    trained = training.train(features, counts, {"epochs": epochs}, model)
+    training.export_onnx(model, onnx, {})
+    return {"preparation": prepared, "trained": trained, "checked": training.check_onnx(model, onnx, features)}

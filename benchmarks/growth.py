@@ -1,0 +1,113 @@
+"""Growth: what ten or a hundred times the data takes, with songs and countries growing too."""
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import countwise
+from benchmarks.measure import measure
+from benchmarks.results import Figure, Result
+from benchmarks.sizes import COUNTRIES, ROWS, make_tables, repeats, rows_at, songs_at
+from jukebox_helpers import song_data, training
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZES = (0.1, 1.0, 10.0)
+
+
+def validate(rankings: str, folder: str) -> dict:
+    """The step that validates the rankings."""
+    return song_data.validate_rankings(rankings)
+
+
+def train(source: str, folder: str) -> dict:
+    """The step that trains."""
+    return training.train(f"{source}/features.parquet", f"{source}/counts.parquet", {}, f"{folder}/model.joblib")
+
+
+def countries_at(scale: float) -> int:
+    """Countries grow with the square root of the rows; 676 two-letter codes are all there are."""
+    return min(676, max(5, round(COUNTRIES * math.sqrt(scale))))
+
+
+def run(scale: float, folder: Path, say: Callable[[str], None], sizes: tuple[float, ...] = SIZES) -> Result:
+    """Measure each step at each size.
+
+    Args:
+        scale: Share of the full size that a size of 1 stands for.
+        folder: For data and scratch.
+        say: Told what is being measured.
+        sizes: Multiples of the full size; 1 and 10 among them.
+
+    Returns:
+        The result.
+    """
+    if scale < 1:
+        # A small run only shows that all works.
+        sizes = tuple(size for size in sizes if size >= 1)
+    rows: list[dict] = []
+    for size in sizes:
+        say(f"{rows_at(scale * size):,} rows: making them")
+        songs, rankings = make_tables(folder, scale * size, countries_at(scale * size))
+        inner = folder / f"growth-{size:g}"
+        inner.mkdir()
+        row = {
+            "size": size,
+            "rows": rows_at(scale * size),
+            "songs": songs_at(scale * size),
+            "countries": countries_at(scale * size),
+        }
+        repeat = repeats(scale) if size <= 1 else 1
+        say(f"{row['rows']:,} rows: prepare, validate, train")
+        prepared = measure(countwise.prepare, inner, repeat=repeat, songs=str(songs), rankings=str(rankings))
+        steps = {
+            "prepare": prepared,
+            "validate": measure(validate, inner, repeat=repeat, rankings=str(rankings)),
+            "train": measure(train, inner, repeat=repeat, source=str(prepared.folder)),
+        }
+        row["pairs"] = prepared.result["pairs"]
+        for name, taken in steps.items():
+            row |= {f"{name} s": taken.seconds, f"{name} MB": taken.peak_mb}
+        rows.append(row)
+        rankings.unlink()
+        shutil.rmtree(inner)
+    by_size = {row["size"]: row for row in rows}
+    one, last = by_size[1.0], rows[-1]
+    factor = last["size"]
+    figures = []
+    for step in ("prepare", "validate", "train"):
+        times, memory = (last[f"{step} {unit}"] / one[f"{step} {unit}"] for unit in ("s", "MB"))
+        figures += [
+            Figure(f"{step}: exponent of the time, 1 to {factor:g} times", math.log(times, factor), "", "lower", 1),
+            Figure(f"{step}: time, {factor:g} times / 1 time", times, "x", "lower"),
+            Figure(f"{step}: peak memory, {factor:g} times / 1 time", memory, "x", "lower"),
+        ]
+        figures.append(Figure(f"{step}: peak memory at 10 times", by_size[10.0][f"{step} MB"], "MB", "lower", 300))
+    return Result(
+        name="growth" if factor == SIZES[-1] else f"growth-{factor:g}",
+        title="Growth: time and memory of the steps",
+        scale=scale,
+        figures=figures,
+        rows=rows,
+        notes=[
+            f"Size 1 is {ROWS:,} rows at scale 1. Songs grow with the rows, countries with their square root.",
+            "Seconds are those of a fresh process, imports included; they flatten the curve at small sizes.",
+        ],
+    )
+
+
+def draw(result: Result, axes: "Axes") -> None:
+    """Seconds over rows, both logarithmic, beside what linear growth would be."""
+    rows = [row["rows"] for row in result.rows]
+    for step in ("prepare", "validate", "train"):
+        axes.plot(rows, [row[f"{step} s"] for row in result.rows], marker="o", label=f"{step}, s")
+    start = result.rows[0]
+    linear = [start["train s"] * count / rows[0] for count in rows]
+    axes.plot(rows, linear, linestyle=":", color="grey", label="linear")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("ranking rows")
+    axes.legend(frameon=False, fontsize=8)

@@ -1,0 +1,145 @@
+"""The whole loop in the sandbox, from fresh data to a registered model, and what the same work takes without it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from benchmarks import countwise
+from benchmarks.fresh_sandbox import fresh_sandbox
+from benchmarks.measure import measure
+from benchmarks.results import Figure, Result
+from benchmarks.sizes import make_tables, rows_at
+from jukebox_helpers import evaluation, sample_data, song_data, training, workshop
+from jukebox_helpers.continuous_training import find_run
+from jukebox_helpers.demo import Demo
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.local_runner import Run, read_run
+from jukebox_helpers.pipelines import TRAINING_PIPELINE
+from jukebox_helpers.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def bare_work(songs: str, rankings: str, folder: str) -> dict:
+    """The work of both pipelines in one process: no platform, no versions, no registry."""
+    song_data.validate_songs(songs)
+    canonical = str(Path(folder, "canonical.parquet"))
+    song_data.transform_songs(songs, canonical)
+    song_data.validate_songs(canonical)
+    song_data.validate_rankings(rankings)
+    countwise.build(songs, rankings, 20, folder)
+    features, counts, forward, onnx, report = (
+        str(Path(folder, name))
+        for name in ("features.parquet", "counts.parquet", "forward.json", "model.onnx", "report.json")
+    )
+    training.forward_scores(features, counts, {}, forward)
+    return evaluation.evaluate(onnx, features, counts, None, None, report, forward)["gate"]
+
+
+def set_up(settings: Settings, rows: int) -> Demo:
+    """Bring a fresh sandbox to where data can arrive: buckets applied, training on versioned data."""
+    show = Demo(settings, Console(quiet=True), rows)
+    show.apply_buckets()
+    workshop.train_on_versioned_data(settings.clone() / TRAINING_PIPELINE)
+    # Nothing is versioned yet, so the training that this push starts stops at once.
+    show.follow(show.push("jukebox", "Train on versioned data"))
+    return show
+
+
+def bring(show: Demo, songs: Path, rankings: Path) -> tuple[float, list[Run]]:
+    """Bring data into the sandbox, and follow it until its model is registered.
+
+    Args:
+        show: The sandbox.
+        songs: The source of the data pipeline.
+        rankings: Put into the bucket first; that is not timed.
+
+    Returns:
+        Seconds, and the runs of both pipelines.
+
+    Raises:
+        JukeboxError: If the model was not registered.
+    """
+    show.load_rankings(rankings)
+    started = time.perf_counter()
+    revision = show.run_data_pipeline(songs)
+    show.follow(revision)
+    seconds = time.perf_counter() - started
+    trained = find_run(show.settings, revision)
+    if trained is None or trained.state != "succeeded":
+        raise JukeboxError(f"The training failed: {trained.error if trained else 'no run'}", "Run ./jukebox demo.")
+    newest = max(show.settings.runs.glob("data-pipeline-*/run.json"), key=lambda file: file.stat().st_mtime)
+    return seconds, [read_run(newest.parent), trained]
+
+
+def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
+    """Run the loop with first data, then with fresh data: this is the time that counts.
+
+    Args:
+        scale: Share of the full size.
+        folder: For data and the sandbox.
+        say: Told what is being measured.
+
+    Returns:
+        The result.
+    """
+    songs, rankings = make_tables(folder, scale)
+    fresh, fresh_rankings = folder / "fresh-songs.parquet", folder / "fresh-rankings.parquet"
+    sample_data.make_fresh_songs(str(songs), str(fresh))
+    sample_data.make_rankings(str(fresh_rankings), str(fresh), rows=rows_at(scale))
+    say("the work alone, without a platform")
+    bare = measure(bare_work, folder, songs=str(fresh), rankings=str(fresh_rankings))
+    with fresh_sandbox(folder) as settings:
+        say("setting a sandbox up")
+        show = set_up(settings, rows_at(scale))
+        if scale >= 1:
+            # A small run only shows that all works; and the gate may well refuse what little data have changed.
+            say("the first data version and its model")
+            bring(show, songs, rankings)
+        say("fresh data: the loop that counts")
+        seconds, runs = bring(show, fresh, fresh_rankings)
+    rows: list[dict[str, Any]] = [
+        {"pipeline": run.pipeline, "step": step.name, "seconds": step.seconds}
+        for run in runs
+        for step in run.steps
+        if step.state == "succeeded"
+    ]
+    between = seconds - sum(row["seconds"] for row in rows)
+    rows.append(
+        {"pipeline": "", "step": "between steps: starts, git, trigger, compiling", "seconds": round(between, 3)}
+    )
+    for row in rows:
+        row["share"] = f"{row['seconds'] / seconds:.0%}"
+    return Result(
+        name="loop",
+        title="From fresh data to a registered model, in the sandbox",
+        scale=scale,
+        figures=[
+            Figure("the whole loop", seconds, "s", "lower", 30),
+            Figure("the whole loop / its work in one process", seconds / bare.seconds, "x", "lower"),
+        ],
+        rows=rows,
+        notes=[
+            f"The same validation, preparation, training, export, check and evaluation in one process: "
+            f"{bare.seconds:.1f} s.",
+            "A step's seconds include the start of its Python and its imports.",
+        ],
+    )
+
+
+def draw(result: Result, axes: "Axes") -> None:
+    """Each step's seconds, in order."""
+    labels = [row["step"].split(":")[0] for row in result.rows]
+    colours = {
+        pipeline: f"C{place}" for place, pipeline in enumerate(dict.fromkeys(r["pipeline"] for r in result.rows))
+    }
+    places = range(len(labels))
+    bars = axes.barh(places, [r["seconds"] for r in result.rows], color=[colours[r["pipeline"]] for r in result.rows])
+    axes.bar_label(bars, fmt=" %.1f s", fontsize=7)
+    axes.set_yticks(places, labels, fontsize=7)
+    axes.set_xlabel("seconds")
+    axes.invert_yaxis()

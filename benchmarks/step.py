@@ -1,0 +1,103 @@
+"""What a pipeline step costs on this machine before it does anything."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kfp import dsl
+
+from benchmarks.results import Figure, Result
+from benchmarks.sizes import repeats
+from jukebox_helpers.local_runner import run_pipeline
+from jukebox_helpers.pipelines import compile_pipeline, step
+from jukebox_helpers.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STEPS = 6
+
+
+@step()
+def nothing() -> None:
+    """Do nothing."""
+
+
+@dsl.pipeline(name="empty-steps")
+def empty_steps() -> None:
+    """Do nothing, several times, one after the other."""
+    before = None
+    for _ in range(STEPS):
+        task = nothing()
+        if before is not None:
+            task.after(before)
+        before = task
+
+
+def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
+    """Run a compiled pipeline of empty steps.
+
+    Args:
+        scale: Decides only how often.
+        folder: For the pipeline and its runs.
+        say: Told what is being measured.
+
+    Returns:
+        The result.
+    """
+    # Nothing answers at these addresses, and nothing asks: the steps need no platform.
+    settings = Settings("sandbox", folder / "state", "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:1")
+    pipeline = compile_pipeline(empty_steps, folder / "empty-steps.yaml")
+    say(f"{STEPS} empty steps")
+    runs = [run_pipeline(pipeline, {}, settings) for _ in range(repeats(scale))]
+    each = statistics.median(step.seconds for run in runs for step in run.steps)
+    start = statistics.median(run.seconds - sum(step.seconds for step in run.steps) for run in runs)
+    say("an empty Python, and one that imports KFP's executor")
+    bare, kfp = (start_python(code) for code in ("pass", "import kfp.dsl.executor_main"))
+    return Result(
+        name="step",
+        title="The overhead of a pipeline step on this machine",
+        scale=scale,
+        figures=[
+            Figure("an empty step", each, "s", "lower", 1),
+            Figure("an empty step / a Python that imports KFP's executor", each / kfp, "x", "lower"),
+            Figure("the rest of a run / a Python that imports KFP's executor", start / kfp, "x", "lower"),
+        ],
+        rows=[
+            {"what": what, "seconds": round(value, 3)}
+            for what, value in {
+                "an empty Python": bare,
+                "a Python that imports KFP's executor": kfp,
+                "an empty step": each,
+                "the rest of a run": start,
+            }.items()
+        ],
+        notes=[
+            f"An empty step: the median of {STEPS} in each run of a compiled pipeline, from its start to its end.",
+            "The rest of a run, once for each: starting KFP's local runner, and the time between steps.",
+        ],
+    )
+
+
+def start_python(code: str) -> float:
+    """Seconds that a new Python takes for a piece of code, where KFP knows that it runs a step; the median of three."""
+    taken = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "_KFP_RUNTIME": "true"}, check=True)
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def draw(result: Result, axes: "Axes") -> None:
+    """Seconds as bars."""
+    bars = axes.barh([row["what"] for row in result.rows], [row["seconds"] for row in result.rows])
+    axes.bar_label(bars, fmt=" %.2f s", fontsize=8)
+    axes.set_xlabel("seconds")
+    axes.margins(x=0.2)
+    axes.invert_yaxis()
