@@ -25,6 +25,9 @@ class Chart(Figure):
     def __repr__(self) -> str:
         return self.words
 
+    def __str__(self) -> str:
+        return self.words
+
     def png(self) -> bytes:
         """The picture's bytes, at twice the size at which it is shown: sharp on fine displays, too."""
         buffer = BytesIO()
