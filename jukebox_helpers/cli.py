@@ -13,6 +13,7 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, find_settings, state_folder
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+DATA_PIPELINE_NAME = "data-pipeline-with-dvc"
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
 
 
@@ -53,6 +54,16 @@ def test(arguments: tuple[str, ...]) -> None:
     All arguments go to pytest.
     """
     sys.exit(subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=KIT).returncode)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Run the benchmarks.
+
+    Ratios, with a table and a plot of each. All arguments go to the benchmarks: try bench --help.
+    """
+    sys.exit(subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=KIT).returncode)
 
 
 @cli.command()
@@ -182,6 +193,17 @@ def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> 
     from jukebox_helpers.progress import RunProgress
 
     settings = find_settings()
+    if settings.platform == "rhoai":
+        from jukebox_helpers.cluster_pipelines import connect
+
+        server = connect(settings)
+        pipeline, compiled = server.latest(DATA_PIPELINE_NAME)
+        arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
+        name = f"{DATA_PIPELINE_NAME}-adhoc-run"
+        with RunProgress(Console(stderr=True)) as progress:
+            run = server.run(pipeline, compiled, arguments, name, settings.runs, progress)
+        show_run(run, as_json)
+        return
     if "://" not in dataset_url:
         dataset_url = str(Path(dataset_url).resolve())
     arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
@@ -200,12 +222,64 @@ def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool
     From its own files. With a grid, each candidate is cross-validated too, at the same time in a cluster; the
     better hyperparameters are for default_parameters.json, so that a commit names what a model was trained with.
     """
+    from jukebox_helpers.cluster_training import train_in_cluster
     from jukebox_helpers.continuous_training import train_revision
     from jukebox_helpers.progress import RunProgress
 
+    settings = find_settings()
+    train = train_in_cluster if settings.platform == "rhoai" else train_revision
     with RunProgress(Console(stderr=True)) as progress:
-        run = train_revision(find_settings(), revision or "origin/main", progress, read_grid(grid) if grid else None)
+        run = train(settings, revision or "origin/main", progress, read_grid(grid) if grid else None)
     show_run(run, as_json)
+
+
+@cli.command("import")
+@click.argument("pipeline", type=click.Choice(["data-pipeline", "training-pipeline"]), default="data-pipeline")
+@click.option("--revision", default="origin/main", show_default=True, help="The revision of the training pipeline.")
+@as_json
+def import_(pipeline: str, revision: str, as_json: bool) -> None:
+    """Import a pipeline in OpenShift AI.
+
+    A new one, or a new version of the one that is there, named by its git revision. The data pipeline is the
+    compiled YAML of the checkout that you stand in.
+    """
+    from jukebox_helpers.cluster_pipelines import connect, version_name
+    from jukebox_helpers.cluster_training import import_revision
+    from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
+
+    settings = find_settings()
+    if pipeline == "training-pipeline":
+        imported = import_revision(settings, revision)
+    else:
+        server = connect(settings)
+        file = workspace() / DATA_PIPELINE_YAML
+        imported = server.import_pipeline(file, version_name(file))
+    if as_json:
+        say_json(vars(imported))
+    else:
+        click.echo(f"{'Imported' if imported.new else 'Already there'}: {imported.pipeline} {imported.version}")
+
+
+@cli.command()
+@click.option("--dataset-url", required=True, help="Where the songs come from: https:// or s3://.")
+@click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
+@as_json
+def schedule(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
+    """Run the imported data pipeline every day in OpenShift AI.
+
+    One run at a time, its latest version. Again with something else, it replaces the schedule.
+    """
+    from jukebox_helpers.cluster_pipelines import connect
+
+    settings = find_settings()
+    server = connect(settings)
+    pipeline, compiled = server.latest(DATA_PIPELINE_NAME)
+    arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
+    made = server.schedule(pipeline, compiled, arguments, f"{DATA_PIPELINE_NAME}-daily")
+    if as_json:
+        say_json(vars(made))
+    else:
+        click.echo(f"{'Scheduled' if made.new else 'Unchanged'}: {made.name}, version {made.version}, every day")
 
 
 def read_grid(file: Path) -> list[dict[str, Any]]:
@@ -237,7 +311,11 @@ def registry() -> Any:
     settings = find_settings()
     if settings.tracking_uri:
         return mlflow_registry(settings.tracking_uri)
-    return open_registry(settings.cluster_domain, settings.namespace)
+    try:
+        return open_registry(settings.known_cluster_domain(), settings.namespace)
+    except (OSError, RuntimeError, ValueError) as error:
+        what, _, next_action = str(error).partition(" Next: ")
+        raise JukeboxError(what, next_action) from None
 
 
 @cli.command()
