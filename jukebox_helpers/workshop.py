@@ -34,6 +34,27 @@ FETCH_FROM_DVC = """\
 """What the attendee pastes under the grapes: the training fetches its data with DVC."""
 
 
+STARTER = "    fetch_task = fetch_data()\n"
+PLACE = "    ### 🍇 Fetches data from DVC\n"
+
+
+def is_starter(text: str) -> bool:
+    """Whether the text of the training pipeline is still as it was shipped, where the exercise is.
+
+    Args:
+        text: The text of ``prod_train_save_pipeline.py``.
+
+    Returns:
+        False as soon as one of the two places was edited.
+    """
+    return STARTER in text and not fetches_with_dvc(text)
+
+
+def fetches_with_dvc(text: str) -> bool:
+    """Whether the text of the training pipeline calls the fetch that reads a data version."""
+    return bool(re.search(r"^\s+fetch_task = fetch_data_from_dvc\(", text, re.MULTILINE))
+
+
 def train_on_versioned_data(pipeline_file: Path) -> bool:
     """Do the exercise in the training pipeline: comment one fetch out, paste the other in.
 
@@ -49,14 +70,13 @@ def train_on_versioned_data(pipeline_file: Path) -> bool:
     text = pipeline_file.read_text()
     if re.search(r"^    fetch_task = fetch_data_from_dvc\(", text, re.MULTILINE):
         return False
-    starter, place = "    fetch_task = fetch_data()\n", "    ### 🍇 Fetches data from DVC\n"
-    if starter not in text or place not in text:
+    if STARTER not in text or PLACE not in text:
         raise JukeboxError(
-            f"{pipeline_file} has no {starter.strip()!r} or no {place.strip()!r} to edit.",
+            f"{pipeline_file} has no {STARTER.strip()!r} or no {PLACE.strip()!r} to edit.",
             "Restore the file from the first commit of the workshop: git checkout <revision> -- <file>.",
         )
-    text = text.replace(starter, starter.replace("fetch_task", "# fetch_task"))
-    pipeline_file.write_text(text.replace(place, place + FETCH_FROM_DVC))
+    text = text.replace(STARTER, STARTER.replace("fetch_task", "# fetch_task"))
+    pipeline_file.write_text(text.replace(PLACE, PLACE + FETCH_FROM_DVC))
     return True
 
 

@@ -1,0 +1,379 @@
+"""The workshop's exercises: what each check inspects, its hints, its solution.
+
+A check looks at the real thing (the S3 server, git, the compiled pipeline, the registry), never at typed text.
+"""
+
+from typing import Any
+
+from jukebox_helpers import buckets, data_versions, workshop
+from jukebox_helpers.challenge import check_hit, find_hit
+from jukebox_helpers.continuous_training import find_run
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.exercise_engine import Command, Edit, Exercise, Python, Verdict, failed, not_attempted
+from jukebox_helpers.local_runner import read_run
+from jukebox_helpers.pipelines import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, compile_file, read_pipeline
+from jukebox_helpers.settings import GITOPS_REPOSITORY
+from jukebox_helpers.workplace import MODEL, VERSION_FILE, Workplace, loaded_md5
+
+Found = tuple[str, dict[str, Any]]
+WANTED_BUCKETS = ("data", "data-cache")
+REMOTES = {"s3-version": "s3://data-cache", "data-source": "s3://data"}
+FETCH_SECRETS = {
+    "aws-connection-data": {"AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET"},
+    "git-auth": {"username", "password"},
+}
+
+
+def check_hello(place: Workplace) -> Found:
+    """The branches of the git server."""
+    heads = place.git("ls-remote", "--heads", "origin").split()
+    if "refs/heads/hello" in heads:
+        revision = heads[heads.index("refs/heads/hello") - 1]
+        return f"The git server has your branch hello, at {revision[:10]}.", {"revision": revision}
+    if place.git("branch", "--list", "hello"):
+        raise failed("a branch hello in your clone only", "a branch hello on the git server, so push it")
+    raise not_attempted("Neither your clone nor the git server has a branch hello.")
+
+
+def check_buckets(place: Workplace) -> Found:
+    """The bucket list of the S3 server, and what mlops-gitops says on its branch main."""
+    missing = [name for name in WANTED_BUCKETS if name not in place.buckets()]
+    on_main = buckets.parse_config(place.on_main(buckets.CONFIG, GITOPS_REPOSITORY), f"{buckets.CONFIG} on main")
+    unlisted = [name for name in WANTED_BUCKETS if name not in on_main]
+    if not missing and not unlisted:
+        revision = place.git("log", "-1", "--format=%h", "origin/main", "--", buckets.CONFIG, folder=place.gitops)
+        found = f"The S3 server has {', '.join(place.buckets())}; commit {revision} of {GITOPS_REPOSITORY} says why."
+        return found, {"buckets": place.buckets()}
+    edit = place.edited(buckets.CONFIG, place.gitops)
+    if unlisted and not missing:
+        raise failed("the buckets, but no line for them in the file on main", "buckets that the file on main lists")
+    if not edit and unlisted:
+        raise not_attempted(f"{buckets.CONFIG} still lists {', '.join(on_main)}.")
+    try:
+        listed = buckets.read_config(place.gitops / buckets.CONFIG)
+    except JukeboxError as error:
+        raise failed(error.what, "a file that can be read, as its first two entries are written") from None
+    if absent := [name for name in WANTED_BUCKETS if name not in listed]:
+        raise failed(f"a file that lists {', '.join(listed)}", f"also {' and '.join(absent)}, letter by letter")
+    if edit:
+        raise failed(f"the right file, but {edit}", "the same on the branch main of the git server")
+    raise failed(f"no bucket {' and '.join(missing)} yet", "the buckets, a few seconds after the push; check again")
+
+
+def check_remotes(place: Workplace) -> Found:
+    """The DVC configuration of the practice repository."""
+    if not (place.practice / ".dvc").is_dir():
+        raise not_attempted(f"{place.practice} has no folder .dvc: dvc init has not run there.")
+    remotes = data_versions.read_remotes(str(place.practice))
+    for name, url in REMOTES.items():
+        if name not in remotes:
+            raise failed(f"the remotes {', '.join(remotes) or 'none'}", f"also {name}, with the address {url}")
+        if remotes[name] != url:
+            raise failed(f"the remote {name} at {remotes[name]}", f"{name} at {url}")
+    default = data_versions.dvc("config", "core.remote", folder=str(place.practice)).strip()
+    if default != "s3-version":
+        raise failed(f"the default remote {default}", "s3-version as default, because versions are pushed there")
+    return "Two remotes: data comes from data-source, versions go to s3-version.", {"remotes": remotes}
+
+
+def check_first_version(place: Workplace) -> Found:
+    """The version file in the practice repository's log, and its object in the bucket data-cache."""
+    if not (place.practice / VERSION_FILE).is_file():
+        raise not_attempted(f"There is no {VERSION_FILE} in {place.practice}.")
+    md5 = place.practise_version()
+    address = place.cached_version(md5)
+    if not address:
+        raise failed(f"a version file for {md5}, but no such object in data-cache",
+                     "the bytes in data-cache: import with --to-remote and --remote s3-version")  # fmt: skip
+    if md5 not in place.practised_versions():
+        raise failed("a version file that git does not know", "the version file in a commit of the practice repository")
+    return f"Data version {md5} is committed, and its bytes are {address}.", {"data version": md5}
+
+
+def check_second_version(place: Workplace) -> Found:
+    """Two data versions in the practice repository's log, both with their objects in data-cache."""
+    versions = list(dict.fromkeys(place.practised_versions()))
+    if len(versions) < 2:
+        if place.practise_version() not in ["", *versions]:
+            raise failed("a new version file that is not committed", "the new version in a commit of its own")
+        raise not_attempted("The practice repository knows one data version so far.")
+    if loaded_md5(place) not in versions:
+        raise failed("two versions, but neither is what lies in s3://data now", "the version of the songs just loaded")
+    if gone := [md5 for md5 in versions[:2] if not place.cached_version(md5)]:
+        raise failed(f"no object for {gone[0]} in data-cache", "the bytes of both versions: dvc update --to-remote")
+    return f"Two data versions, the newer {versions[0]}; both are in data-cache.", {"data versions": versions[::-1]}
+
+
+def check_restored(place: Workplace) -> Found:
+    """The bytes of the restored table, and the practice repository's log, which must have lost nothing."""
+    history = place.practised_versions()
+    table = place.practice / VERSION_FILE.removesuffix(".dvc")
+    if len(set(history)) < 2:
+        raise not_attempted("There are not two versions yet, so there is nothing to go back to.")
+    first = history[-1]
+    if history[0] != first:
+        if place.practise_version() == first:
+            raise failed("the old version file, not committed", "going back as one more commit")
+        raise not_attempted(f"The practice repository is at its newest version, {history[0]}.")
+    if not table.is_file():
+        raise failed("the old version file, but no table beside it", f"its bytes too, as {table.name}: dvc pull")
+    md5 = data_versions.file_md5(str(table))
+    if md5 != first:
+        raise failed(f"a table with md5 {md5}", f"the bytes that the version file names, md5 {first}")
+    found = f"The table has md5 {md5}, the first version, byte for byte; all {len(history)} commits are there."
+    return found, {"data version": md5, "commits": len(history)}
+
+
+def check_fetch(place: Workplace) -> Found:
+    """The compiled pipeline of the attendee's clone: its first step, and the secrets that the step gets."""
+    file = place.clone / TRAINING_PIPELINE
+    if workshop.is_starter(file.read_text()):
+        raise not_attempted("The training pipeline still fetches its data with fetch_data().")
+    try:
+        compile_file(file)
+    except JukeboxError as error:
+        what, _, details = error.what.partition("\n")
+        raise Verdict("error", what, "a file that compiles; yours stops as below", details) from None
+    pipeline = read_pipeline((place.clone / TRAINING_PIPELINE_YAML).read_text())
+    steps, name = pipeline.steps(), "fetch-data-from-dvc"
+    if name not in steps:
+        raise failed(f"the steps {', '.join(steps)}", f"a step {name}: the call under the 🍇")
+    if "fetch-data" in steps:
+        raise failed("both fetch-data and fetch-data-from-dvc", "one of them: comment out the line under the 🐶")
+    given = pipeline.platform_of("exec-" + name)
+    secrets = {entry["secretName"]: {pair["envVar"] for pair in entry["keyToEnv"]}
+               for entry in given.get("secretAsEnv", [])}  # fmt: skip
+    for secret, keys in FETCH_SECRETS.items():
+        if absent := keys - secrets.get(secret, set()):
+            raise failed(f"{name} without {', '.join(sorted(absent))}", f"these keys from the Secret {secret}")
+    if {"name": "namespace", "fieldPath": "metadata.namespace"} not in given.get("fieldPathAsEnv", []):
+        raise failed(f"{name} without its namespace", "env_name namespace from the field path metadata.namespace")
+    return f"The compiled pipeline begins with {name}, with the Secrets it needs.", {"steps": len(steps)}
+
+
+def check_push(place: Workplace) -> Found:
+    """The training pipeline on the git server's main, and the run that its push started."""
+    path = str(TRAINING_PIPELINE)
+    if workshop.is_starter(place.on_main(path)):
+        if edit := place.edited(path, place.clone):
+            raise failed(f"your edit, {edit}", "the edit on the branch main of the git server")
+        raise not_attempted("The branch main of the git server still trains on data without a version.")
+    revision = place.git("log", "-1", "--format=%H", "origin/main", "--", path)
+    values = {"revision": revision}
+    if not place.is_sandbox:
+        return f"Revision {revision[:10]} is on main; the pipeline ct-pipeline trains it.", values
+    run = find_run(place.settings, revision)
+    if run is None or run.state == "running":
+        raise failed("a training that is not over", "its end; check again in some seconds")
+    return f"The push of {revision[:10]} was trained; it {run.state}. {run.error}".strip(), values | {
+        "state": run.state
+    }
+
+
+def check_first_model(place: Workplace) -> Found:
+    """The version file on main, its object in data-cache, and the model version that was trained on it."""
+    if not place.on_main(VERSION_FILE):
+        runs = sorted(place.settings.runs.glob("data-pipeline-with-dvc-*/run.json"))
+        if runs and (run := read_run(runs[-1].parent)).state == "failed":
+            raise failed(f"a run of the data pipeline that failed: {run.error}", "a run that succeeds")
+        raise not_attempted(f"There is no {VERSION_FILE} on main: the data pipeline has not run.")
+    md5s = [record["metadata"].get("DVC training data hash") for record in place.versions()]
+    known = [md5 for md5 in md5s if md5]
+    if not known:
+        raise failed("a data version on main, but no model trained on it", "a registered model: wait for the training")
+    if not place.cached_version(known[0]):
+        raise failed(f"no object for {known[0]} in data-cache", "the bytes that the model was trained on")
+    version = place.versions()[md5s.index(known[0])]["version"]
+    found = f"{MODEL} {version} is registered, trained on data version {known[0]}."
+    return found, {"model version": version, "data version": known[0]}
+
+
+def check_second_model(place: Workplace) -> Found:
+    """Two registered versions that were trained on different data."""
+    records = [r for r in place.versions() if r["metadata"].get("DVC training data hash")]
+    if len(records) < 2:
+        raise not_attempted(f"The registry knows {len(records)} version(s) of {MODEL} with a data version.")
+    first, last = records[0]["metadata"], records[-1]["metadata"]
+    if first["DVC training data hash"] == last["DVC training data hash"]:
+        raise failed("two versions trained on the same bytes", "a second one that was trained on fresh data")
+    found = (
+        f"{records[-1]['version']} was trained on {last['songs rows']:,} songs, the first on {first['songs rows']:,}."
+    )
+    values = {"model versions": [r["version"] for r in records], "songs": [first["songs rows"], last["songs rows"]]}
+    return found, values
+
+
+def check_reproduced(place: Workplace) -> Found:
+    """A run on this machine that rebuilt the first version without registering it, and the file that it made."""
+    records = [r for r in place.versions() if r["metadata"].get("DVC training data hash")]
+    if not records:
+        raise not_attempted("There is no model version to reproduce yet.")
+    first = records[0]
+    for file in sorted(place.settings.runs.glob("training-pipeline-*/run.json"), reverse=True):
+        run = read_run(file.parent)
+        rebuilt = "register-model" not in [step.name for step in run.steps]
+        if run.arguments.get("version") != first["version"] or not rebuilt:
+            continue
+        if run.state != "succeeded":
+            raise failed(f"a rebuild that {run.state}: {run.error}", "a rebuild that succeeds")
+        sha256 = run.metadata("export-model", "onnx_model")["model sha256"]
+        if sha256 != first["metadata"]["model sha256"]:
+            raise failed(f"a rebuilt model with sha256 {sha256}", first["metadata"]["model sha256"])
+        return f"The rebuilt file has sha256 {sha256}, as the registered one.", {"model sha256": sha256}
+    raise not_attempted(f"No run on this machine has rebuilt {first['version']}.")
+
+
+def config_file(place: Workplace) -> Any:
+    """The buckets as code, in the attendee's clone."""
+    return place.gitops / buckets.CONFIG
+
+
+def pipeline_file(place: Workplace) -> Any:
+    """The training pipeline, in the attendee's clone."""
+    return place.clone / TRAINING_PIPELINE
+
+
+CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
+    "hello": (
+        check_hello,
+        ["A branch is made in your clone first, then it is pushed.", "git branch hello, then git push origin hello"],
+        [Command("git branch --force hello"), Command("git push --quiet origin hello")],
+    ),
+    "buckets": (
+        check_buckets,
+        [
+            "The file ends with a list. It wants two more entries, indented as the others are.",
+            "  - name: data and   - name: data-cache, each on a line of its own",
+            "Nothing happens before the push: git commit, then git push, in the folder mlops-gitops.",
+        ],
+        [
+            Edit(config_file, lambda file: workshop.add_buckets(file, list(WANTED_BUCKETS))),
+            Command(f"git add {buckets.CONFIG}", "gitops"),
+            Command('git commit --quiet -m "Buckets for the data and its versions"', "gitops"),
+            Command("git push --quiet origin main", "gitops"),
+            Python('place.wait_for_buckets("data", "data-cache")'),
+        ],
+    ),
+    "remotes": (
+        check_remotes,
+        [
+            "dvc init makes the folder .dvc. dvc remote add NAME ADDRESS adds a remote.",
+            "One of the two is the default: dvc remote add --default …",
+            "s3-version is s3://data-cache and the default; data-source is s3://data.",
+        ],
+        [
+            Command("dvc init --quiet --force", "practice"),
+            Command("dvc remote add --quiet --force --default s3-version s3://data-cache", "practice"),
+            Command("dvc remote add --quiet --force data-source s3://data", "practice"),
+        ],
+    ),
+    "first-version": (
+        check_first_version,
+        [
+            "dvc import-url SOURCE FILE makes the version file; the source may be remote://data-source/…",
+            "--to-remote --remote s3-version lets the bytes go from bucket to bucket, not through your disk.",
+            "Then git add the files that DVC names, and git commit.",
+        ],
+        [
+            Command(
+                "dvc import-url --quiet --force remote://data-source/song_properties.parquet song_properties.parquet "
+                "--to-remote --remote s3-version",
+                "practice",
+            ),
+            Command(
+                "git add .dvc/config .dvc/.gitignore .dvcignore .gitignore song_properties.parquet.dvc", "practice"
+            ),
+            Command('git commit --quiet -m "First data version"', "practice"),
+        ],
+    ),
+    "second-version": (
+        check_second_version,
+        [
+            "The version file remembers where the data came from; dvc update looks there again.",
+            "dvc update --to-remote --remote s3-version song_properties.parquet.dvc, then git commit",
+        ],
+        [
+            Command("dvc update --quiet --to-remote --remote s3-version song_properties.parquet.dvc", "practice"),
+            Command('git commit --quiet -m "Second data version" song_properties.parquet.dvc', "practice"),
+        ],
+    ),
+    "restore": (
+        check_restored,
+        [
+            "Going back is a commit too: fetch the old version file out of the history, and commit it.",
+            "git checkout HEAD~1 -- song_properties.parquet.dvc, then git commit, then dvc pull",
+        ],
+        [
+            Command("git checkout --quiet HEAD~1 -- song_properties.parquet.dvc", "practice"),
+            Command('git commit --quiet -m "Back to the first data version"', "practice"),
+            Command("dvc pull --quiet --force song_properties.parquet.dvc", "practice"),
+        ],
+    ),
+    "fetch": (
+        check_fetch,
+        [
+            "Two places in prod_train_save_pipeline.py: the line under the 🐶 goes, a block under the 🍇 comes.",
+            "The step is fetch_data_from_dvc(cluster_domain=cluster_domain, git_version=version).",
+            "It needs its namespace (use_field_path_as_env) and two Secrets (use_secret_as_env).",
+        ],
+        [Edit(pipeline_file, workshop.train_on_versioned_data)],
+    ),
+    "push": (
+        check_push,
+        ["Commit the one file that you changed, then push main.", "git commit -m … FILE, then git push origin main"],
+        [
+            Command(f'git commit --quiet -m "Train on versioned data" {TRAINING_PIPELINE}'),
+            Command("git push --quiet origin main"),
+            Python("place.follow(place.head())"),
+        ],
+    ),
+    "first-model": (
+        check_first_model,
+        [
+            "The cell above the exercise holds what you need: place.train_on and the songs.",
+            "place.train_on(place.songs)",
+        ],
+        [Python("place.train_on(place.songs)")],
+    ),
+    "second-model": (
+        check_second_model,
+        ["It is what you did in notebook 5, with other songs.", "place.train_on(place.fresh_songs)"],
+        [Python("place.train_on(place.fresh_songs)")],
+    ),
+    "reproduce": (
+        check_reproduced,
+        ["The first version is place.versions()[0]['version'].", "place.reproduce(place.versions()[0]['version'])"],
+        [Python("place.reproduce(place.versions()[0]['version'])")],
+    ),
+    "hit": (
+        check_hit,
+        [
+            "Move one feature at a time and look at the bars.",
+            "A song that is loved there is a good start: place.songs is a table of real candidates.",
+        ],
+        [Python("find_hit(place)", (find_hit,))],
+    ),
+}
+
+_known: dict[str, Exercise] = {}
+
+
+def exercise(name: str, place: Workplace | None = None) -> Exercise:
+    """An exercise of the workshop; the same one for the same name, so that it remembers its hints.
+
+    Args:
+        name: Its name, as in the notebooks.
+        place: Where the attendee works; found where not given.
+
+    Returns:
+        The exercise.
+
+    Raises:
+        JukeboxError: If there is none of that name.
+    """
+    if name not in CATALOGUE:
+        raise JukeboxError(f"There is no exercise {name!r}.", f"There are: {', '.join(CATALOGUE)}.")
+    if place is not None or name not in _known:
+        inspect, hints, steps = CATALOGUE[name]
+        _known[name] = Exercise(name, inspect, hints, steps, place or Workplace())
+    return _known[name]

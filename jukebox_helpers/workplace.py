@@ -1,0 +1,309 @@
+"""The attendee's place of work: clones, tables, servers and registry of this platform, in one object."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jukebox_helpers import sample_data, sandbox
+from jukebox_helpers.buckets import explained, list_buckets, s3_client
+from jukebox_helpers.continuous_training import follow_training, git_credentials, rebuild
+from jukebox_helpers.data_versions import file_md5, read_version_file
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_repository import git
+from jukebox_helpers.lineage import compare_digests
+from jukebox_helpers.local_runner import Run, run_pipeline
+from jukebox_helpers.pictures import live_graph
+from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
+from jukebox_helpers.registry import mlflow_registry, open_registry
+from jukebox_helpers.settings import CONNECTION_KEYS, GITOPS_REPOSITORY, KIT, REPOSITORY, Settings, find_settings
+from jukebox_helpers.song_data import transform_songs, validate_songs
+
+MODEL = "jukebox"
+VERSION_FILE = "song_properties.parquet.dvc"
+RANKINGS = "song_rankings.parquet"
+SONGS, ROWS = 2_000, 80_000
+"""The size of the workshop's tables: small, so that no cell takes longer than a minute."""
+
+
+class Workplace:
+    """Where an attendee works.
+
+    Args:
+        settings: The platform; found where not given.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or find_settings()
+        self.clone = self.settings.clone(REPOSITORY)
+        self.tables = self.settings.state / "tables"
+        beside = self.clone.parent if self.settings.platform == "sandbox" else KIT.parent
+        self.gitops = beside / GITOPS_REPOSITORY
+        self.practice = beside / "data-practice"
+
+    def __repr__(self) -> str:
+        return (
+            f"Platform {self.settings.platform}, user {self.settings.user}\n"
+            f"your clone     {self.clone}\nbuckets        {self.gitops}\npractice       {self.practice}"
+        )
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether this is a laptop."""
+        return self.settings.platform == "sandbox"
+
+    # Tables: made when first asked for, the same bytes every time.
+
+    def table(self, name: str, make: Callable[[str], Any]) -> Path:
+        """A table of this workshop, made whole or not at all."""
+        file = self.tables / name
+        if not file.is_file():
+            self.tables.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial")
+            make(str(partial))
+            partial.replace(file)
+        return file
+
+    @property
+    def songs(self) -> Path:
+        """The songs to begin with."""
+        return self.table("songs.parquet", lambda path: sample_data.make_songs(path, songs=SONGS))
+
+    @property
+    def fresh_songs(self) -> Path:
+        """The songs of a week later: new ones, and some corrected."""
+        return self.table("fresh_songs.parquet", lambda path: sample_data.make_fresh_songs(str(self.songs), path))
+
+    def rankings_of(self, songs: Path) -> Path:
+        """Rankings of one of the two tables of songs."""
+        name = songs.name.replace("songs", "rankings")
+        return self.table(name, lambda path: sample_data.make_rankings(path, str(songs), rows=ROWS))
+
+    # S3
+
+    @cached_property
+    def s3(self) -> Any:
+        """An S3 client."""
+        first = next((n for n in ("data", "models") if (self.settings.secrets / f"aws-connection-{n}").is_dir()), "")
+        return s3_client(self.settings.secret(f"aws-connection-{first or 'models'}"))
+
+    def buckets(self) -> list[str]:
+        """The buckets of the S3 server."""
+        with explained(self.s3):
+            return list_buckets(self.s3)
+
+    def objects(self, bucket: str) -> dict[str, int]:
+        """The objects of a bucket, with their sizes in bytes."""
+        with explained(self.s3):
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+            return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
+
+    def cached_version(self, md5: str) -> str:
+        """The address of a data version's object in the bucket ``data-cache``; empty if it is not there."""
+        key = f"files/md5/{md5[:2]}/{md5[2:]}"
+        present = "data-cache" in self.buckets() and key in self.objects("data-cache")
+        return f"s3://data-cache/{key}" if present else ""
+
+    def load_rankings(self, rankings: Path) -> None:
+        """Put rankings where the training looks for them."""
+        with explained(self.s3):
+            self.s3.upload_file(str(rankings), "data", RANKINGS)
+
+    def wait_for_buckets(self, *names: str, timeout: float = 120.0) -> list[str]:
+        """Wait until buckets are there.
+
+        Args:
+            names: The buckets.
+            timeout: Seconds to wait at most.
+
+        Returns:
+            All buckets of the server.
+
+        Raises:
+            JukeboxError: If one is still missing then.
+        """
+        deadline = time.monotonic() + timeout
+        while missing := set(names) - set(self.buckets()):
+            if time.monotonic() > deadline:
+                raise JukeboxError(
+                    f"The S3 server has no bucket {', '.join(sorted(missing))} after {timeout:.0f} s.",
+                    "Look at ./jukebox status (on the laptop) or at Argo CD (in the cluster): what became of the push?",
+                )
+            time.sleep(0.2)
+        # The connection, a Secret, comes right after its bucket.
+        while self.is_sandbox and not (self.settings.secrets / f"aws-connection-{names[-1]}").is_dir():
+            time.sleep(0.1)
+        return self.buckets()
+
+    # git
+
+    def git(self, *arguments: str, folder: Path | None = None) -> str:
+        """Run git in the attendee's clone, or in another folder, with the platform's credentials."""
+        with git_credentials(self.settings):
+            return git(*arguments, folder=str(folder or self.clone))
+
+    def head(self, repository: str = REPOSITORY) -> str:
+        """The revision at the head of ``main`` on the git server."""
+        return self.git("ls-remote", self.settings.repository_url(repository), "refs/heads/main").split("\t")[0]
+
+    def fetch(self, repository: str = REPOSITORY) -> str:
+        """Learn what is new on the git server, change nothing in the clone, and return the head of ``main``."""
+        folder = self.clone if repository == REPOSITORY else self.gitops
+        self.git("fetch", "--quiet", "origin", folder=folder)
+        return self.git("rev-parse", "origin/main", folder=folder)
+
+    def on_main(self, path: str, repository: str = REPOSITORY) -> str:
+        """The text of a file at the head of ``main`` on the server; empty if there is none."""
+        self.fetch(repository)
+        folder = self.clone if repository == REPOSITORY else self.gitops
+        listed = self.git("ls-tree", "--name-only", "origin/main", "--", path, folder=folder)
+        return self.git("show", f"origin/main:{path}", folder=folder) + "\n" if listed else ""
+
+    def edited(self, path: str, folder: Path) -> str:
+        """Where an edit of a file stands: ``""``, ``"not committed"`` or ``"not pushed"``."""
+        if self.git("status", "--porcelain", "--", path, folder=folder):
+            return "not committed"
+        return "not pushed" if self.git("log", "--oneline", "origin/main..HEAD", "--", path, folder=folder) else ""
+
+    # Pipelines and models
+
+    @property
+    def registry(self) -> Any:
+        """The model registry."""
+        if self.settings.tracking_uri:
+            return mlflow_registry(self.settings.tracking_uri)
+        return open_registry(self.settings.cluster_domain, self.settings.namespace)
+
+    def versions(self) -> list[dict[str, Any]]:
+        """The registered versions of the model, oldest first."""
+        return self.registry.versions(MODEL)
+
+    def run_data_pipeline(self, songs: Path, show: Callable[[Run], None] | None = None) -> str:
+        """Run the data pipeline from the clone's compiled YAML, with the rankings of those songs in place.
+
+        Args:
+            songs: The table of songs.
+            show: Shows the run while it runs; a live graph where not given.
+
+        Returns:
+            The head of ``main`` after it.
+
+        Raises:
+            RunFailed: If a step has failed.
+        """
+        self.load_rankings(self.rankings_of(songs))
+        source = self.clone / DATA_PIPELINE_YAML
+        arguments = {"dataset_url": songs.resolve().as_uri(), "repo_url": self.settings.repository_url()}
+        run_pipeline(source, arguments, self.settings, on_change=show or live_graph(source))
+        return self.head()
+
+    def follow(self, revision: str, show: Callable[[Run], None] | None = None) -> str:
+        """Follow the training that a push has started, until it ends.
+
+        Args:
+            revision: The commit that was pushed.
+            show: Shows the run while it runs; a live graph where not given.
+
+        Returns:
+            How it ended, in one sentence.
+        """
+        if not self.is_sandbox:
+            return f"The training of {revision[:10]} runs in the cluster: see Pipelines in OpenShift and Experiments."
+
+        def event() -> dict[str, Any]:
+            return next((e for e in reversed(sandbox.events(self.settings.state)) if e["revision"] == revision), {})
+
+        run = follow_training(self.settings, revision, event, on_change=show or live_graph())
+        return f"The training of {revision[:10]} {run.state}. {run.error}".strip()
+
+    def train_on(self, songs: Path, show: Callable[[Run], None] | None = None) -> str:
+        """New songs in, a new model version out: the data pipeline, then the training that its commit starts.
+
+        Args:
+            songs: The table of songs.
+            show: Shows the runs while they run; live graphs where not given.
+
+        Returns:
+            How the training ended, in one sentence.
+        """
+        revision = self.run_data_pipeline(songs, show)
+        if any(record["version"] == revision[:10] for record in self.versions()):
+            return f"No news: {revision[:10]} is trained already, and the same bytes start nothing."
+        return self.follow(revision, show)
+
+    def reproduce(self, version: str) -> list[dict[str, Any]]:
+        """Train a model version again from what its record names, and compare.
+
+        Args:
+            version: The model version.
+
+        Returns:
+            For each digest: ``what``, ``expected``, ``found`` and ``same``.
+        """
+        record = self.registry.find(MODEL, version)
+        if record is None:
+            raise JukeboxError(f"There is no version {version!r} of {MODEL}.", "place.versions() lists them.")
+        rebuilt = rebuild(self.settings, record, live_graph())
+        return compare_digests({name: record["metadata"].get(name) for name in rebuilt}, rebuilt)
+
+    def practise_version(self, revision: str = "") -> str:
+        """The data version (md5) that the practice repository names: as it stands there, or in a revision of it."""
+        file = self.practice / VERSION_FILE
+        if revision:
+            text = self.git("show", f"{revision}:{VERSION_FILE}", folder=self.practice)
+            return text.split("outs:")[1].split("md5: ")[1].split()[0]
+        return read_version_file(str(file))["md5"] if file.is_file() else ""
+
+    def practised_versions(self) -> list[str]:
+        """The data versions that the practice repository has committed, newest first, one for each commit."""
+        if not (self.practice / ".git").exists() or not self.git("branch", "--list", "main", folder=self.practice):
+            return []
+        log = self.git("log", "--format=%H", "--", VERSION_FILE, folder=self.practice)
+        return [self.practise_version(revision) for revision in log.split()]
+
+    def enter(self) -> None:
+        """Give this process, and the commands it starts, what a workbench gives: the connection and the tools."""
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        os.environ["DVC_NO_ANALYTICS"] = "1"
+        if self.is_sandbox:
+            folder = self.settings.secrets / "aws-connection-data"
+            os.environ["JUKEBOX_STATE"] = str(self.settings.state)
+            if folder.is_dir():
+                values = self.settings.secret("aws-connection-data")
+                os.environ.update({key: values[key] for key in CONNECTION_KEYS})
+        # DVC finds the S3 server here, so no address stands in git.
+        os.environ["AWS_ENDPOINT_URL"] = os.environ.get("AWS_S3_ENDPOINT", self.settings.s3_endpoint)
+
+
+def load_songs(place: Workplace, songs: Path) -> str:
+    """Validate, transform and load songs to ``s3://data/song_properties.parquet``, as the inner loop's steps do.
+
+    Args:
+        place: Where the attendee works.
+        songs: The table of songs.
+
+    Returns:
+        The md5 of the bytes that lie there now.
+
+    Raises:
+        ValueError: If the songs are not valid.
+    """
+    target = place.tables / "transformed.parquet"
+    validate_songs(str(songs))
+    transform_songs(str(songs), str(target))
+    with explained(place.s3):
+        place.s3.upload_file(str(target), "data", VERSION_FILE.removesuffix(".dvc"))
+    return file_md5(str(target))
+
+
+def loaded_md5(place: Workplace) -> str:
+    """The md5 of the songs that lie in the bucket ``data`` now; empty where there are none."""
+    if "data" not in place.buckets() or "song_properties.parquet" not in place.objects("data"):
+        return ""
+    file = place.tables / "loaded.parquet"
+    place.tables.mkdir(parents=True, exist_ok=True)
+    place.s3.download_file("data", "song_properties.parquet", str(file))
+    return file_md5(str(file))
