@@ -13,7 +13,6 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, find_settings, state_folder
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-DATA_PIPELINE_NAME = "data-pipeline-with-dvc"
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
 
 
@@ -194,14 +193,10 @@ def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> 
 
     settings = find_settings()
     if settings.platform == "rhoai":
-        from jukebox_helpers.cluster_pipelines import connect
+        from jukebox_helpers import cluster_actions
 
-        server = connect(settings)
-        pipeline, compiled = server.latest(DATA_PIPELINE_NAME)
-        arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
-        name = f"{DATA_PIPELINE_NAME}-adhoc-run"
         with RunProgress(Console(stderr=True)) as progress:
-            run = server.run(pipeline, compiled, arguments, name, settings.runs, progress)
+            run = cluster_actions.run_data_pipeline(settings, dataset_url, repo_url, progress)
         show_run(run, as_json)
         return
     if "://" not in dataset_url:
@@ -222,7 +217,7 @@ def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool
     From its own files. With a grid, each candidate is cross-validated too, at the same time in a cluster; the
     better hyperparameters are for default_parameters.json, so that a commit names what a model was trained with.
     """
-    from jukebox_helpers.cluster_training import train_in_cluster
+    from jukebox_helpers.cluster_actions import train_in_cluster
     from jukebox_helpers.continuous_training import train_revision
     from jukebox_helpers.progress import RunProgress
 
@@ -243,21 +238,16 @@ def import_(pipeline: str, revision: str, as_json: bool) -> None:
     A new one, or a new version of the one that is there, named by its git revision. The data pipeline is the
     compiled YAML of the checkout that you stand in.
     """
-    from jukebox_helpers.cluster_pipelines import connect, version_name
-    from jukebox_helpers.cluster_training import import_revision
+    from jukebox_helpers import cluster_actions
     from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
 
     settings = find_settings()
     if pipeline == "training-pipeline":
-        imported = import_revision(settings, revision)
+        imported = cluster_actions.import_revision(settings, revision)
     else:
-        server = connect(settings)
-        file = workspace() / DATA_PIPELINE_YAML
-        imported = server.import_pipeline(file, version_name(file))
-    if as_json:
-        say_json(vars(imported))
-    else:
-        click.echo(f"{'Imported' if imported.new else 'Already there'}: {imported.pipeline} {imported.version}")
+        imported = cluster_actions.import_file(settings, workspace() / DATA_PIPELINE_YAML)
+    said = f"{'Imported' if imported.new else 'Already there'}: {imported.pipeline} {imported.version}"
+    say_json(vars(imported)) if as_json else click.echo(said)
 
 
 @cli.command()
@@ -269,17 +259,11 @@ def schedule(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
 
     One run at a time, its latest version. Again with something else, it replaces the schedule.
     """
-    from jukebox_helpers.cluster_pipelines import connect
+    from jukebox_helpers.cluster_actions import schedule_data_pipeline
 
-    settings = find_settings()
-    server = connect(settings)
-    pipeline, compiled = server.latest(DATA_PIPELINE_NAME)
-    arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
-    made = server.schedule(pipeline, compiled, arguments, f"{DATA_PIPELINE_NAME}-daily")
-    if as_json:
-        say_json(vars(made))
-    else:
-        click.echo(f"{'Scheduled' if made.new else 'Unchanged'}: {made.name}, version {made.version}, every day")
+    made = schedule_data_pipeline(find_settings(), dataset_url, repo_url)
+    said = f"{'Scheduled' if made.new else 'Unchanged'}: {made.name}, version {made.version}, every day"
+    say_json(vars(made)) if as_json else click.echo(said)
 
 
 def read_grid(file: Path) -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """What is missing here, and how to get it, on either platform."""
 
-import os
+import base64
+import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import requirements
-from jukebox_helpers.settings import CONNECTION_KEYS, NAMESPACE_FILE, Settings, find_settings
+from jukebox_helpers.settings import CONNECTION_KEYS, Settings, find_settings
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,11 @@ def examine() -> list[Finding]:
     try:
         settings = find_settings()
     except JukeboxError as error:
-        platform = "rhoai" if NAMESPACE_FILE.is_file() else "sandbox"
-        return [*findings, Finding(f"platform {platform}", False, error.what, error.next_action)]
+        return [*findings, Finding("platform sandbox", False, error.what, error.next_action)]
     findings.append(Finding("platform", True, f"{settings.platform}, namespace {settings.namespace}"))
     looks: list[Callable[[Settings], Finding]] = [look_at_s3, look_at_repository]
+    if settings.platform == "rhoai":
+        looks = [look_at_token, look_at_cluster_domain, *looks, look_at_pipeline_server, look_at_registry]
     return [*findings, *(look(settings) for look in looks)]
 
 
@@ -73,15 +76,45 @@ def look_at_disk() -> Finding:
     return Finding("disk", free > 2, f"{free:.0f} GB free", "Free at least 2 GB: runs keep their artifacts.")
 
 
+def look_at_token(settings: Settings) -> Finding:
+    """The service account's token is there and has not expired."""
+    from jukebox_helpers.platform_rhoai import service_account
+
+    next_action = "Restart the workbench: that mounts a fresh token."
+    try:
+        words = service_account("token").read_text().strip().split(".")
+    except OSError as error:
+        return Finding("token", False, str(error), next_action)
+    if len(words) != 3:
+        return Finding("token", False, "the file holds no token", next_action)
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(words[1] + "=" * (-len(words[1]) % 4)))
+        left = claims["exp"] - time.time() if "exp" in claims else float("inf")
+    except (ValueError, TypeError):
+        return Finding("token", False, "the file holds no token that can be read", next_action)
+    return Finding("token", left > 0, "valid" if left > 0 else f"expired {-left / 60:.0f} minutes ago", next_action)
+
+
+def look_at_cluster_domain(settings: Settings) -> Finding:
+    """The cluster domain is known."""
+    try:
+        return Finding("cluster domain", True, settings.known_cluster_domain())
+    except JukeboxError as error:
+        return Finding("cluster domain", False, error.what, error.next_action)
+
+
 def look_at_s3(settings: Settings) -> Finding:
     """S3 answers, lets us in, and has the buckets of the data."""
     from jukebox_helpers import buckets
 
     next_action = "Add the buckets data and data-cache to mlops-gitops/toolings/minio/config.yaml, commit and push."
     try:
-        if settings.platform == "rhoai" and (absent := [key for key in CONNECTION_KEYS if not os.environ.get(key)]):
+        connection = settings.secret("aws-connection-data")
+        if absent := [key for key in CONNECTION_KEYS if not connection.get(key)]:
             return Finding("S3", False, f"no {', '.join(absent)}", "Attach the connection aws-connection-data.")
-        known = buckets.list_buckets(buckets.s3_client(settings.secret("aws-connection-data")))
+        client = buckets.s3_client(connection)
+        with buckets.explained(client):
+            known = buckets.list_buckets(client)
     except JukeboxError as error:
         return Finding("S3", False, error.what, error.next_action)
     return Finding("S3", {"data", "data-cache"} <= set(known), f"buckets: {', '.join(known)}", next_action)
@@ -92,10 +125,41 @@ def look_at_repository(settings: Settings) -> Finding:
     from jukebox_helpers.continuous_training import git_credentials
     from jukebox_helpers.git_repository import git
 
-    url = settings.repository_url()
+    next_action = "Check the cluster domain, and the Secret git-auth (keys username and password)."
     try:
+        url = settings.repository_url()
         with git_credentials(settings):
             head = git("ls-remote", url, "refs/heads/main")
-    except (RuntimeError, JukeboxError) as error:
-        return Finding("git repository", False, str(error), "Check the address, and the Secret git-auth.")
+    except JukeboxError as error:
+        return Finding("git repository", False, error.what, error.next_action)
+    except RuntimeError as error:
+        if "certificate" in str(error):
+            next_action = "Name the file with the cluster's CA in the variable GIT_SSL_CAINFO."
+        return Finding("git repository", False, str(error), next_action)
     return Finding("git repository", bool(head), f"{url} main {head[:10]}", "Push a first commit to its branch main.")
+
+
+def look_at_pipeline_server(settings: Settings) -> Finding:
+    """The project has a pipeline server that lets us in."""
+    from jukebox_helpers.cluster_pipelines import connect
+
+    try:
+        server = connect(settings)
+        names = [pipeline.display_name for pipeline in server.all(server.client.list_pipelines, "pipelines")]
+    except JukeboxError as error:
+        return Finding("pipeline server", False, error.what, error.next_action)
+    return Finding("pipeline server", True, f"pipelines: {', '.join(names) or 'none yet'}")
+
+
+def look_at_registry(settings: Settings) -> Finding:
+    """The model registry answers, lets us in, and speaks the API version that our client speaks."""
+    from jukebox_helpers.registry import open_registry
+
+    try:
+        models = open_registry(settings.known_cluster_domain(), settings.namespace).models()
+    except JukeboxError as error:
+        return Finding("model registry", False, error.what, error.next_action)
+    except (OSError, RuntimeError, ValueError) as error:
+        what, _, next_action = str(error).partition(" Next: ")
+        return Finding("model registry", False, what, next_action)
+    return Finding("model registry", True, f"models: {', '.join(models) or 'none yet'}")

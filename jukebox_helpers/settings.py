@@ -39,8 +39,9 @@ class Settings:
         platform: Which of the two platforms this is.
         state: The folder that holds everything the sandbox knows; in a workbench, the runs made there.
         namespace: The data science project, e.g. ``user1-toolings``.
-        cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``.
-        s3_endpoint: URL of the S3 server.
+        cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``; empty
+            in a workbench where it could not be found.
+        s3_endpoint: URL of the S3 server; empty in a workbench without a connection.
         tracking_uri: MLflow's tracking URI of the sandbox's model registry; empty on rhoai.
     """
 
@@ -59,7 +60,17 @@ class Settings:
 
     def repository_url(self, repository: str = REPOSITORY) -> str:
         """The HTTP address of one of the user's git repositories. It never holds a password."""
-        return repository_url(self.cluster_domain, self.namespace, repository)
+        return repository_url(self.known_cluster_domain(), self.namespace, repository)
+
+    def known_cluster_domain(self) -> str:
+        """The cluster domain, or a `JukeboxError` that says how to tell it."""
+        if not self.cluster_domain:
+            raise JukeboxError(
+                "This workbench does not know its cluster domain, apps.<cluster>.",
+                "Run ./jukebox doctor in a terminal, which asks for it once; in a notebook: "
+                "from jukebox_helpers.platform_rhoai import ask_cluster_domain; ask_cluster_domain()",
+            )
+        return self.cluster_domain
 
     @property
     def secrets(self) -> Path:
@@ -88,6 +99,11 @@ class Settings:
             JukeboxError: If this platform has no such secret.
         """
         if self.platform == "rhoai":
+            if name.startswith("aws-connection-") and not self.s3_endpoint:
+                raise JukeboxError(
+                    "This workbench has no S3 connection: AWS_S3_ENDPOINT is not set.",
+                    "In the OpenShift AI dashboard, attach the connection aws-connection-data to the workbench.",
+                )
             return {
                 key: self.environment[key]
                 for key in (*CONNECTION_KEYS, "username", "password")
@@ -118,21 +134,18 @@ def find_settings() -> Settings:
         The settings of the workbench, or of the running sandbox of the state folder.
 
     Raises:
-        JukeboxError: If this is a laptop and no sandbox is running, or a workbench without a connection.
+        JukeboxError: If this is a laptop and no sandbox is running.
     """
     if NAMESPACE_FILE.is_file():
-        endpoint = os.environ.get("AWS_S3_ENDPOINT", "")
-        if not endpoint:
-            raise JukeboxError(
-                "This workbench has no S3 connection: AWS_S3_ENDPOINT is not set.",
-                "In the OpenShift AI dashboard, attach the connection aws-connection-data to the workbench.",
-            )
+        # Imported here: what a workbench knows builds on this module.
+        from jukebox_helpers.platform_rhoai import find_cluster_domain
+
         return Settings(
             platform="rhoai",
             state=state_folder(),
             namespace=NAMESPACE_FILE.read_text().strip(),
-            cluster_domain=os.environ.get("cluster_domain", ""),
-            s3_endpoint=endpoint,
+            cluster_domain=find_cluster_domain(state_folder()),
+            s3_endpoint=os.environ.get("AWS_S3_ENDPOINT", ""),
             environment=dict(os.environ),
         )
     return read_sandbox_settings(state_folder())

@@ -1,0 +1,153 @@
+"""The connection to a pipeline server: patience for what passes, one clear message for what does not."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jukebox_helpers.errors import JukeboxError
+
+PASSES = {429, 500, 502, 503, 504}
+"""Answers of a server, or of the route before it, that may be better a moment later."""
+
+NOT_STARTED = {429, 503}
+"""Those after which even a request that makes something may be sent again: nothing was begun."""
+
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds before each further attempt."""
+
+
+class AlreadyThere(JukeboxError):
+    """The server has something of that name."""
+
+
+class NoApi(Exception):
+    """An answer that is not JSON, such as a login page."""
+
+
+def polite(rest: Any, timeout: float) -> None:
+    """Make a generated client's requests end in time, try again what may pass, and refuse what is not JSON.
+
+    Args:
+        rest: The ``rest_client`` of the generated client.
+        timeout: How long to wait for an answer, in seconds.
+    """
+    from kfp_server_api import ApiException
+    from urllib3 import Retry
+    from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
+
+    request = rest.request
+    # The attempts are counted here; urllib3 would log each of its own.
+    rest.pool_manager.connection_pool_kw["retries"] = Retry(5, connect=0, read=0, status=0, other=0)
+
+    def patient(method: str, url: str, **options: Any) -> Any:
+        options["_request_timeout"] = options.get("_request_timeout") or (min(10.0, timeout), timeout)
+        again = PASSES if method in ("GET", "DELETE") else NOT_STARTED
+        for pause in (*PAUSES, None):
+            try:
+                answer = request(method, url, **options)
+            except ApiException as error:
+                if pause is None or error.status not in again:
+                    raise
+                time.sleep(pause)
+                continue
+            except MaxRetryError as error:
+                passes = again is PASSES and isinstance(error.reason, (NewConnectionError, ProtocolError))
+                if pause is None or not passes:
+                    raise
+                time.sleep(pause)
+                continue
+            if "json" not in (answer.getheader("Content-Type") or ""):
+                raise NoApi
+            return answer
+
+    rest.request = patient
+
+
+@contextmanager
+def explained(host: str, namespace: str) -> Iterator[None]:
+    """Turn what KFP's client raises inside the block into one clear message.
+
+    Args:
+        host: The address of the pipeline server.
+        namespace: The project that it belongs to.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        AlreadyThere: If the server has something of that name.
+        JukeboxError: For everything else.
+    """
+    from kfp_server_api import ApiException
+    from urllib3.exceptions import (
+        HTTPError,
+        MaxRetryError,
+        NameResolutionError,
+        NewConnectionError,
+        SSLError,
+        TimeoutError,
+    )
+
+    configure = f"In the OpenShift AI dashboard, open the project {namespace} > Pipelines > Configure pipeline server."
+    try:
+        yield
+    except NoApi:
+        raise JukeboxError(
+            f"{host} answers with a page, e.g. a login page, and not as a pipeline server does.",
+            "Use the address inside the cluster, or check the variable KF_PIPELINES_ENDPOINT.",
+        ) from None
+    except ApiException as error:
+        said = words_of(error)
+        if error.status == 409:
+            raise AlreadyThere(f"The pipeline server has this already: {said}") from None
+        if error.status == 0:
+            raise untrusted(host, said) from None
+        if "html" in str(getattr(error, "headers", None) or ""):
+            said = "a page that is no answer of a pipeline server"
+        next_actions = {
+            400: "Mend what the server names, then run this again.",
+            401: "The token may have expired: restart the workbench, then run this again.",
+            403: "Ask for the role ds-pipeline-user-access-dspa in this project (docs/rhoai.md says how).",
+            404: "Check the address; it must speak the API v2beta1 (OpenShift AI 2.16 and later).",
+        }
+        raise JukeboxError(
+            f"The pipeline server of the project {namespace!r} answers {error.status}: {said}",
+            next_actions.get(error.status, "Look at the pipeline server's pods, then run this again."),
+        ) from None
+    except HTTPError as error:
+        cause = error.reason if isinstance(error, MaxRetryError) else error
+        if isinstance(cause, SSLError):
+            raise untrusted(host, cause) from None
+        if isinstance(cause, NameResolutionError):
+            raise JukeboxError(
+                f"The project {namespace!r} has no pipeline server: {host} is no known address.", configure
+            ) from None
+        if isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError):
+            raise JukeboxError(
+                f"The pipeline server {host} did not answer in time.", "Look at its pods, then run this again."
+            ) from None
+        raise JukeboxError(f"The pipeline server {host} cannot be reached: {cause}", configure) from None
+    except OSError as error:
+        raise JukeboxError(
+            f"The service account's token cannot be read: {error}", "Run this in a workbench or a pipeline's pod."
+        ) from None
+
+
+def untrusted(host: str, reason: object) -> JukeboxError:
+    """The error for a certificate that is not trusted."""
+    return JukeboxError(
+        f"The certificate of {host} is not trusted: {str(reason).splitlines()[-1]}",
+        "Inside the cluster, service-ca.crt of the service account signs it. For a route, add the cluster's CA "
+        "to the workbench's trusted bundle and name it in SSL_CERT_FILE.",
+    )
+
+
+def words_of(error: Any) -> str:
+    """What the server said, in its own words."""
+    try:
+        body = json.loads(error.body)
+        return str(body.get("message") or body.get("error_message") or body.get("error") or body)
+    except (TypeError, ValueError, AttributeError):
+        return str(error.reason or error.body)[:500]

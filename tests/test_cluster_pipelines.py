@@ -1,0 +1,391 @@
+"""Import, schedule and run against a server that speaks KFP's API and says no."""
+
+import itertools
+import shutil
+import socket
+
+import pytest
+from fake_pipelines_server import FakePipelines
+from kfp import dsl
+from test_registry_kubeflow import make_certificate
+
+from jukebox_helpers import cluster_connection, pipelines
+from jukebox_helpers.cluster_pipelines import PipelineServer, connect, version_name
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_repository import git
+from jukebox_helpers.local_runner import RunFailed
+from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
+from jukebox_helpers.settings import KIT, Settings
+
+NAME, DAILY = "data-pipeline-with-dvc", "data-pipeline-with-dvc-daily"
+YAML = KIT / DATA_PIPELINE_YAML
+ARGUMENTS = {"dataset_url": "https://example.com/songs.parquet", "repo_url": "https://example.com/user1/jukebox.git"}
+STEPS = ["check-access", "extract", "validate", "transform", "load", "version-and-commit"]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(cluster_connection, "PAUSES", (0.01, 0.01, 0.01))
+
+
+@pytest.fixture
+def fake():
+    fake = FakePipelines()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def server(fake):
+    return PipelineServer(fake.url, "user1-toolings", timeout=5)
+
+
+@pytest.fixture
+def imported(server):
+    server.import_pipeline(YAML, "0123456789")
+    return server.latest(NAME)
+
+
+def other_pipelines(server, tmp_path, number):
+    """Fill the server with pipelines of others, more than a page of them."""
+    for index in range(number):
+
+        @dsl.component(base_image="python:3.12")
+        def nothing():
+            pass
+
+        @dsl.pipeline(name=f"other-{index}")
+        def other():
+            nothing()
+
+        file = pipelines.compile_pipeline(other, tmp_path / f"{index}.yaml")
+        server.import_pipeline(file, "1")
+
+
+def test_import_makes_a_pipeline_whose_version_is_named_by_the_revision(fake, server):
+    imported = server.import_pipeline(YAML, "0123456789")
+    assert imported.new and (imported.pipeline, imported.version) == (NAME, "0123456789")
+    assert [pipeline["display_name"] for pipeline in fake.pipelines.values()] == [NAME]
+    assert list(fake.versions) == [imported.version_id]
+
+
+def test_import_again_adds_a_version_or_finds_it(fake, server, tmp_path):
+    other_pipelines(server, tmp_path, 3)
+    first = server.import_pipeline(YAML, "0123456789")
+    second = server.import_pipeline(YAML, "abcdef0123")
+    again = server.import_pipeline(YAML, "0123456789")
+    assert second.new and second.pipeline_id == first.pipeline_id
+    assert not again.new and again.version_id == first.version_id
+    assert len(fake.versions) == 5 and len(fake.pipelines) == 4
+    assert server.latest(NAME)[0].version == "abcdef0123"
+
+
+def test_what_the_server_holds_is_what_was_imported(imported):
+    local = pipelines.read_pipeline(YAML.read_text())
+    assert imported[1].spec == local.spec and imported[1].platform == local.platform
+
+
+@pytest.mark.parametrize("path", ["pipelines", "pipelines/upload_version"])
+def test_an_import_that_lost_a_race_takes_what_won(fake, server, path, monkeypatch):
+    """Somebody else makes the same between our question and our answer."""
+    winner = PipelineServer(fake.url, "user1-toolings", timeout=5)
+    name = "find_pipeline" if path == "pipelines" else "version_named"
+    ask, asked = getattr(server, name), []
+
+    def blind_at_first(*arguments):
+        asked.append(arguments)
+        if len(asked) == 1:
+            winner.import_pipeline(YAML, "0123456789")
+            return None
+        return ask(*arguments)
+
+    if path != "pipelines":
+        server.import_pipeline(YAML, "earlier")
+    monkeypatch.setattr(server, name, blind_at_first)
+    imported = server.import_pipeline(YAML, "0123456789")
+    assert not imported.new and imported.version_id in fake.versions
+    assert len(fake.pipelines) == 1
+
+
+def test_a_failed_import_leaves_nothing(fake, server):
+    fake.failures["POST .*/upload_version"] = [400]
+    with pytest.raises(JukeboxError, match="400: told to fail"):
+        server.import_pipeline(YAML, "0123456789")
+    assert fake.pipelines == fake.versions == {}
+
+
+def test_a_failed_new_version_leaves_the_pipeline_as_it_was(fake, server):
+    server.import_pipeline(YAML, "0123456789")
+    fake.failures["POST .*/upload_version"] = [500]
+    with pytest.raises(JukeboxError, match="500"):
+        server.import_pipeline(YAML, "abcdef0123")
+    assert len(fake.pipelines) == len(fake.versions) == 1
+
+
+def test_what_is_no_pipeline_is_refused_before_anything_is_sent(fake, server, tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("name: x")
+    with pytest.raises(JukeboxError, match="not a compiled pipeline"):
+        server.import_pipeline(file, "1")
+    assert not [request for request in fake.requests if request.startswith("POST")]
+
+
+def test_a_field_that_the_api_does_not_know_is_refused(fake, server, tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(YAML.read_text().replace("sdkVersion:", "notAField: 1\nsdkVersion:"))
+    with pytest.raises(JukeboxError, match="400: invalid pipeline spec.*notAField"):
+        server.import_pipeline(file, "1")
+    assert fake.pipelines == {}
+
+
+def test_the_schedule_is_daily_one_at_a_time_and_without_catching_up(fake, server, imported):
+    schedule = server.schedule(*imported, ARGUMENTS, DAILY)
+    [known] = fake.recurring.values()
+    assert schedule.new and known["recurring_run_id"] == schedule.id
+    assert known["display_name"] == DAILY and known["status"] == "ENABLED"
+    assert known["trigger"] == {"periodic_schedule": {"interval_second": "86400"}}
+    assert known["max_concurrency"] == "1" and known["no_catchup"] is True
+    assert known["runtime_config"]["parameters"] == ARGUMENTS
+    assert known["pipeline_version_reference"]["pipeline_version_id"] == imported[0].version_id
+
+
+def test_the_same_schedule_again_changes_nothing(fake, server, imported):
+    first = server.schedule(*imported, ARGUMENTS, DAILY)
+    assert server.schedule(*imported, ARGUMENTS, DAILY) == type(first)(**{**vars(first), "new": False})
+    assert list(fake.recurring) == [first.id]
+
+
+def test_changing_a_schedule_replaces_it(fake, server, imported):
+    for number in range(3):
+        server.schedule(*imported, ARGUMENTS, f"other-{number}")
+    server.schedule(*imported, ARGUMENTS, DAILY)
+    changed = server.schedule(*imported, ARGUMENTS | {"dataset_url": "https://example.com/new"}, DAILY)
+    server.import_pipeline(YAML, "abcdef0123")
+    newer = server.schedule(*server.latest(NAME), changed.arguments, DAILY)
+    daily = [known for known in fake.recurring.values() if known["display_name"] == DAILY]
+    assert [known["recurring_run_id"] for known in daily] == [newer.id]
+    assert daily[0]["runtime_config"]["parameters"] == changed.arguments
+    assert len(fake.recurring) == 4
+
+
+@pytest.mark.parametrize("failing", ["POST .*/recurringruns", "GET .*/recurringruns", "DELETE .*/recurringruns/.*"])
+def test_a_failed_change_leaves_the_old_schedule(fake, server, imported, failing):
+    before = server.schedule(*imported, ARGUMENTS, DAILY)
+    # The list is asked for before and after the new one is made; only the second time fails.
+    fake.failures[failing] = [500] * 4 if not failing.startswith("GET") else []
+    if failing.startswith("GET"):
+        create = server.client.create_recurring_run
+
+        def then_fail(**arguments):
+            server.client.create_recurring_run = create
+            fake.failures[failing] = [500] * 4
+            return create(**arguments)
+
+        server.client.create_recurring_run = then_fail
+    with pytest.raises(JukeboxError, match="500"):
+        server.schedule(*imported, {**ARGUMENTS, "repo_url": "https://example.com/x.git"}, DAILY)
+    enabled = [known["recurring_run_id"] for known in fake.recurring.values() if known["status"] == "ENABLED"]
+    assert enabled == [before.id]
+    fake.failures.clear()
+    server.schedule(*imported, ARGUMENTS | {"repo_url": "https://example.com/y.git"}, DAILY)
+    assert len(fake.recurring) == 1
+
+
+def test_a_replacement_that_stays_off_is_turned_on_by_the_next_call(fake, server, imported):
+    server.schedule(*imported, ARGUMENTS, DAILY)
+    changed = ARGUMENTS | {"dataset_url": "https://example.com/new"}
+    fake.failures["POST .*:enable"] = [500]
+    with pytest.raises(JukeboxError, match="still off"):
+        server.schedule(*imported, changed, DAILY)
+    assert [known["status"] for known in fake.recurring.values()] == ["DISABLED"]
+    server.schedule(*imported, changed, DAILY)
+    assert [known["status"] for known in fake.recurring.values()] == ["ENABLED"]
+
+
+def test_a_run_shows_its_steps_live(server, imported, tmp_path):
+    seen = []
+
+    def see(run):
+        seen.append([run.state, *(step.state for step in run.steps)])
+
+    run = server.run(*imported, ARGUMENTS, f"{NAME}-adhoc-run", tmp_path, see, pause=0.001)
+    assert run.state == "succeeded" and [step.name for step in run.steps] == STEPS
+    assert {step.state for step in run.steps} == {"succeeded"} and run.steps[0].seconds > 0
+    assert ["running", "running", *["pending"] * 5] in seen
+    assert ["running", "succeeded", "running", *["pending"] * 4] in seen
+    assert all(earlier != later for earlier, later in itertools.pairwise(seen))
+
+
+def test_a_failed_run_says_which_step_and_why(fake, server, imported, tmp_path):
+    fake.states = ["SUCCEEDED", "FAILED"]
+    with pytest.raises(RunFailed) as caught:
+        server.run(*imported, ARGUMENTS, "a-run", tmp_path, pause=0.001)
+    assert caught.value.what == f"Step 'extract' of '{NAME}' failed: the step's own words."
+    assert caught.value.next_action.startswith("mend it.")
+    assert [step.state for step in caught.value.run.steps] == ["succeeded", "failed", *["skipped"] * 4]
+    assert "the step's own words" in next(tmp_path.glob("*/log.txt")).read_text()
+
+
+def test_a_cancelled_run_ends(fake, server, imported, tmp_path):
+    fake.states = ["CANCELED"]
+    with pytest.raises(RunFailed, match="It was cancelled"):
+        server.run(*imported, ARGUMENTS, "a-run", tmp_path, timeout=20, pause=0.001)
+
+
+def test_a_run_that_hangs_is_left_after_a_time(fake, server, imported, tmp_path):
+    fake.states = ["hang"]
+    with pytest.raises(JukeboxError, match=r"did not end within 0 s; it is RUNNING"):
+        server.run(*imported, ARGUMENTS, "a-run", tmp_path, timeout=0.2, pause=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"dataset_url": "x"}, "needs repo_url"), (ARGUMENTS | {"url": "x"}, "does not know url")],
+)
+def test_wrong_arguments_start_nothing(fake, server, imported, tmp_path, arguments, message):
+    with pytest.raises(JukeboxError, match=message):
+        server.run(*imported, arguments, "a-run", tmp_path)
+    with pytest.raises(JukeboxError, match=message):
+        server.schedule(*imported, arguments, DAILY)
+    assert fake.runs == fake.recurring == {}
+
+
+def test_what_passes_is_tried_again(fake, server, imported, tmp_path):
+    fake.failures = {"GET .*/runs/.*": [503, 500, 502], "POST .*/runs": [503, 503]}
+    assert server.run(*imported, ARGUMENTS, "a-run", tmp_path, pause=0.001).state == "succeeded"
+    assert len(fake.runs) == 1 and fake.requests.count("POST /apis/v2beta1/runs") == 3
+
+
+def test_a_run_that_may_have_started_is_not_started_twice(fake, server, imported, tmp_path):
+    fake.failures["POST .*/runs"] = [500]
+    with pytest.raises(JukeboxError, match="500"):
+        server.run(*imported, ARGUMENTS, "a-run", tmp_path)
+    assert fake.requests.count("POST /apis/v2beta1/runs") == 1
+
+
+def test_an_outage_ends_with_a_message(fake, server):
+    fake.failures["GET .*"] = [503] * 4
+    with pytest.raises(JukeboxError, match=r"answers 503.*\nNext: Look at the pipeline server's pods"):
+        server.find_pipeline(NAME)
+
+
+def test_a_server_that_is_silent(fake):
+    fake.failures["GET .*"] = [0] * 9
+    server = PipelineServer(fake.url, "user1-toolings", timeout=0.1)
+    with pytest.raises(JukeboxError, match="did not answer in time"):
+        server.find_pipeline(NAME)
+
+
+def test_an_expired_token_is_said_and_never_shown_and_a_fresh_one_is_read(fake, tmp_path):
+    fake.token = "fresh-token"
+    (tmp_path / "token").write_text("stale-token\n")
+    server = PipelineServer(fake.url, "user1-toolings", tmp_path / "token", timeout=5)
+    with pytest.raises(JukeboxError, match="token may have expired: restart the workbench") as caught:
+        server.find_pipeline(NAME)
+    assert "stale-token" not in str(caught.value)
+    (tmp_path / "token").write_text("fresh-token\n")
+    assert server.find_pipeline(NAME) is None
+
+
+def test_a_token_that_is_not_there(fake, tmp_path):
+    with pytest.raises(JukeboxError, match="token cannot be read"):
+        PipelineServer(fake.url, "user1-toolings", tmp_path / "none", timeout=5).find_pipeline(NAME)
+
+
+def test_a_missing_role_is_named(fake, server):
+    fake.failures["GET .*"] = [403]
+    with pytest.raises(JukeboxError, match="ds-pipeline-user-access-dspa"):
+        server.find_pipeline(NAME)
+
+
+def test_a_login_page_is_no_pipeline_server(fake, server):
+    fake.login_page = True
+    with pytest.raises(JukeboxError, match="a login page"):
+        server.find_pipeline(NAME)
+
+
+def test_a_project_without_a_pipeline_server():
+    server = PipelineServer("https://ds-pipeline-dspa.user1-toolings.svc.invalid:8443", "user1-toolings", timeout=5)
+    with pytest.raises(JukeboxError, match=r"has no pipeline server.*\nNext: .*Configure pipeline server"):
+        server.find_pipeline(NAME)
+
+
+def test_a_server_that_is_not_there():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(JukeboxError, match="cannot be reached"):
+        PipelineServer(address, "user1-toolings", timeout=5).find_pipeline(NAME)
+
+
+def test_a_certificate_needs_its_authority(tmp_path):
+    fake = FakePipelines(make_certificate(tmp_path))
+    try:
+        authority = tmp_path / "ca.pem"
+        trusting = PipelineServer(fake.url, "user1-toolings", certificate_authority=authority, timeout=5)
+        assert trusting.find_pipeline(NAME) is None
+        with pytest.raises(JukeboxError, match="is not trusted"):
+            PipelineServer(fake.url, "user1-toolings", timeout=5).find_pipeline(NAME)
+    finally:
+        fake.close()
+
+
+def test_an_unknown_pipeline_names_the_next_step(server):
+    with pytest.raises(JukeboxError, match=r"has no pipeline 'nothing'.*\nNext: .*\./jukebox import"):
+        server.latest("nothing")
+
+
+def test_the_fake_refuses_what_the_api_refuses(fake, server, imported):
+    """The server of these tests can say no: that is what makes the others mean something."""
+    from kfp_server_api import ApiException, V2beta1RecurringRun, V2beta1Trigger
+
+    pipeline, _ = imported
+    ids = {"pipeline_id": pipeline.pipeline_id, "version_id": pipeline.version_id}
+    with pytest.raises(ApiException, match="404"):
+        server.client.run_pipeline("", "x", params=ARGUMENTS, pipeline_id=pipeline.pipeline_id, version_id="no-such")
+    with pytest.raises(ApiException, match="400"):
+        server.client.run_pipeline("", "x", params={}, **ids)
+    with pytest.raises(ApiException, match="404"):
+        server.client.run_pipeline("no-such-experiment", "x", params=ARGUMENTS, **ids)
+    for trigger in (V2beta1Trigger(), V2beta1Trigger(cron_schedule={"cron": "0 0 * * * *"}, periodic_schedule={})):
+        body = V2beta1RecurringRun(
+            display_name="x",
+            trigger=trigger,
+            mode="ENABLE",
+            max_concurrency=1,
+            pipeline_version_reference={
+                "pipeline_id": pipeline.pipeline_id,
+                "pipeline_version_id": pipeline.version_id,
+            },
+            runtime_config={"parameters": ARGUMENTS},
+        )
+        with pytest.raises(ApiException, match="exactly one of"):
+            server.client.recurring_runs.recurring_run_service_create_recurring_run(body)
+    with pytest.raises(ApiException, match="unknown field 'schedule'"):
+        server.client.runs.api_client.call_api(
+            "/apis/v2beta1/recurringruns",
+            "POST",
+            body={"schedule": 1},
+            header_params={"Content-Type": "application/json"},
+        )
+    assert fake.runs == fake.recurring == {}
+
+
+def test_the_sandbox_says_what_to_do_instead(tmp_path):
+    with pytest.raises(JukeboxError, match=r"no pipeline server.*\nNext: .*\./jukebox run data-pipeline"):
+        connect(Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2"))
+
+
+def test_a_version_is_named_by_its_revision_and_a_change_shows(tmp_path):
+    file = tmp_path / "song-properties-etl.yaml"
+    shutil.copy(YAML, file)
+    with pytest.raises(JukeboxError, match="no git repository"):
+        version_name(file)
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    git("init", "--quiet", folder=str(tmp_path))
+    git("add", file.name, folder=str(tmp_path))
+    git(*who, "commit", "--quiet", "--message", "A pipeline", folder=str(tmp_path))
+    revision = git("rev-parse", "HEAD", folder=str(tmp_path))
+    assert version_name(file) == revision[:10]
+    file.write_text(file.read_text() + "\n")
+    changed = version_name(file)
+    assert changed.startswith(f"{revision[:10]}-") and len(changed) == 19
