@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 OLD, NEW, SECOND = "#9aa7b4", "#1f4e79", "#d95f02"
 """A pale bar for what was, a dark line for what is, orange for what stands out; apart for colour-blind eyes, too."""
 
+PIXELS = 84
+"""Pixels of an inch in a notebook, which makes the smallest letters as large as those of the code."""
+
 
 class Chart(Figure):
     """A matplotlib figure that a notebook shows without pyplot, on its own white card.
@@ -31,11 +34,14 @@ class Chart(Figure):
     def png(self) -> bytes:
         """The picture's bytes, at twice the size at which it is shown: sharp on fine displays, too."""
         buffer = BytesIO()
-        self.savefig(buffer, format="png", dpi=144)
+        self.savefig(buffer, format="png", dpi=2 * PIXELS)
         return buffer.getvalue()
 
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
-        return self.png(), {"width": round(self.get_figwidth() * 72), "height": round(self.get_figheight() * 72)}
+        return self.png(), {
+            "width": round(self.get_figwidth() * PIXELS),
+            "height": round(self.get_figheight() * PIXELS),
+        }
 
 
 def tidy(axes: Any) -> None:

@@ -26,7 +26,11 @@ CLASSES = ("is_explicit", "key", "mode")
 NOTEWORTHY = 0.1
 """Below this nobody who uses either measure speaks of a shift, however sure it is."""
 
-IN_TABLES: dict[str, Any] = {"float_format": lambda value: f"{value:,.3f}", "na_rep": "–"}
+IN_TABLES: dict[str, Any] = {
+    "float_format": lambda value: f"{value:,.3f}",
+    "na_rep": "–",
+    "formatters": {"drift": lambda drifts: "▲ drift" if drifts else ""},
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,6 +175,7 @@ def read_songs(path: Path) -> pd.DataFrame:
         raise JukeboxError(f"{path} is no Parquet file: {error}", "Name the songs, song_properties.parquet.") from None
     if missing := [name for name in (KEY, *features()) if name not in frame.columns]:
         raise JukeboxError(f"{path} has no column {', '.join(missing)}.", "Name the songs, song_properties.parquet.")
+    frame[KEY] = frame[KEY].astype(pd.ArrowDtype(pa.string()))
     twice = frame[KEY].duplicated() | frame[KEY].isna()
     if twice.any():
         raise JukeboxError(

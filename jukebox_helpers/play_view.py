@@ -166,7 +166,7 @@ class SongSliders(ipywidgets.VBox):
 
 def widget_of(control: Control) -> Any:
     """The widget with which people set a feature. It answers when it is let go: drawing takes a moment."""
-    look: dict[str, Any] = {"description": control.label, "style": {"description_width": "110px"}}
+    look: dict[str, Any] = {"description": control.label, "style": {"description_width": "130px"}}
     if control.choices:
         options = [(name, number) for number, name in enumerate(control.choices)]
         return ipywidgets.Dropdown(options=options, value=int(control.typical), **look)
