@@ -35,7 +35,7 @@ def polite(rest: Any, timeout: float) -> None:
     """
     from kfp_server_api import ApiException
     from urllib3 import Retry
-    from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
+    from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, ProtocolError
 
     request = rest.request
     # The attempts are counted here; urllib3 would log each of its own.
@@ -53,8 +53,9 @@ def polite(rest: Any, timeout: float) -> None:
                 time.sleep(pause)
                 continue
             except MaxRetryError as error:
-                passes = again is PASSES and isinstance(error.reason, (NewConnectionError, ProtocolError))
-                if pause is None or not passes:
+                passes = isinstance(error.reason, (NewConnectionError, ProtocolError))
+                unknown = isinstance(error.reason, NameResolutionError)
+                if pause is None or again is not PASSES or unknown or not passes:
                     raise
                 time.sleep(pause)
                 continue

@@ -16,7 +16,7 @@ from jukebox_helpers import settings as where
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.git_repository import git
 
-DOMAIN = re.compile(r"(?:^|[/.@\"])(apps[a-z0-9-]*(?:\.[a-z0-9-]+)+)", re.IGNORECASE)
+DOMAIN = re.compile(r"(?:^|//|[.@\"])(apps[a-z0-9-]*(?:\.[a-z0-9-]+)+)", re.IGNORECASE)
 """The domain of all routes of a cluster, in an address: ``apps.<cluster>``, or ``apps-crc.testing`` on a laptop.
 https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/ingress_and_load_balancing"""
 

@@ -1,0 +1,240 @@
+"""A workbench of OpenShift AI, made of the files and variables that it would have."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+from fake_model_registry import FakeModelRegistry
+from fake_pipelines_server import FakePipelines
+
+from jukebox_helpers import cluster_pipelines, doctor, platform_rhoai, registry, settings
+from jukebox_helpers.cli import cli
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import KIT, find_settings
+
+DOMAIN = "apps.cluster-x7.example.com"
+SONGS = "https://example.com/songs.parquet"
+
+
+def token(seconds_left):
+    """A service account's token: three words, the second one with the time of its end."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": int(time.time() + seconds_left)}).encode()).decode()
+    return f"head.{claims.rstrip('=')}.signature"
+
+
+@pytest.fixture
+def workbench(tmp_path, monkeypatch):
+    """The files of a service account, and a clone without an origin; returns the folder."""
+    account = tmp_path / "serviceaccount"
+    account.mkdir()
+    (account / "namespace").write_text("user7-toolings")
+    (account / "token").write_text(token(3600))
+    (tmp_path / "clone").mkdir()
+    subprocess.run(["git", "init", "--quiet", tmp_path / "clone"], check=True)
+    monkeypatch.setattr(settings, "NAMESPACE_FILE", account / "namespace")
+    monkeypatch.setattr(settings, "KIT", tmp_path / "clone")
+    monkeypatch.setenv("JUKEBOX_STATE", str(tmp_path / "state"))
+    for name in ("cluster_domain", "NOTEBOOK_ARGS", "KF_PIPELINES_ENDPOINT", "AWS_S3_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def server(monkeypatch, workbench):
+    fake = FakePipelines()
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", fake.url)
+    fake.token = (workbench / "serviceaccount" / "token").read_text()
+    yield fake
+    fake.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        (DOMAIN, DOMAIN),
+        (f"https://gitea-gitea.{DOMAIN}/user7/jukebox.git", DOMAIN),
+        (f"https://user7:secret@gitea-gitea.{DOMAIN}/user7/jukebox.git", DOMAIN),
+        (f'--ServerApp.tornado_settings={{"user":"user7","hub_host":"https://rhods-dashboard.{DOMAIN}"}}', DOMAIN),
+        (f"https://RHODS-dashboard.{DOMAIN.upper()}:443/projects", DOMAIN),
+        ("https://rhods-dashboard.apps-crc.testing/", "apps-crc.testing"),
+        ("http://minio.apps.svc.cluster.local:9000", ""),
+        ("http://minio.user7-toolings.svc:9000", ""),
+        ("https://github.com/apps.git", ""),
+        ("https://example.com/apps", ""),
+        ("apps", ""),
+        ("", ""),
+    ],
+)
+def test_a_cluster_domain_is_found_in_an_address(text, domain):
+    assert platform_rhoai.domain_in(text) == domain
+
+
+def test_project_and_user_come_from_the_service_account(workbench):
+    found = find_settings()
+    assert (found.platform, found.namespace, found.user) == ("rhoai", "user7-toolings", "user7")
+
+
+def test_the_cluster_domain_comes_from_what_is_nearest(workbench, monkeypatch):
+    assert find_settings().cluster_domain == ""
+    monkeypatch.setenv("AWS_S3_ENDPOINT", "https://minio-s3.apps.s3.example.com")
+    assert find_settings().cluster_domain == "apps.s3.example.com"
+    monkeypatch.setenv("NOTEBOOK_ARGS", '{"hub_host":"https://rhods-dashboard.apps.dashboard.example.com"}')
+    assert find_settings().cluster_domain == "apps.dashboard.example.com"
+    origin = "https://gitea-gitea.apps.git.example.com/user7/jukebox.git"
+    subprocess.run(["git", "-C", workbench / "clone", "remote", "add", "origin", origin], check=True)
+    assert find_settings().cluster_domain == "apps.git.example.com"
+    platform_rhoai.remember_cluster_domain("https://x.apps.answer.example.com/page", workbench / "state")
+    assert find_settings().cluster_domain == "apps.answer.example.com"
+    monkeypatch.setenv("cluster_domain", DOMAIN)
+    assert find_settings().cluster_domain == DOMAIN
+    assert find_settings().repository_url() == f"https://gitea-gitea.{DOMAIN}/user7/jukebox.git"
+
+
+def test_without_a_domain_and_a_person_the_next_step_is_named(workbench):
+    with pytest.raises(JukeboxError, match=r"does not know its cluster domain.*\n.*doctor.*ask_cluster_domain"):
+        find_settings().repository_url()
+
+
+def test_a_person_at_the_terminal_is_asked_once(workbench, monkeypatch):
+    questions = []
+
+    def prompt(text, **options):
+        questions.append(text)
+        return f"https://console-openshift-console.{DOMAIN}/"
+
+    monkeypatch.setattr(platform_rhoai.click, "prompt", prompt)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert find_settings().cluster_domain == find_settings().cluster_domain == DOMAIN
+    assert len(questions) == 1
+
+
+def test_the_answer_is_remembered_without_secrets(workbench):
+    platform_rhoai.remember_cluster_domain(f"https://user7:secret@gitea-gitea.{DOMAIN}/", workbench / "state")
+    assert (workbench / "state" / "platform.json").read_text() == f'{{"cluster_domain": "{DOMAIN}"}}\n'
+    with pytest.raises(JukeboxError, match=r"no cluster domain in 'example\.com'"):
+        platform_rhoai.remember_cluster_domain("example.com", workbench / "state")
+
+
+def test_a_notebook_asks_with_a_widget(workbench):
+    box = platform_rhoai.ask_cluster_domain()
+    (field, button), said = box.children[0].children, box.children[1]
+    field.value = "no domain"
+    button.click()
+    assert "There is no cluster domain" in said.value and find_settings().cluster_domain == ""
+    field.value = DOMAIN
+    button.click()
+    assert DOMAIN in said.value and find_settings().cluster_domain == DOMAIN
+
+
+def test_a_workbench_without_a_connection_says_so_when_it_is_needed(workbench):
+    with pytest.raises(JukeboxError, match=r"no S3 connection.*\nNext: .*attach the connection aws-connection-data"):
+        find_settings().secret("aws-connection-data")
+
+
+def findings():
+    return {finding.what: finding for finding in doctor.examine()}
+
+
+def test_doctor_in_an_empty_workbench_names_every_next_step(workbench):
+    found = findings()
+    assert found["token"].good and found["platform"].good
+    assert "no S3 connection" in found["S3"].found and "attach" in found["S3"].next_action
+    for what in ("cluster domain", "git repository", "model registry"):
+        assert "does not know its cluster domain" in found[what].found
+    assert "has no pipeline server" in found["pipeline server"].found
+    assert "Configure pipeline server" in found["pipeline server"].next_action
+
+
+def test_doctor_sees_a_token_that_has_expired(workbench):
+    (workbench / "serviceaccount" / "token").write_text(token(-600))
+    assert doctor.look_at_token(find_settings()).found == "expired 10 minutes ago"
+    for text in ("", "x", "a.b.c", "a.!.c"):
+        (workbench / "serviceaccount" / "token").write_text(text)
+        assert not doctor.look_at_token(find_settings()).good
+
+
+def test_doctor_sees_a_wrong_domain(workbench, monkeypatch):
+    monkeypatch.setenv("cluster_domain", "apps.no-such-cluster.invalid")
+    found = findings()
+    assert "Check the cluster domain" in found["git repository"].next_action
+    assert "cannot be reached" in found["model registry"].found
+    assert "check the cluster domain" in found["model registry"].next_action
+
+
+def test_doctor_is_content_when_all_is_there(server, sandbox, monkeypatch):
+    models = FakeModelRegistry()
+    monkeypatch.setattr(registry, "open_registry", lambda *_: registry.kubeflow_registry(models.url))
+    monkeypatch.setenv("cluster_domain", sandbox.cluster_domain)
+    (settings.NAMESPACE_FILE).write_text(sandbox.namespace)
+    for key, value in {**sandbox.secret("aws-connection-models"), **sandbox.secret("git-auth")}.items():
+        monkeypatch.setenv(key, value)
+    try:
+        found = findings()
+    finally:
+        models.close()
+    assert [what for what, finding in found.items() if not finding.good] in ([], ["S3"])  # the shared sandbox's buckets
+    assert "models" in found["S3"].found
+    assert found["pipeline server"].found == "pipelines: none yet"
+    assert found["model registry"].found == "models: none yet"
+
+
+def jukebox(*arguments):
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=True)
+    return result.exit_code, result.output, result.exception
+
+
+def test_import_schedule_and_run_as_the_dashboard_does(server, workbench, monkeypatch):
+    monkeypatch.setenv("cluster_domain", DOMAIN)
+    monkeypatch.setattr(cluster_pipelines.time, "sleep", lambda seconds: None)
+    assert jukebox("import")[1].startswith("Imported: data-pipeline-with-dvc ")
+    assert jukebox("import")[1].startswith("Already there: ")
+    assert jukebox("schedule", "--dataset-url", SONGS)[1].startswith("Scheduled: data-pipeline-with-dvc-daily, ")
+    assert jukebox("schedule", "--dataset-url", SONGS)[1].startswith("Unchanged: ")
+    status, output, error = jukebox("run", "data-pipeline", "--dataset-url", SONGS)
+    assert status == 0, error
+    assert "succeeded" in output
+    [run], [recurring] = server.runs.values(), server.recurring.values()
+    expected = {"dataset_url": SONGS, "repo_url": f"https://gitea-gitea.{DOMAIN}/user7/jukebox.git"}
+    assert run["runtime_config"]["parameters"] == recurring["runtime_config"]["parameters"] == expected
+    assert run["display_name"] == "data-pipeline-with-dvc-adhoc-run"
+
+
+def test_nothing_runs_that_was_not_imported(server, workbench, monkeypatch):
+    monkeypatch.setenv("cluster_domain", DOMAIN)
+    for command in (("schedule",), ("run", "data-pipeline")):
+        error = jukebox(*command, "--dataset-url", SONGS)[2]
+        assert "has no pipeline 'data-pipeline-with-dvc'" in str(error) and "./jukebox import" in str(error)
+
+
+def test_training_in_the_cluster_runs_a_revisions_own_pipeline(server, sandbox, monkeypatch):
+    (settings.NAMESPACE_FILE).write_text(sandbox.namespace)
+    monkeypatch.setenv("cluster_domain", sandbox.cluster_domain)
+    monkeypatch.setattr(cluster_pipelines.time, "sleep", lambda seconds: None)
+    for key, value in sandbox.secret("git-auth").items():
+        monkeypatch.setenv(key, value)
+    status, output, error = jukebox("run", "training-pipeline", "--json")
+    assert status == 0, error
+    run = json.loads(output[output.index("{") :])
+    [version], [known] = server.versions.values(), server.runs.values()
+    assert version["display_name"] == run["arguments"]["version"] and len(version["display_name"]) == 10
+    assert known["display_name"] == f"training-pipeline-{version['display_name']}"
+    assert known["runtime_config"]["parameters"]["cluster_domain"] == sandbox.cluster_domain
+    assert known["runtime_config"]["parameters"]["model_name"] == "jukebox"
+    assert jukebox("import", "training-pipeline")[1] == f"Already there: training-pipeline {version['display_name']}\n"
+
+
+@pytest.mark.parametrize("command", [["import"], ["schedule", "--dataset-url", SONGS]])
+def test_the_sandbox_says_what_to_do_instead(sandbox, command):
+    environment = {**os.environ, "PYTHONPATH": str(KIT), "JUKEBOX_STATE": str(sandbox.state)}
+    result = subprocess.run(
+        [sys.executable, "-m", "jukebox_helpers", *command], env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "The sandbox has no pipeline server" in result.stderr
+    assert "Next: " in result.stderr and "./jukebox run data-pipeline" in result.stderr
