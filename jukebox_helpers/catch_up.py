@@ -42,7 +42,7 @@ def catch_up(number: int, say: Say = print) -> Workplace:
     for name in CATALOGUE:
         exercise(name, place)
     done = []
-    for stage, bring in STAGES.items():
+    for stage, bring in STAGES:
         if stage <= number and (news := bring(place)):
             done.append(news)
             say(f"· {news}")
@@ -139,16 +139,16 @@ def bring_model(place: Workplace) -> str:
     return f"{note}{place.train_on(place.songs)}"
 
 
-STAGES: dict[float, Callable[[Workplace], str]] = {
-    0: bring_clones,
-    2: bring_buckets,
-    2.1: bring_practice,
-    3: bring_first_version,
-    4: bring_rankings,
-    5: bring_training_code,
-    6: bring_model,
-}
-"""What is brought, by the first notebook that starts with it."""
+STAGES: tuple[tuple[int, Callable[[Workplace], str]], ...] = (
+    (0, bring_clones),
+    (2, bring_buckets),
+    (2, bring_practice),
+    (3, bring_first_version),
+    (4, bring_rankings),
+    (5, bring_training_code),
+    (6, bring_model),
+)
+"""The first notebook that starts with it, and what brings it."""
 
 
 def commit_on_main(place: Workplace, repository: str, message: str, change: Callable[[Path], object]) -> str:
