@@ -1,0 +1,150 @@
+"""One YAML for every backend from OpenShift AI 2.16 (KFP 2.2.0) on, and for every SDK from 2.14.6 on."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
+from throwaway import environment_with
+
+from jukebox_helpers import pipelines, workshop
+from jukebox_helpers.settings import KIT
+
+LOWEST_SDK = "2.14.6"
+OLDEST_BACKEND = ("kfp-pipeline-spec==0.3.0", "kfp-kubernetes==1.2.0")
+"""The definitions of both documents that were released for the backend 2.2.0, in April and May 2024."""
+
+FIELDS_OF_THE_OLDEST_BACKEND = {
+    "secretAsEnv": {"secretName", "keyToEnv"},
+    "fieldPathAsEnv": {"name", "fieldPath"},
+    "pvcMount": {"mountPath", "constant", "componentInputParameter", "taskOutputParameter"},
+}
+"""The part of that platform spec that these pipelines may use."""
+
+PARSE = """
+import glob, importlib.util, json, sys
+from google.protobuf import json_format
+
+def load(name):
+    [file] = glob.glob(sys.prefix + "/lib/python*/site-packages/kfp/" + name)
+    spec = importlib.util.spec_from_file_location("definition", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+pipelines = load("pipeline_spec/pipeline_spec_pb2.py")
+platforms = load("kubernetes/kubernetes_executor_config_pb2.py")
+for spec, platform in json.load(sys.stdin):
+    json_format.ParseDict(spec, pipelines.PipelineSpec())
+    for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        json_format.ParseDict(executor, platforms.KubernetesExecutorConfig())
+"""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The files that compiling needs, with the attendee's edit: so all of the steps are there."""
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("jukebox_helpers", "3-prod_datascience", "5-data-versioning", "requirements.txt"):
+        subprocess.run(["cp", "-r", KIT / name, root / name], check=True)
+    workshop.train_on_versioned_data(root / pipelines.TRAINING_PIPELINE)
+    pipelines.compile_file(root / pipelines.TRAINING_PIPELINE)
+    return root
+
+
+@pytest.fixture(scope="module")
+def compiled(checkout):
+    """Both pipelines: the committed one, and the training as a revision would compile it."""
+    files = (pipelines.DATA_PIPELINE_YAML, pipelines.TRAINING_PIPELINE_YAML)
+    return [list(yaml.safe_load_all((checkout / file).read_text())) for file in files]
+
+
+def executors(platform):
+    return platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def parse(documents):
+    """Both documents, strictly: an unknown field is an error."""
+    spec, platform = documents
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
+    for executor in executors(platform).values():
+        json_format.ParseDict(executor, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+
+
+def test_both_documents_are_what_the_definitions_say(compiled):
+    for documents in compiled:
+        assert len(documents) == 2
+        parse(documents)
+
+
+@pytest.mark.parametrize("place", ["spec", "task", "executor", "secret"])
+def test_a_field_that_is_not_defined_is_noticed(compiled, place):
+    documents = json.loads(json.dumps(compiled[0]))
+    spec, platform = documents
+    extract = executors(platform)["exec-extract"]
+    places = {
+        "spec": spec,
+        "task": spec["root"]["dag"]["tasks"]["extract"],
+        "executor": extract,
+        "secret": extract["secretAsEnv"][0],
+    }
+    places[place]["workspace"] = "x"
+    with pytest.raises(json_format.ParseError, match="workspace"):
+        parse(documents)
+
+
+def test_the_platform_spec_has_only_fields_that_the_oldest_backend_knows(compiled):
+    seen = set()
+    for _, platform in compiled:
+        assert set(platform) == {"platforms"} and set(platform["platforms"]) == {"kubernetes"}
+        assert set(platform["platforms"]["kubernetes"]) == {"deploymentSpec"}
+        for label, executor in executors(platform).items():
+            for kind, entries in executor.items():
+                seen.add(kind)
+                for entry in entries:
+                    assert set(entry) <= FIELDS_OF_THE_OLDEST_BACKEND[kind], f"{label}: {kind}"
+    assert seen == set(FIELDS_OF_THE_OLDEST_BACKEND)
+
+
+def test_the_oldest_backends_own_definitions_accept_the_yaml(compiled, tmp_path):
+    python = environment_with(
+        tmp_path / "oldest", *OLDEST_BACKEND, "protobuf==4.25.8", "googleapis-common-protos==1.66.0", dependencies=False
+    )
+
+    def accepts(documents):
+        order = json.dumps(documents)
+        return subprocess.run([python, "-c", PARSE], input=order, capture_output=True, text=True)
+
+    result = accepts(compiled)
+    assert result.returncode == 0, result.stderr
+    newer = json.loads(json.dumps(compiled))
+    executors(newer[0][1])["exec-extract"]["secretAsEnv"][0]["optional"] = False
+    assert "optional" in accepts(newer).stderr
+
+
+def test_the_lowest_sdk_compiles_the_same(checkout, compiled, tmp_path):
+    """With nothing installed but the SDK: what a step declares comes from requirements.txt, the rest travels."""
+    python = environment_with(tmp_path / "lowest", f"kfp=={LOWEST_SDK}", f"kfp-kubernetes=={LOWEST_SDK}", "click")
+    folder = tmp_path / "checkout"
+    subprocess.run(["cp", "-r", checkout, folder], check=True)
+    ours = compiled[0][0]["sdkVersion"].removeprefix("kfp-")
+    for (spec, platform), source in zip(compiled, (pipelines.DATA_PIPELINE, pipelines.TRAINING_PIPELINE), strict=True):
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        result = subprocess.run([python, folder / source], env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        target = result.stdout.strip().removeprefix("Compiled to ")
+        text = Path(target).read_text()
+        assert f"sdkVersion: kfp-{LOWEST_SDK}" in text
+        other_spec, other_platform = yaml.safe_load_all(text.replace(LOWEST_SDK, ours))
+        assert other_spec == spec
+        # 2.14 names the volume's parameter as outside of the condition that it stands in.
+        for executor in (*executors(platform).values(), *executors(other_platform).values()):
+            for mount in executor.get("pvcMount", []):
+                assert mount.pop("componentInputParameter").removeprefix("pipelinechannel--") == "model_storage_pvc"
+        assert other_platform == platform
