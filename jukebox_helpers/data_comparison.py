@@ -29,7 +29,7 @@ NOTEWORTHY = 0.1
 IN_TABLES: dict[str, Any] = {
     "float_format": lambda value: f"{value:,.3f}",
     "na_rep": "–",
-    "formatters": {"drift": lambda drifts: "▲ drift" if drifts else ""},
+    "formatters": {"drift": lambda drifts: "▲" if drifts else ""},
 }
 
 

@@ -98,7 +98,7 @@ def country_bars(
     """
     first = probabilities[:SHOWN]
     places = np.arange(len(first))
-    chart = Chart(6.5, 4.2, bars_in_words(probabilities, others, names))
+    chart = Chart(5.6, 4.7, bars_in_words(probabilities, others, names))
     axes = chart.subplots()
     bars = {names[0]: ([100 * share for _, share in first], NEW)}
     if others is not None:
@@ -128,7 +128,9 @@ class SongSliders(ipywidgets.VBox):
     def __init__(self, player: "Player", other: "Player | None" = None) -> None:
         self.players = [player, *([other] if other else [])]
         self.controls = {name: widget_of(control) for name, control in CONTROLS.items()}
-        self.picture = ipywidgets.Image(format="png", layout={"width": "560px", "object_fit": "contain"})
+        # Beside the controls where there is room, else beneath them.
+        beside = {"flex": "1 1 420px", "min_width": "0", "max_width": "600px", "align_self": "flex-start"}
+        self.picture = ipywidgets.Image(format="png", layout=beside)
         knobs = ipywidgets.VBox(list(self.controls.values()))
         super().__init__([ipywidgets.HBox([knobs, self.picture], layout={"flex_flow": "row wrap"})])
         for widget in self.controls.values():

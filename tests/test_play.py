@@ -136,7 +136,7 @@ def test_bars_show_the_likeliest_countries_of_both_versions(player):
     assert lines[1].endswith("5.0%")
     png, size = chart._repr_png_()
     assert png.startswith(b"\x89PNG")
-    assert size == {"width": 546, "height": 353}
+    assert size == {"width": 470, "height": 395}
 
 
 def test_a_country_has_its_name_and_an_invented_one_its_code():
