@@ -16,7 +16,7 @@ from jukebox_helpers.git_repository import git
 from jukebox_helpers.pipelines import TRAINING_PIPELINE
 from jukebox_helpers.settings import KIT
 
-SONGS, ROWS = 1_500, 60_000
+SONGS, ROWS = 4_000, 150_000
 
 
 class Story:
