@@ -77,11 +77,11 @@ def songs_schema() -> "pandera.DataFrameSchema":
 
     ranges: dict[str, tuple] = {
         "event_timestamp": (pandas.Timestamp("2000-01-01"), pandas.Timestamp("2199-12-31")),
-        "duration_ms": (0, 3_600_000),
+        "duration_ms": (0, 939_666),
         "key": (0, 11),
-        "loudness": (-60.0, 6.0),
+        "loudness": (-37.5, 3.3),
         "mode": (0, 1),
-        "tempo": (0.0, 300.0),
+        "tempo": (0.0, 236.0),
         "time_signature": (0, 5),
         **dict.fromkeys(
             ("danceability", "energy", "speechiness", "acousticness", "instrumentalness", "liveness", "valence"),
