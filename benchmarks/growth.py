@@ -100,14 +100,19 @@ def run(scale: float, folder: Path, say: Callable[[str], None], sizes: tuple[flo
 
 
 def draw(result: Result, axes: "Axes") -> None:
-    """Seconds over rows, both logarithmic, beside what linear growth would be."""
+    """Seconds over rows, both logarithmic, with the peak memory at each point; beside it, linear growth."""
     rows = [row["rows"] for row in result.rows]
     for step in ("prepare", "validate", "train"):
-        axes.plot(rows, [row[f"{step} s"] for row in result.rows], marker="o", label=f"{step}, s")
+        axes.plot(rows, [row[f"{step} s"] for row in result.rows], marker="o", label=step)
+        for row in result.rows:
+            place = row["rows"], row[f"{step} s"]
+            axes.annotate(f"{row[f'{step} MB']:,.0f} MB", place, (4, -9), textcoords="offset points", fontsize=7)
     start = result.rows[0]
     linear = [start["train s"] * count / rows[0] for count in rows]
     axes.plot(rows, linear, linestyle=":", color="grey", label="linear")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("ranking rows")
+    axes.set_ylabel("seconds")
+    axes.margins(x=0.12)
     axes.legend(frameon=False, fontsize=8)

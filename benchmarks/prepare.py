@@ -64,4 +64,5 @@ def draw(result: Result, axes: "Axes") -> None:
     axes.set_yticks([y + 0.2 for y in range(3)], measured)
     axes.set_xscale("log")
     axes.margins(x=0.15)
+    axes.invert_yaxis()
     axes.legend(frameon=False)

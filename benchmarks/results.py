@@ -77,6 +77,7 @@ def save(result: Result, folder: Path, draw: Callable[[Result, "Axes"], None]) -
         draw: Draws the result.
     """
     # Only here: a measured process imports this module too, and must stay small.
+    import matplotlib
     from matplotlib.figure import Figure as Picture
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,8 @@ def save(result: Result, folder: Path, draw: Callable[[Result, "Axes"], None]) -
     axes.set_title(result.title, fontsize=10)
     draw(result, axes)
     axes.spines[["top", "right"]].set_visible(False)
-    picture.savefig(folder / f"{result.name}.svg", metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": "jukebox"}):
+        picture.savefig(folder / f"{result.name}.svg", metadata={"Date": None})
 
 
 def in_markdown(result: Result) -> str:
