@@ -191,6 +191,7 @@ def run_pipeline(
         shutil.rmtree(scratch, ignore_errors=True)
     run.seconds = round(time.monotonic() - started, 3)
     run.state = "failed" if failed else "succeeded"
+    run.error = run.error if failed else ""
     for step in run.steps:
         if step.state in ("pending", "running"):
             step.state = "failed" if step.state == "running" else "skipped"

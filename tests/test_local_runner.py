@@ -82,7 +82,7 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     made_by_the_shell = {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE", "_KFP_RUNTIME"}
     assert set(environment) - allowed - made_by_the_shell == {"VARIABLE", "namespace"}
     assert ["running", "pending", "pending"] in seen
-    assert [step.state for step in run.steps] == ["succeeded"] * 3
+    assert [step.state for step in run.steps] == ["succeeded"] * 3 and run.error == ""
     assert run.metadata("show-environment", "found")["text"] == "hello"
     assert local_runner.read_run(settings.runs / run.id) == run
 
