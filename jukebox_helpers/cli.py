@@ -65,6 +65,51 @@ def bench(arguments: tuple[str, ...]) -> None:
     sys.exit(subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=KIT).returncode)
 
 
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Open the workshop: the sandbox, and JupyterLab on your clone.
+
+    All arguments go to JupyterLab. When it ends, the sandbox stops too, unless it was running before.
+    """
+    from jukebox_helpers.lab import open_lab
+
+    sys.exit(open_lab(state_folder(), arguments))
+
+
+@cli.command()
+@click.option("--only", type=click.IntRange(0, 7), help="The only notebook to run.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="An HTML page to write.")
+def notebooks(only: int | None, report: Path | None) -> None:
+    """Run every notebook with its solutions, as an instructor does before class.
+
+    On a laptop on a fresh sandbox, which goes afterwards. Exit code 1 if anything did not work.
+    """
+    from jukebox_helpers.notebook_runner import NotebookRun, run_notebooks
+
+    def tell(run: NotebookRun) -> None:
+        mark = "[green]✓[/]" if run.passed() else "[red]✗[/]"
+        checks = ", ".join(f"{name} {outcome}" for name, outcome in run.outcomes.items())
+        console().print(f"{mark} {run.name:<32} {run.seconds:6.1f} s  {checks} {run.error}", highlight=False)
+
+    runs = run_notebooks(report, only, tell)
+    if report:
+        click.echo(f"Report: {report}")
+    sys.exit(0 if all(run.passed() for run in runs) else 1)
+
+
+@cli.command("catch-up")
+@click.argument("number", type=click.IntRange(0, 7))
+def catch_up(number: int) -> None:
+    """Bring everything to the state in which notebook NUMBER starts.
+
+    Your own edits that stand in the way are kept on a branch.
+    """
+    from jukebox_helpers import catch_up as catching_up
+
+    catching_up.catch_up(number, click.echo)
+
+
 @cli.command()
 @as_json
 def up(as_json: bool) -> None:
