@@ -50,7 +50,9 @@ def check_hit(place: Workplace, song: Mapping[str, float]) -> tuple[str, dict[st
 
 
 def find_hit(place: Workplace) -> dict[str, float]:
-    """A hit in the country of the challenge: the song of the table that it likes best."""
+    """A hit in the country of the challenge: of the songs that reach it first, the one that it likes best."""
     songs, probabilities = played_songs(place, load_model(place.settings, MODEL))
-    best = int(probabilities[challenge(place)].argmax())
+    target = challenge(place)
+    liked = probabilities[target].where(probabilities.idxmax(axis=1) == target, 0.0)
+    best = int(liked.to_numpy().argmax())
     return {str(name): float(value) for name, value in songs.iloc[best].items()}

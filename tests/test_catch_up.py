@@ -1,0 +1,105 @@
+"""Catching up: what is missing is brought, and nothing of the attendee's is lost."""
+
+import os
+
+import pytest
+from conftest import STAND_IN
+from quick_model import register_quick_model
+
+from jukebox_helpers import sandbox, workshop
+from jukebox_helpers.buckets import CONFIG
+from jukebox_helpers.catch_up import catch_up
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines import TRAINING_PIPELINE
+from jukebox_helpers.workplace import VERSION_FILE, Workplace
+
+PIPELINE = str(TRAINING_PIPELINE)
+
+
+@pytest.fixture
+def place(tmp_path):
+    before = dict(os.environ)
+    os.environ["JUKEBOX_STATE"] = str(tmp_path / "state")
+    settings = sandbox.up(tmp_path / "state", lifeline=True, training_command=STAND_IN)
+    try:
+        yield Workplace(settings)
+    finally:
+        sandbox.down(tmp_path / "state")
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def bring(number):
+    """Catch up, and give what was said."""
+    lines = []
+    catch_up(number, lines.append)
+    return "\n".join(lines)
+
+
+def test_each_stage_brings_what_is_missing_and_a_second_call_changes_nothing(place):
+    assert "nothing was missing" in bring(1)
+    assert place.buckets() == ["models", "pipeline"]
+    assert "added the buckets data and data-cache" in bring(2)
+    assert place.buckets() == ["data", "data-cache", "models", "pipeline"]
+    assert "data-cache" in (place.gitops / CONFIG).read_text()  # the clone follows
+    assert place.practised_versions() == []
+    assert "with DVC in the practice repository" in bring(3)
+    (version,) = place.practised_versions()
+    assert place.cached_version(version)
+    assert "loaded the rankings" in bring(4)
+    assert workshop.is_starter(place.on_main(PIPELINE))
+    assert "pushed the training" in bring(5)
+    assert workshop.fetches_with_dvc((place.clone / PIPELINE).read_text())
+    heads = place.head(), place.head("mlops-gitops")
+    assert bring(5) == "Ready for notebook 5: nothing was missing."
+    assert (place.head(), place.head("mlops-gitops")) == heads
+    # Where a model with a data version is registered, nothing is trained.
+    register_quick_model(place, data_version=version)
+    assert "nothing was missing" in bring(7)
+    assert place.on_main(VERSION_FILE) == ""
+
+
+def test_edits_in_the_way_are_kept_on_a_branch_that_is_named(place):
+    file = place.clone / PIPELINE
+    mine = file.read_text().replace("fetch_task = fetch_data()", "fetch_task = my_own_idea()")
+    file.write_text(mine)
+    config = place.gitops / CONFIG
+    config.write_text(config.read_text() + "  - name: my-bucket\n")
+    (place.clone / "diary.txt").write_text("day one\n")
+    said = bring(5)
+    assert "your own edits are kept on the branch my-work-5" in said
+    assert place.git("show", f"my-work-5:{PIPELINE}") == mine.rstrip("\n")
+    assert place.git("show", "my-work-5:diary.txt") == "day one"
+    assert "my-bucket" in place.git("show", f"my-work-5:{CONFIG}", folder=place.gitops)
+    assert workshop.fetches_with_dvc(file.read_text())
+    # What is not in the way stays where it is.
+    assert (place.clone / "diary.txt").read_text() == "day one\n"
+
+
+def test_edits_that_are_not_in_the_way_are_left_alone(place):
+    (place.clone / "README.md").write_text("mine\n")
+    assert "my-work" not in bring(5)
+    assert (place.clone / "README.md").read_text() == "mine\n"
+    assert workshop.fetches_with_dvc((place.clone / PIPELINE).read_text())
+
+
+def test_unpushed_commits_are_kept(place):
+    (place.clone / "README.md").write_text("mine\n")
+    place.git("commit", "--quiet", "--all", "--message", "My own")
+    mine = place.git("rev-parse", "HEAD")
+    assert "my-work-5" in bring(5)
+    assert place.git("merge-base", "--is-ancestor", mine, "my-work-5") == ""
+    assert place.git("rev-parse", "HEAD") == place.head()
+    # The next time another branch is taken.
+    (place.clone / PIPELINE).write_text("broken")
+    (place.clone / "README.md").write_text("mine again\n")
+    place.git("commit", "--quiet", "--all", "--message", "My own again")
+    place.git("push", "--quiet", "origin", "main")
+    assert "pushed the training" in bring(5)
+    assert workshop.fetches_with_dvc(place.on_main(PIPELINE))
+    assert place.git("show", f"HEAD~1:{PIPELINE}") == "broken"  # in the history
+
+
+def test_there_is_no_notebook_eight(place):
+    with pytest.raises(JukeboxError, match="no notebook 8"):
+        catch_up(8)

@@ -1,0 +1,290 @@
+"""Each exercise: untouched, wrong, right, on a real sandbox; and the engine around them."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+from conftest import STAND_IN
+from quick_model import register_quick_model
+
+from jukebox_helpers import sandbox, workshop
+from jukebox_helpers.buckets import CONFIG
+from jukebox_helpers.catch_up import catch_up
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.exercise_engine import RESULT_TYPE, Exercise, failed, not_attempted
+from jukebox_helpers.exercises import CATALOGUE, exercise
+from jukebox_helpers.local_runner import Run, Step
+from jukebox_helpers.pipelines import TRAINING_PIPELINE
+from jukebox_helpers.play import typical_song
+from jukebox_helpers.quiz_questions import QUESTIONS
+from jukebox_helpers.quizzes import quiz
+from jukebox_helpers.workplace import MODEL, VERSION_FILE, load_songs
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A workplace on a sandbox of its own; its tests go through the workshop in order."""
+    state = tmp_path_factory.mktemp("exercises") / "state"
+    before = dict(os.environ)
+    os.environ["JUKEBOX_STATE"] = str(state)
+    sandbox.up(state, lifeline=True, training_command=STAND_IN)
+    try:
+        yield catch_up(1, lambda line: None)
+    finally:
+        sandbox.down(state)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def said(name, outcome, *words, answer=()):
+    """Check an exercise, and that it says this and speaks these words."""
+    result = exercise(name).check(*answer)
+    assert result.outcome == outcome, result
+    assert all(word in repr(result) for word in words), result
+    return result
+
+
+def test_hello(place):
+    said("hello", "not attempted", "Neither your clone nor the git server")
+    place.git("branch", "hello")
+    said("hello", "failed", "a branch hello in your clone only", "push it")
+    exercise("hello").solve()
+    assert said("hello", "passed").values["revision"] == place.head()
+
+
+def test_buckets(place):
+    config = place.gitops / CONFIG
+    starter = config.read_text()
+    said("buckets", "not attempted", "still lists pipeline, models")
+    config.write_text(starter + "  - name: data\n  - name: datacache\n")
+    said("buckets", "failed", "pipeline, models, data, datacache", "also data-cache")
+    config.write_text(starter + "  - name: Data\n")
+    said("buckets", "failed", "config.yaml:6", "illegal bucket name 'Data'")
+    config.write_text(starter)
+    workshop.add_buckets(config, ["data", "data-cache"])
+    said("buckets", "failed", "not committed")
+    place.git("commit", "--quiet", "--all", "--message", "Buckets", folder=place.gitops)
+    said("buckets", "failed", "not pushed")
+    place.s3.create_bucket(Bucket="data")
+    place.s3.create_bucket(Bucket="data-cache")
+    said("buckets", "failed", "no line for them in the file on main")
+    place.git("push", "--quiet", "origin", "main", folder=place.gitops)
+    assert {"data", "data-cache"} <= set(said("buckets", "passed").values["buckets"])
+    place.wait_for_buckets("data", "data-cache")
+
+
+def test_remotes(place):
+    catch_up(2, lambda line: None)
+    said("remotes", "not attempted", "dvc init has not run")
+    first, *others = CATALOGUE["remotes"][2]
+    first.do(place)
+    said("remotes", "failed", "the remotes none", "s3-version")
+    for step in others:
+        step.do(place)
+    config = place.practice / ".dvc" / "config"
+    right = config.read_text()
+    config.write_text(right.replace("s3://data\n", "s3://models\n"))
+    said("remotes", "failed", "data-source at s3://models", "data-source at s3://data")
+    config.write_text(right.replace("remote = s3-version", "remote = data-source"))
+    said("remotes", "failed", "the default remote data-source")
+    config.write_text(right)
+    said("remotes", "passed")
+
+
+def test_first_version(place):
+    loaded = load_songs(place, place.songs)
+    said("first-version", "not attempted", VERSION_FILE)
+    file = place.practice / VERSION_FILE
+    file.write_text(f"outs:\n- md5: {loaded}\n  size: 3\n  path: song_properties.parquet\n")
+    said("first-version", "failed", "no such object in data-cache", "--to-remote")
+    file.unlink()
+    CATALOGUE["first-version"][2][0].do(place)
+    said("first-version", "failed", "git does not know")
+    for step in CATALOGUE["first-version"][2][1:]:
+        step.do(place)
+    assert said("first-version", "passed").values["data version"] == loaded
+    said("second-version", "not attempted")
+    said("restore", "not attempted", "nothing to go back to")
+
+
+def test_second_version_and_the_way_back(place):
+    first = place.practise_version()
+    second = load_songs(place, place.fresh_songs)
+    update, commit = CATALOGUE["second-version"][2]
+    update.do(place)
+    said("second-version", "failed", "not committed")
+    commit.do(place)
+    assert said("second-version", "passed").values["data versions"] == [first, second]
+    load_songs(place, place.songs.with_name("songs.parquet"))
+    said("restore", "not attempted", "at its newest version")
+    checkout, commit, pull = CATALOGUE["restore"][2]
+    checkout.do(place)
+    said("restore", "failed", "not committed", "one more commit")
+    commit.do(place)
+    said("restore", "failed", "no table beside it", "dvc pull")
+    pull.do(place)
+    assert said("restore", "passed").values == {"data version": first, "commits": 3}
+    table = place.practice / "song_properties.parquet"
+    table.chmod(0o600)
+    table.write_bytes(place.fresh_songs.read_bytes())
+    said("restore", "failed", "a table with md5", first)
+
+
+def test_fetch(place):
+    file = place.clone / TRAINING_PIPELINE
+    starter = file.read_text()
+    said("fetch", "not attempted", "still fetches its data with fetch_data()")
+    exercise("fetch").solve()
+    right = file.read_text()
+    for wrong, outcome, words in (
+        (right.replace("    # fetch_task = fetch_data()\n", "    fetch_data()\n"), "failed", ["comment out the line"]),
+        (right.replace("'password': 'password',", ""), "failed", ["without password", "git-auth"]),
+        (
+            right.replace("(cluster_domain=cluster_domain, git_version=version)", "("),
+            "error",
+            ["SyntaxError", "never closed"],
+        ),
+    ):
+        assert wrong != right
+        file.write_text(wrong)
+        result = said("fetch", outcome, *words)
+        assert "exercises.py" not in repr(result)  # the attendee's traceback, not ours
+    file.write_text(right)
+    assert said("fetch", "passed").values["steps"] > 8
+    assert starter != right
+
+
+def test_push(place):
+    said("push", "failed", "your edit, not committed")
+    place.git("commit", "--quiet", "--message", "Train", str(TRAINING_PIPELINE))
+    said("push", "failed", "not pushed")
+    place.git("push", "--quiet", "origin", "main")
+    said("push", "failed", "a training that is not over")
+    run_of(place, "training-pipeline-1", version=place.head()[:10], state="failed", error="no version file")
+    assert said("push", "passed", "it failed. no version file").values["state"] == "failed"
+
+
+def run_of(place, name, version, state, error="", steps=("export-model",), sha256=""):
+    """The record of a run, as the runner keeps it."""
+    folder = place.settings.runs / name
+    output = folder / "artifacts" / "x" / "export-model" / "executor_output.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    artifact = {"artifacts": [{"metadata": {"model sha256": sha256}}]}
+    output.write_text(json.dumps({"artifacts": {"onnx_model": artifact}}))
+    Run(name, name[:-2], str(folder), {"version": version}, [Step(one) for one in steps], state, error).save()
+
+
+def test_first_model_needs_data_and_a_model(place):
+    said("first-model", "not attempted", "the data pipeline has not run")
+    run_of(place, "data-pipeline-with-dvc-1", version="", state="failed", error="column tempo is missing")
+    said("first-model", "failed", "column tempo is missing")
+    (place.clone / VERSION_FILE).write_text((place.practice / VERSION_FILE).read_text())
+    place.git("add", VERSION_FILE)
+    place.git("commit", "--quiet", "--message", "Data")
+    place.git("push", "--quiet", "origin", "main")
+    said("first-model", "failed", "no model trained on it")
+    said("second-model", "not attempted", "0 version")
+    said("reproduce", "not attempted", "no model version")
+    md5 = place.practise_version()
+    record = register_quick_model(place, data_version=md5)
+    assert said("first-model", "passed").values == {"model version": record["version"], "data version": md5}
+
+
+def test_second_model_must_have_other_data(place):
+    md5 = place.practise_version()
+    said("second-model", "not attempted", "1 version")
+    register_quick_model(place, "1111111111", md5)
+    said("second-model", "failed", "the same bytes")
+    register_quick_model(place, "2222222222", "b" * 32)
+    assert len(said("second-model", "passed").values["model versions"]) == 3
+
+
+def test_reproduce_compares_the_bytes(place):
+    first = place.versions()[0]
+    said("reproduce", "not attempted", first["version"])
+    run_of(place, "training-pipeline-2", first["version"], "failed", "no revision")
+    said("reproduce", "failed", "no revision")
+    run_of(place, "training-pipeline-3", first["version"], "succeeded", sha256="0" * 64)
+    said("reproduce", "failed", "0" * 64, first["metadata"]["model sha256"])
+    run_of(place, "training-pipeline-4", first["version"], "succeeded", sha256=first["metadata"]["model sha256"])
+    said("reproduce", "passed")
+    # The training of a push is no rebuild.
+    run_of(place, "training-pipeline-5", first["version"], "succeeded", steps=("register-model",))
+    said("reproduce", "passed")
+
+
+def test_hit(place):
+    said("hit", "not attempted", answer=[typical_song()])
+    said("hit", "failed", "in front are", answer=[typical_song() | {"tempo": 123}])
+    said("hit", "error", "lacks", answer=[{"tempo": 120}])
+    assert said("hit", "passed", answer=[exercise("hit").solve()]).values["rank"] == 1
+
+
+def test_hints_come_one_at_a_time_and_solutions_can_be_read(place):
+    for name, (_, hints, _) in CATALOGUE.items():
+        one = exercise(name, place)
+        assert [one.hint().lines[0] for _ in hints] == list(hints)
+        assert "no more hints" in repr(one.hint())
+        assert one.solution().code
+    assert "git push" in repr(exercise("buckets").solution())
+    with pytest.raises(JukeboxError, match="no exercise 'nothing'"):
+        exercise("nothing")
+
+
+def test_the_solution_that_is_shown_is_the_one_that_is_done(place, tmp_path):
+    clone = tmp_path / "clone"
+    shown = Path(clone / "3-prod_datascience" / "prod_train_save_pipeline.py")
+    shown.parent.mkdir(parents=True)
+    shown.write_text(place.git("show", f":{TRAINING_PIPELINE}").replace(workshop.FETCH_FROM_DVC, "")
+                     .replace("# fetch_task = fetch_data()", "fetch_task = fetch_data()") + "\n")  # fmt: skip
+    edit = dataclasses.replace(CATALOGUE["fetch"][2][0], file=lambda _: shown)
+    added = [line[1:] for line in edit.text(place).splitlines() if line.startswith("+") and "+++" not in line]
+    edit.do(place)
+    assert added and all(line in shown.read_text() for line in added)
+    assert workshop.FETCH_FROM_DVC in shown.read_text()
+
+
+def test_every_result_has_words_html_and_data():
+    def inspect(place, answer):
+        if answer is None:
+            raise not_attempted("nothing <yet>")
+        if answer == 1:
+            raise failed("one & only", "two")
+        return f"{10 // answer} it is", {"answer": answer}
+
+    one = Exercise("sums", inspect, ["think"], [], None)
+    assert [one.check(a).outcome for a in (None, 1, 2, 0)] == ["not attempted", "failed", "passed", "error"]
+    wrong, error = one.check(1), one.check(0)
+    assert repr(wrong) == "✗ sums: failed\n  Found: one & only\n  Expected: two"
+    bundle = wrong._repr_mimebundle_()
+    assert "one &amp; only" in bundle["text/html"] and bundle["text/plain"] == repr(wrong)
+    assert bundle[RESULT_TYPE]["outcome"] == "failed"
+    assert "ZeroDivisionError" in error.code and "not your answer" in repr(error)
+
+
+def test_quizzes_can_be_answered_again_and_explain():
+    assert len({question.name for question in QUESTIONS}) == len(QUESTIONS) == 16
+    for question in QUESTIONS:
+        one = quiz(question.name)
+        answers = [one.answer(letter) for letter in one.letters]
+        assert [answer.right for answer in answers].count(True) == 1
+        assert answers[question.right].right and all(answer.lines[0] for answer in answers)
+        assert question.text in repr(one) and all(text in repr(one) for text, _ in question.answers)
+        with pytest.raises(JukeboxError, match="no answer"):
+            one.answer("z")
+
+
+def test_the_widget_says_so_when_it_is_answered():
+    one = quiz("gitops")
+    _, options, verdict = one.widget().children
+    options.value = one.question.answers[1][0]
+    assert "Not quite" in verdict.value
+    options.value = one.question.answers[0][0]
+    assert "Right" in verdict.value and "Not quite" not in verdict.value
+    assert "text/plain" in one._repr_mimebundle_()
+
+
+def test_the_model_is_the_workshops(place):
+    assert place.registry.models() == [MODEL]
