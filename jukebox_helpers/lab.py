@@ -27,7 +27,7 @@ def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str
         sys.executable, "-m", "jupyterlab",
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={clone.parent}",
-        f"--ServerApp.preferred_dir={clone}",
+        f"--FileContentsManager.preferred_dir={clone}",
         f"--LabApp.default_url=/lab/tree/{clone.name}/notebooks/0-welcome.ipynb",
         "--LabApp.extension_manager=readonly",
         *arguments,

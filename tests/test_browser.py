@@ -1,0 +1,59 @@
+"""A real browser: JupyterLab opens the last notebook, runs it, a quiz is answered, a slider is moved."""
+
+import os
+
+import pytest
+from conftest import STAND_IN
+from lab_browser import chromium, jupyterlab, open_notebook, page_of, run_all
+from quick_model import register_quick_model
+
+from jukebox_helpers import sandbox
+from jukebox_helpers.catch_up import catch_up
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    if not chromium():
+        if os.environ.get("CI"):
+            pytest.fail("No Chromium is installed, and in CI this must not be skipped: apt-get install chromium")
+        pytest.skip("No Chromium is installed here: apt-get install chromium")
+    state = tmp_path_factory.mktemp("browser") / "state"
+    before = dict(os.environ)
+    os.environ["JUKEBOX_STATE"] = str(state)
+    sandbox.up(state, lifeline=True, training_command=STAND_IN)
+    try:
+        place = catch_up(5, lambda line: None)
+        register_quick_model(place)
+        yield place
+    finally:
+        sandbox.down(state)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def test_a_notebook_runs_a_quiz_answers_and_a_slider_moves(place, tmp_path):
+    from playwright.sync_api import expect
+
+    with jupyterlab(place.settings, tmp_path / "lab") as (address, token), page_of(tmp_path / "chromium") as page:
+        open_notebook(page, address, token, "7-play-the-jukebox.ipynb")
+        run_all(page)
+        notebook = page.locator(".jp-Notebook")
+        expect(notebook).to_contain_text("Ready for notebook 7", timeout=60_000)
+        expect(notebook).to_contain_text("hit: not attempted", timeout=60_000)
+
+        quiz = page.locator(".jp-OutputArea", has_text="Why are scaler and encoder inside the ONNX file?").last
+        quiz.scroll_into_view_if_needed(timeout=60_000)
+        quiz.get_by_label("To make the file smaller.").click()
+        expect(quiz).to_contain_text("Not quite")
+        quiz.get_by_label("So that model and preparation can never be of two versions.").click()
+        expect(quiz).to_contain_text("Right")
+
+        picture = page.locator(".jp-OutputArea img.widget-image")
+        picture.scroll_into_view_if_needed()
+        before = picture.get_attribute("src")
+        slider = page.locator(".widget-slider", has_text="tempo").locator(".noUi-handle")
+        slider.focus()
+        for _ in range(8):
+            slider.press("PageUp")
+        page.wait_for_function("before => document.querySelector('img.widget-image').src != before", arg=before)
+        assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count() == 0
