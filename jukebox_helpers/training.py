@@ -243,6 +243,10 @@ def export_onnx(model_path: str, onnx_path: str, provenance: dict) -> dict:
     metadata = {str(name): str(value) for name, value in provenance.items()}
     metadata |= {"labels": json.dumps(list(model.classes_)), "features": json.dumps(features())}
     onnx.helper.set_model_props(exported, dict(sorted(metadata.items())))
+    # skl2onnx takes them from a set, so their order differs from process to process.
+    imports = sorted(exported.opset_import, key=lambda one: one.domain)
+    del exported.opset_import[:]
+    exported.opset_import.extend(imports)
     content = exported.SerializeToString(deterministic=True)
     with open(onnx_path, "wb") as file:
         file.write(content)

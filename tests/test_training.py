@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import joblib
 import numpy
@@ -13,6 +16,7 @@ import pytest
 from jukebox_helpers import sample_data
 from jukebox_helpers.preparation import prepare
 from jukebox_helpers.scoring import onnx_probabilities
+from jukebox_helpers.settings import KIT
 from jukebox_helpers.song_schemas import features
 from jukebox_helpers.training import (
     check_hyperparameters,
@@ -61,6 +65,16 @@ def test_the_same_bytes_again(trained, room):
     train(room.features, room.counts, {}, room.model)
     export_onnx(room.model, room.onnx, {"kit version": 1.5, "git revision": "abc"})
     assert digest(room.model) == digest(trained.model) and digest(room.onnx) == digest(trained.onnx)
+
+
+@pytest.mark.parametrize("seed", ["0", "116"])
+def test_the_export_is_the_same_whatever_the_order_of_sets(trained, room, seed):
+    code = "import sys; from jukebox_helpers.training import export_onnx; export_onnx(*sys.argv[1:], {'kit': 1})"
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(KIT)}
+    subprocess.run([sys.executable, "-c", code, room.model, room.onnx], env=environment, check=True)
+    expected = str(room.folder / "expected.onnx")
+    export_onnx(room.model, expected, {"kit": 1})
+    assert digest(room.onnx) == digest(expected)
 
 
 def test_another_seed_is_another_model(trained, room):
