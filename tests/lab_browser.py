@@ -78,13 +78,16 @@ def page_of(folder, width=1400, height=1000):
 
 
 def open_notebook(page, address, token, name):
-    """Open a notebook and wait for its first cell."""
+    """Open a notebook and wait until its kernel is there: before, "Run All Cells" does nothing."""
     page.goto(f"{address}/lab/tree/jukebox/notebooks/{name}?token={token}")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
 
 
 def run_all(page):
-    """Run all cells, and wait until the kernel is idle again."""
-    page.click("text=Run >> nth=0")
-    page.click("li[data-command='runmenu:run-all']")
+    """Run all cells by the menu, as a person does, and wait until the first one runs."""
+    from playwright.sync_api import expect
+
+    page.locator(".lm-MenuBar-item", has_text="Run").first.click()
+    page.locator("li[data-command='runmenu:run-all']:not(.lm-mod-disabled)").click()
+    expect(page.locator(".jp-CodeCell .jp-InputPrompt").first).not_to_have_text("[ ]:", timeout=60_000)
