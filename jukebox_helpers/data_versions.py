@@ -7,6 +7,7 @@ never points at data that is not there.
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+from jukebox_helpers.data_cache import cache_key, cached_size, copy_to_cache
 from jukebox_helpers.git_repository import clone_main, container_environment, git
 from jukebox_helpers.transfer import s3_from_environment, s3_problem
 
@@ -200,7 +201,10 @@ def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
 
 
 def version_songs(folder: str, md5: str) -> None:
-    """Bring the version file of a clone up to the loaded songs, and their bytes into ``data-cache``.
+    """Bring the loaded songs into ``data-cache``, then the version file of a clone up to them.
+
+    What comes out is what ``dvc import-url --to-remote`` and ``dvc update --to-remote`` make. They read the object
+    twice and send it again; here it is read once, and S3 copies it.
 
     Args:
         folder: The clone.
@@ -212,39 +216,79 @@ def version_songs(folder: str, md5: str) -> None:
     """
     import os
 
-    from botocore.exceptions import BotoCoreError, ClientError
+    from dvc.exceptions import DvcException
 
-    name = "song_properties.parquet"
-    wanted = {"s3-version": "s3://data-cache", "data-source": "s3://data"}
-    if not os.path.isfile(os.path.join(folder, ".dvc", "config")):
-        dvc("init", "--quiet", folder=folder)
-    remotes = read_remotes(folder)
-    for remote, url in wanted.items():
-        if remotes.get(remote) != url:
-            default = ["--default"] if remote == "s3-version" else []
-            dvc("remote", "add", "--quiet", "--force", *default, remote, url, folder=folder)
-    version_file = os.path.join(folder, name + ".dvc")
-    if not os.path.isfile(version_file):
-        source = f"remote://data-source/{name}"
-        dvc("import-url", "--quiet", source, name, "--to-remote", "--remote", "s3-version", folder=folder)
-    elif read_version_file(version_file)["md5"] != md5:
-        dvc("update", "--quiet", "--to-remote", "--remote", "s3-version", name + ".dvc", folder=folder)
-    version = read_version_file(version_file)
-    if version["md5"] != md5:
-        raise ValueError(
-            f"s3://data/{name} is not what this run loaded (its md5 is {version['md5']}, not {md5}): another run "
-            "has loaded its own data meanwhile, and commits it. Next: run this pipeline again if its data is newer."
-        )
-    key = f"files/md5/{md5[:2]}/{md5[2:]}"
+    version_file = os.path.join(folder, "song_properties.parquet.dvc")
     try:
-        stored = s3_from_environment()[0].head_object(Bucket="data-cache", Key=key)["ContentLength"]
-    except (BotoCoreError, ClientError) as error:
-        raise s3_problem(error, "data-cache", key) from None
-    if stored != version["size"]:
+        set_remotes(folder, {"s3-version": "s3://data-cache", "data-source": "s3://data"})
+        if not os.path.isfile(version_file) or read_version_file(version_file)["md5"] != md5:
+            record_version(version_file, "remote://data-source/song_properties.parquet", md5, **copy_to_cache(md5))
+    except DvcException as error:
         raise RuntimeError(
-            f"s3://data-cache/{key} holds {stored:,} of {version['size']:,} bytes. Nothing was committed. "
+            f"DVC cannot write the data version: {error}. Nothing was committed. "
+            "Next: mend what DVC names in the repository, then run the pipeline again."
+        ) from None
+    size, stored = read_version_file(version_file)["size"], cached_size(md5)
+    if stored != size:
+        raise RuntimeError(
+            f"s3://data-cache/{cache_key(md5)} holds {stored:,} of {size:,} bytes. Nothing was committed. "
             "Next: delete that object and run the pipeline again."
         )
+
+
+def set_remotes(folder: str, remotes: "dict[str, str]") -> None:
+    """Make a clone a DVC repository with these remotes, as ``dvc init`` and ``dvc remote add`` do.
+
+    Args:
+        folder: The clone.
+        remotes: URLs by name; the first remote is the default once its URL changes.
+    """
+    import logging
+    import os
+
+    from dvc.repo import Repo
+
+    known = read_remotes(folder)
+    missing = {remote: {"url": url} for remote, url in remotes.items() if known.get(remote) != url}
+    if not missing:
+        return
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    is_new = not os.path.isfile(os.path.join(folder, ".dvc", "config"))
+    with Repo.init(folder) if is_new else Repo(folder) as repository, repository.config.edit() as config:
+        config["remote"].update(missing)
+        if next(iter(remotes)) in missing:
+            config["core"]["remote"] = next(iter(remotes))
+
+
+def record_version(version_file: str, source: str, md5: str, etag: str, size: int) -> None:
+    """Write the version file of data that lies in the cache already, with DVC's own classes.
+
+    Args:
+        version_file: The ``.dvc`` file, new or to be brought up to date.
+        source: Where the data comes from, e.g. ``remote://data-source/song_properties.parquet``.
+        md5: The md5 of the data.
+        etag: The ETag of its source.
+        size: Its size in bytes.
+    """
+    import os
+
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+
+    folder, name = os.path.split(version_file.removesuffix(".dvc"))
+    with Repo(folder) as repository:
+        stage = repository.stage.load_one(version_file) if os.path.isfile(version_file) else None
+        if stage is None or [dependency.def_path for dependency in stage.deps] != [source]:
+            stage = repository.stage.create(
+                single_stage=True, validate=False, fname=version_file, wdir=folder, deps=[source], outs=[name]
+            )
+            stage.frozen = True
+            stage.outs[0].ignore()
+        stage.deps[0].hash_info, stage.deps[0].meta = HashInfo("etag", etag), Meta(size=size, etag=etag)
+        stage.outs[0].hash_info, stage.outs[0].meta = HashInfo("md5", md5), Meta(size=size)
+        stage.md5 = stage.compute_md5()
+        stage.dump()
 
 
 def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
+from jukebox_helpers.data_cache import cache_key
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.lineage_view import compare, lineage_tree
 from jukebox_helpers.registry import ModelRegistry
@@ -90,7 +91,7 @@ def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dic
     data, rankings = lineage["data"], lineage["rankings"]
     cache = (data["remotes"] or {}).get("s3-version", "s3://data-cache")
     md5, sha256 = data["md5"], rankings["sha256"]
-    data["object"] = f"{cache}/files/md5/{md5[:2]}/{md5[2:]}" if md5 else None
+    data["object"] = f"{cache}/{cache_key(md5)}" if md5 else None
     rankings["object"] = f"{cache}/rankings/{sha256}.parquet" if sha256 else None
     return lineage | {"other": metadata, "missing": missing}
 

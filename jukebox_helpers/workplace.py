@@ -11,6 +11,7 @@ from typing import Any
 from jukebox_helpers import sample_data, sandbox
 from jukebox_helpers.buckets import explained, list_buckets, s3_client
 from jukebox_helpers.continuous_training import follow_training, git_credentials, rebuild
+from jukebox_helpers.data_cache import cache_key
 from jukebox_helpers.data_versions import file_md5, read_version_file
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.git_repository import git
@@ -103,7 +104,7 @@ class Workplace:
 
     def cached_version(self, md5: str) -> str:
         """The address of a data version's object in the bucket ``data-cache``; empty if it is not there."""
-        key = f"files/md5/{md5[:2]}/{md5[2:]}"
+        key = cache_key(md5)
         present = "data-cache" in self.buckets() and key in self.objects("data-cache")
         return f"s3://data-cache/{key}" if present else ""
 

@@ -1,7 +1,9 @@
 """The data pipeline from its compiled YAML, against real S3 and real git."""
 
 import dataclasses
+import hashlib
 import http.server
+import io
 import os
 import shutil
 import subprocess
@@ -11,7 +13,7 @@ import threading
 import pyarrow.parquet
 import pytest
 
-from jukebox_helpers import buckets, data_versions, git_repository, sample_data, transfer, workshop
+from jukebox_helpers import buckets, data_cache, data_versions, git_repository, sample_data, transfer, workshop
 from jukebox_helpers.continuous_training import git_credentials
 from jukebox_helpers.local_runner import RunFailed, run_pipeline
 from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
@@ -98,8 +100,7 @@ def test_songs_become_a_version_that_is_in_the_cache(platform, s3, songs, reposi
     finished = run(platform, songs.as_uri(), repository)
     assert [step.state for step in finished.steps] == ["succeeded"] * 6
     version = version_on_main(platform, repository, tmp_path)
-    key = f"files/md5/{version['md5'][:2]}/{version['md5'][2:]}"
-    s3.download_file("data-cache", key, str(tmp_path / "cached"))
+    s3.download_file("data-cache", data_cache.cache_key(version["md5"]), str(tmp_path / "cached"))
     s3.download_file("data", "song_properties.parquet", str(tmp_path / "loaded"))
     assert data_versions.file_md5(str(tmp_path / "cached")) == version["md5"]
     assert (tmp_path / "cached").read_bytes() == (tmp_path / "loaded").read_bytes()
@@ -324,7 +325,7 @@ def test_death_before_the_push_leaves_main_as_it_was(platform, s3, songs, reposi
         killed = subprocess.run([sys.executable, "-c", program, repository, md5], env=dict(os.environ))
     assert killed.returncode == -9
     assert len(git_log(platform, repository)) == 1
-    assert ("data-cache", f"files/md5/{md5[:2]}/{md5[2:]}") in objects(s3)
+    assert ("data-cache", data_cache.cache_key(md5)) in objects(s3)
     run(platform, songs, repository)
     assert version_on_main(platform, repository, tmp_path)["md5"] == md5
 
@@ -338,21 +339,113 @@ def test_bytes_of_another_run_are_not_committed_as_ours(platform, songs, reposit
 
 
 def test_a_version_whose_data_is_gone_is_not_committed(platform, s3, songs, repository, tmp_path, monkeypatch):
-    real = data_versions.dvc
+    real = data_versions.record_version
 
-    def losing_dvc(*arguments, folder):
-        output = real(*arguments, folder=folder)
-        if arguments[0] == "import-url":
-            version = data_versions.read_version_file(f"{folder}/song_properties.parquet.dvc")
-            s3.delete_object(Bucket="data-cache", Key=f"files/md5/{version['md5'][:2]}/{version['md5'][2:]}")
-        return output
+    def losing_record(version_file, source, md5, **known):
+        real(version_file, source, md5, **known)
+        s3.delete_object(Bucket="data-cache", Key=data_cache.cache_key(md5))
 
-    monkeypatch.setattr(data_versions, "dvc", losing_dvc)
+    monkeypatch.setattr(data_versions, "record_version", losing_record)
     with connection(platform):
         md5 = load_songs(songs, tmp_path)
         with pytest.raises(FileNotFoundError, match="data-cache"):
             data_versions.commit_data_version(repository, md5)
     assert len(git_log(platform, repository)) == 1
+
+
+def git_folder(path):
+    """A new repository, on no server."""
+    path.mkdir()
+    git_repository.git("init", "--quiet", "--initial-branch=main", folder=str(path))
+    return path
+
+
+def load_bytes(s3, content):
+    """What the step ``load`` does, for any bytes."""
+    s3.upload_fileobj(io.BytesIO(content), "data", "song_properties.parquet")
+    return hashlib.md5(content).hexdigest()
+
+
+def committed(folder):
+    """The text of the files that a version consists of, by name."""
+    names = (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "song_properties.parquet.dvc")
+    return {name: (folder / name).read_text() for name in names}
+
+
+def test_a_version_is_what_dvc_makes_and_dvc_goes_on_from_it(platform, s3, tmp_path):
+    by_hand, ours = git_folder(tmp_path / "by-hand"), git_folder(tmp_path / "ours")
+    version_file = "song_properties.parquet.dvc"
+    to_remote = ("--quiet", "--to-remote", "--remote", "s3-version")
+
+    def dvc(*arguments, folder=ours):
+        return data_versions.dvc(*arguments, folder=str(folder))
+
+    with connection(platform):
+        git_repository.container_environment()
+        dvc("init", "--quiet", folder=by_hand)
+        dvc("remote", "add", "--default", "s3-version", "s3://data-cache", folder=by_hand)
+        dvc("remote", "add", "data-source", "s3://data", folder=by_hand)
+        for size in (1_000, 9_000_000):  # in one part, in two
+            md5 = load_bytes(s3, os.urandom(size))
+            data_versions.version_songs(str(ours), md5)
+            cached = s3.get_object(Bucket="data-cache", Key=data_cache.cache_key(md5))["Body"].read()
+            assert hashlib.md5(cached).hexdigest() == md5 and len(cached) == size
+            dvc("import-url", *to_remote, "--force", "remote://data-source/song_properties.parquet", folder=by_hand)
+            assert committed(ours) == committed(by_hand)
+        dvc("update", *to_remote, version_file)
+        assert committed(ours) == committed(by_hand)
+        dvc("pull", "--quiet")
+        assert data_versions.file_md5(str(ours / "song_properties.parquet")) == md5
+        assert "up to date" in dvc("status")
+        newer = load_bytes(s3, b"newer")
+        dvc("update", *to_remote, version_file)
+        assert data_versions.read_version_file(str(ours / version_file))["md5"] == newer
+
+
+def test_a_version_file_that_somebody_else_made_is_brought_up_to_date(platform, s3, tmp_path):
+    """What a person noted in it stays; what came from elsewhere comes from s3://data from now on."""
+    folder = git_folder(tmp_path / "repository")
+    version_file = folder / "song_properties.parquet.dvc"
+    with connection(platform):
+        git_repository.container_environment()
+        data_versions.version_songs(str(folder), load_bytes(s3, b"first"))
+        version_file.write_text(version_file.read_text() + "desc: by hand\n")
+        md5 = load_bytes(s3, b"second")
+        data_versions.version_songs(str(folder), md5)
+        assert "desc: by hand" in version_file.read_text()
+        version_file.unlink()
+        (folder / "song_properties.parquet").write_text("made here")
+        data_versions.dvc("add", "--quiet", "song_properties.parquet", folder=str(folder))
+        assert "data-source" not in version_file.read_text()
+        data_versions.version_songs(str(folder), md5)
+        assert "remote://data-source/song_properties.parquet" in version_file.read_text()
+        assert data_versions.read_version_file(str(version_file))["md5"] == md5
+
+
+@pytest.mark.parametrize("size", [1_000, 9_000_000])
+@pytest.mark.parametrize("moment", ["HeadObject", "copy"])
+def test_bytes_that_come_between_reading_and_copying_are_not_cached(platform, s3, tmp_path, monkeypatch, size, moment):
+    """Another run overwrites the object, after this one has read it: no name in the cache has other bytes."""
+    operation = moment if moment == "HeadObject" else "CopyObject" if size < 8_000_000 else "UploadPartCopy"
+    real, overwritten = data_cache.s3_from_environment, []
+
+    def overwrite(**_):
+        if not overwritten:
+            overwritten.append(load_bytes(s3, os.urandom(size)))
+
+    def racing_client():
+        client, bucket = real()
+        client.meta.events.register(f"before-call.s3.{operation}", overwrite)
+        return client, bucket
+
+    monkeypatch.setattr(data_cache, "s3_from_environment", racing_client)
+    with connection(platform):
+        md5 = load_bytes(s3, os.urandom(size))
+        before = objects(s3)
+        with pytest.raises(ValueError, match="another run has loaded its own data"):
+            data_cache.copy_to_cache(md5)
+    assert overwritten and objects(s3).keys() == before.keys()
+    assert not s3.list_multipart_uploads(Bucket="data-cache").get("Uploads")
 
 
 def test_training_fetches_exactly_one_revision(platform, songs, repository, tmp_path):
