@@ -22,6 +22,10 @@ class AlreadyThere(JukeboxError):
     """The server has something of that name."""
 
 
+class NotThere(JukeboxError):
+    """The server has nothing of that id."""
+
+
 class NoApi(Exception):
     """An answer that is not JSON, such as a login page."""
 
@@ -41,12 +45,13 @@ def polite(rest: Any, timeout: float) -> None:
     # The attempts are counted here; urllib3 would log each of its own.
     rest.pool_manager.connection_pool_kw["retries"] = Retry(5, connect=0, read=0, status=0, other=0)
 
-    def patient(method: str, url: str, **options: Any) -> Any:
+    def patient(method: str, url: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
         options["_request_timeout"] = options.get("_request_timeout") or (min(10.0, timeout), timeout)
         again = PASSES if method in ("GET", "DELETE") else NOT_STARTED
         for pause in (*PAUSES, None):
             try:
-                answer = request(method, url, **options)
+                # A copy, because sending a file takes a header away.
+                answer = request(method, url, headers=dict(headers or {}), **options)
             except ApiException as error:
                 if pause is None or error.status not in again:
                     raise
@@ -79,6 +84,7 @@ def explained(host: str, namespace: str) -> Iterator[None]:
 
     Raises:
         AlreadyThere: If the server has something of that name.
+        NotThere: If it has nothing of that id.
         JukeboxError: For everything else.
     """
     from kfp_server_api import ApiException
@@ -105,16 +111,27 @@ def explained(host: str, namespace: str) -> Iterator[None]:
             raise AlreadyThere(f"The pipeline server has this already: {said}") from None
         if error.status == 0:
             raise untrusted(host, said) from None
-        if "html" in str(getattr(error, "headers", None) or ""):
-            said = "a page that is no answer of a pipeline server"
+        answered = f"The pipeline server of the project {namespace!r} answers {error.status}"
+        kind = str(getattr(error, "headers", None) or "")
         next_actions = {
             400: "Mend what the server names, then run this again.",
             401: "The token may have expired: restart the workbench, then run this again.",
             403: "Ask for the role ds-pipeline-user-access-dspa in this project (docs/rhoai.md says how).",
             404: "Check the address; it must speak the API v2beta1 (OpenShift AI 2.16 and later).",
         }
+        if "html" in kind and error.status in (401, 403):
+            raise JukeboxError(
+                f"{answered} with a login page: it does not accept the token.",
+                f"{next_actions[401]} If that does not help: {next_actions[403]}",
+            ) from None
+        if "html" in kind:
+            raise JukeboxError(f"{answered} with a page: there is none at {host}.", configure) from None
+        if "json" in kind and error.status == 404:
+            raise NotThere(
+                f"{answered}: {said}", "See in the dashboard whether it was deleted, then ./jukebox import it again."
+            ) from None
         raise JukeboxError(
-            f"The pipeline server of the project {namespace!r} answers {error.status}: {said}",
+            f"{answered}: {said}",
             next_actions.get(error.status, "Look at the pipeline server's pods, then run this again."),
         ) from None
     except HTTPError as error:
@@ -127,7 +144,8 @@ def explained(host: str, namespace: str) -> Iterator[None]:
             ) from None
         if isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError):
             raise JukeboxError(
-                f"The pipeline server {host} did not answer in time.", "Look at its pods, then run this again."
+                f"The pipeline server {host} did not answer in time; what was asked may still be done.",
+                "Look in the dashboard, and at the server's pods, then run this again.",
             ) from None
         raise JukeboxError(f"The pipeline server {host} cannot be reached: {cause}", configure) from None
     except OSError as error:
@@ -140,8 +158,8 @@ def untrusted(host: str, reason: object) -> JukeboxError:
     """The error for a certificate that is not trusted."""
     return JukeboxError(
         f"The certificate of {host} is not trusted: {str(reason).splitlines()[-1]}",
-        "Inside the cluster, service-ca.crt of the service account signs it. For a route, add the cluster's CA "
-        "to the workbench's trusted bundle and name it in SSL_CERT_FILE.",
+        "Inside the cluster, service-ca.crt of the service account signs it. For a route, name the PEM file with the "
+        "cluster's CA in the variable SSL_CERT_FILE.",
     )
 
 

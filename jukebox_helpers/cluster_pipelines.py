@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jukebox_helpers.cluster_connection import AlreadyThere, explained, polite
+from jukebox_helpers.cluster_connection import AlreadyThere, NotThere, explained, polite
 from jukebox_helpers.cluster_runs import take_over
 from jukebox_helpers.continuous_training import REVISION_DIGITS
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.git_repository import git
 from jukebox_helpers.local_runner import Run, RunFailed, Step, check_arguments
 from jukebox_helpers.pipelines import CompiledPipeline, read_pipeline
-from jukebox_helpers.platform_rhoai import pipeline_server, service_account
+from jukebox_helpers.platform_rhoai import certificate_authority, pipeline_server, service_account
 from jukebox_helpers.settings import Settings
 
 EVERY_DAY = 86_400
@@ -163,26 +163,40 @@ class PipelineServer:
                     pipeline = self.client.pipelines.pipeline_service_create_pipeline(new)
             except AlreadyThere:
                 pipeline, made = self.find_pipeline(compiled.name), False
-        known = self.version_named(pipeline.pipeline_id, version)
-        if known:
-            return Imported(compiled.name, pipeline.pipeline_id, version, known.pipeline_version_id, new=False)
         try:
-            with self.asking():
-                uploaded = self.client.upload_pipeline_version(
-                    str(file), pipeline_version_name=version, pipeline_id=pipeline.pipeline_id
-                )
-        except AlreadyThere:  # another call was faster
-            uploaded, known = self.version_named(pipeline.pipeline_id, version), True
-        except JukeboxError:
+            return self.add_version(compiled.name, pipeline.pipeline_id, file, version)
+        except JukeboxError as error:
             if made:
-                with contextlib.suppress(JukeboxError), self.asking():
-                    self.client.delete_pipeline(pipeline.pipeline_id)
+                undo = f"The pipeline {compiled.name!r} was made, but has no version yet: {error.what}"
+                with self.undoing(undo):
+                    self.remove(self.client.delete_pipeline, pipeline.pipeline_id)
             raise
-        return Imported(compiled.name, pipeline.pipeline_id, version, uploaded.pipeline_version_id, new=not known)
 
-    def version_named(self, pipeline_id: str, name: str) -> Any:
-        """A pipeline's version of that name, or None."""
-        return next((v for v in self.versions(pipeline_id) if v.display_name == name), None)
+    def add_version(self, pipeline: str, pipeline_id: str, file: Path, version: str) -> Imported:
+        """Make a version of a pipeline, unless it is there."""
+        # A server that keeps pipelines as Kubernetes resources refuses a name that any pipeline's version has:
+        # https://github.com/kubeflow/pipelines/issues/13534
+        names = (version, f"{pipeline}-{version}")
+        for name in names:
+            if known := next((v for v in self.versions(pipeline_id) if v.display_name in names), None):
+                return Imported(pipeline, pipeline_id, known.display_name, known.pipeline_version_id, new=False)
+            with contextlib.suppress(AlreadyThere), self.asking():
+                made = self.client.upload_pipeline_version(str(file), name, pipeline_id)
+                return Imported(pipeline, pipeline_id, name, made.pipeline_version_id, new=True)
+        raise JukeboxError(f"Other pipelines have versions named {' and '.join(names)}.", "Commit, then import again.")
+
+    def remove(self, delete: Callable[[str], Any], key: str) -> None:
+        """Delete something, unless it is gone already, e.g. by an attempt whose answer was lost."""
+        with contextlib.suppress(NotThere), self.asking():
+            delete(key)
+
+    @contextlib.contextmanager
+    def undoing(self, what: str) -> Iterator[None]:
+        """Take something back inside this block; where that fails too, say what is left, and that a rerun helps."""
+        try:
+            yield
+        except JukeboxError as error:
+            raise JukeboxError(what, f"{error.next_action} Running this again completes it.") from None
 
     def schedule(
         self,
@@ -230,8 +244,7 @@ class PipelineServer:
         try:
             for old in self.schedules(name):
                 if old.recurring_run_id != made.recurring_run_id:
-                    with self.asking():
-                        self.client.delete_recurring_run(old.recurring_run_id)
+                    self.remove(self.client.delete_recurring_run, old.recurring_run_id)
                     gone.append(old.recurring_run_id)
             with self.asking():
                 self.client.enable_recurring_run(made.recurring_run_id)
@@ -241,8 +254,8 @@ class PipelineServer:
                     f"The schedule {name!r} was replaced, but the new one is still off: {error.what}",
                     "Run this again: it turns it on.",
                 ) from None
-            with contextlib.suppress(JukeboxError), self.asking():
-                self.client.delete_recurring_run(made.recurring_run_id)
+            with self.undoing(f"The schedule {name!r} is as before; a new one is left beside it, off: {error.what}"):
+                self.remove(self.client.delete_recurring_run, made.recurring_run_id)
             raise
         return Schedule(name, made.recurring_run_id, pipeline.version, arguments, new=True)
 
@@ -349,13 +362,8 @@ def connect(settings: Settings) -> PipelineServer:
             "The sandbox has no pipeline server: nothing is imported, nothing is scheduled.",
             "Run the same file here with ./jukebox run data-pipeline. Imports and schedules are made in OpenShift AI.",
         )
-    authority = service_account("service-ca.crt")
-    return PipelineServer(
-        pipeline_server(settings.namespace),
-        settings.namespace,
-        service_account("token"),
-        authority if authority.is_file() else None,
-    )
+    host = pipeline_server(settings.namespace)
+    return PipelineServer(host, settings.namespace, service_account("token"), certificate_authority(host))
 
 
 def version_name(file: Path) -> str:

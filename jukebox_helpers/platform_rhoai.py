@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -43,9 +44,33 @@ def pipeline_server(namespace: str) -> str:
     return os.environ.get("KF_PIPELINES_ENDPOINT") or f"https://ds-pipeline-dspa.{namespace}.svc:8443"
 
 
+def certificate_authority(address: str) -> Path | None:
+    """The PEM file to check an address's certificate with.
+
+    Args:
+        address: A service inside the cluster, whose certificate the service CA signs, or a route.
+
+    Returns:
+        The service CA, or what ``SSL_CERT_FILE`` names; None means the system's.
+    """
+    host = urlsplit(address).hostname or ""
+    if host.endswith((".svc", ".svc.cluster.local")) and service_account("service-ca.crt").is_file():
+        return service_account("service-ca.crt")
+    named = os.environ.get("SSL_CERT_FILE")
+    return Path(named) if named else None
+
+
 def memory(state: Path) -> Path:
     """The file that keeps what was asked once. It holds no secret."""
     return state / "platform.json"
+
+
+def remembered_cluster_domain(state: Path) -> str:
+    """The answer of before; empty where there is none, or the file is not as we wrote it."""
+    try:
+        return domain_in(json.loads(memory(state).read_text())["cluster_domain"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def domain_in(text: str) -> str:
@@ -76,9 +101,8 @@ def find_cluster_domain(state: Path) -> str:
     """
     if given := os.environ.get("cluster_domain"):
         return given
-    remembered = memory(state)
-    if remembered.is_file():
-        return json.loads(remembered.read_text())["cluster_domain"]
+    if remembered := remembered_cluster_domain(state):
+        return remembered
     try:
         origin = git("remote", "get-url", "origin", folder=str(where.KIT))
     except RuntimeError:

@@ -1,8 +1,9 @@
 """A stand-in for a Kubeflow Pipelines server, which needs a cluster: its v2beta1 REST API on loopback, in memory.
 
 It speaks as the generated client does and refuses what the published API definition and its server refuse: a field
-that the definition does not name, an id that is not known, both kinds of trigger or none, a parameter that is
-missing or unknown, a name that is taken. Set its attributes to make it fail.
+that the definition does not name or a value of another type, an id that is not known, both kinds of trigger or none,
+a parameter that is missing or unknown, a name that is taken. Its own answers are held to the same definition, which
+is that of the client's generated models. Set its attributes to make it fail.
 https://www.kubeflow.org/docs/components/pipelines/reference/api/kubeflow-pipeline-api-spec/
 """
 
@@ -41,16 +42,18 @@ class FakePipelines:
     Attributes:
         url: Its address.
         token: The bearer token it asks for; empty means none.
-        login_page: Whether every answer is HTML, as from a route behind a login.
+        page: An answer that is HTML, by its status, e.g. 200 for a login page; 0 for none.
+        kubernetes_store: Whether it keeps pipelines as Kubernetes resources, as the dashboard sets it up since
+            2025: then the versions of all pipelines share one space of names.
         failures: Statuses to answer with, by a method and path that they match, e.g. ``POST .*/runs``; each is
-            used as often as it is in the list. 0 means no answer at all.
+            used as often as it is in the list. 0 means no answer at all; -502, that it is done and then answered 502.
         requests: Method and path of what was asked.
         states: What becomes of each step of a run, in turn: a state, or ``hang``.
-        page: How many items a list has at most.
+        page_size: How many items a list has at most.
     """
 
     def __init__(self, certificate: ssl.SSLContext | None = None) -> None:
-        self.token, self.login_page, self.page = "", False, 2
+        self.token, self.page, self.page_size, self.kubernetes_store = "", 0, 2, False
         self.failures: dict[str, list[int]] = {}
         self.requests: list[str] = []
         self.states: list[str] = []
@@ -95,17 +98,19 @@ class FakePipelines:
         """Answer one request: status, content type, body."""
         address = urlsplit(target)
         self.requests.append(f"{method} {address.path}")
-        if self.login_page:
-            return 200, "text/html; charset=utf-8", LOGIN_PAGE
+        if self.page:
+            return self.page, "text/html; charset=utf-8", LOGIN_PAGE
         query = {key: values[-1] for key, values in parse_qs(address.query, keep_blank_values=True).items()}
         try:
             for pattern, statuses in self.failures.items():
                 if statuses and re.fullmatch(pattern, f"{method} {address.path}"):
                     status = statuses.pop(0)
+                    if status < 0:
+                        self.route(method, address.path, query, headers, body)
                     if not status:
                         self.stopped.wait(30)
                         return 0, "", b""
-                    raise Refused(status, "told to fail")
+                    raise Refused(abs(status), "told to fail")
             if self.token and headers.get("Authorization") != f"Bearer {self.token}":
                 raise Refused(401, "Unauthorized")
             with self.lock:
@@ -116,37 +121,55 @@ class FakePipelines:
 
     def route(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> dict[str, Any]:
         """Find what is asked for, and do it."""
+        root = "/apis/v2beta1"
         routes = {
-            r"GET /apis/v2beta1/pipelines": lambda: self.page_of("pipelines", self.pipelines, query),
-            r"POST /apis/v2beta1/pipelines": lambda: self.create_pipeline(checked(body, "V2beta1Pipeline")),
-            r"DELETE /apis/v2beta1/pipelines/([^/]+)": self.delete_pipeline,
-            r"GET /apis/v2beta1/pipelines/([^/]+)/versions": lambda pipeline: self.page_of(
-                "pipeline_versions",
-                {
-                    key: v
-                    for key, v in self.versions.items()
-                    if v["pipeline_id"] == self.pipeline(pipeline)["pipeline_id"]
-                },
-                query,
+            f"GET {root}/pipelines": (
+                lambda: self.page_of("pipelines", self.pipelines, query),
+                "V2beta1ListPipelinesResponse",
             ),
-            r"POST /apis/v2beta1/pipelines/upload_version": lambda: self.upload_version(query, headers, body),
-            r"GET /apis/v2beta1/recurringruns": lambda: self.page_of("recurringRuns", self.recurring, query),
-            r"POST /apis/v2beta1/recurringruns": lambda: self.create_recurring(checked(body, "V2beta1RecurringRun")),
-            r"DELETE /apis/v2beta1/recurringruns/([^/]+)": self.delete_recurring,
-            r"POST /apis/v2beta1/recurringruns/([^/]+):enable": self.enable_recurring,
-            r"POST /apis/v2beta1/runs": lambda: self.create_run(checked(body, "V2beta1Run")),
-            r"GET /apis/v2beta1/runs/([^/]+)": self.get_run,
+            f"POST {root}/pipelines": (
+                lambda: self.create_pipeline(checked(body, "V2beta1Pipeline")),
+                "V2beta1Pipeline",
+            ),
+            f"DELETE {root}/pipelines/([^/]+)": (self.delete_pipeline, "object"),
+            f"GET {root}/pipelines/([^/]+)/versions": (
+                lambda key: self.page_of("pipeline_versions", self.versions_of(key), query),
+                "V2beta1ListPipelineVersionsResponse",
+            ),
+            f"POST {root}/pipelines/upload_version": (
+                lambda: self.upload_version(query, headers, body),
+                "V2beta1PipelineVersion",
+            ),
+            f"GET {root}/recurringruns": (
+                lambda: self.page_of("recurringRuns", self.recurring, query),
+                "V2beta1ListRecurringRunsResponse",
+            ),
+            f"POST {root}/recurringruns": (
+                lambda: self.create_recurring(checked(body, "V2beta1RecurringRun")),
+                "V2beta1RecurringRun",
+            ),
+            f"DELETE {root}/recurringruns/([^/]+)": (self.delete_recurring, "object"),
+            f"POST {root}/recurringruns/([^/]+):enable": (self.enable_recurring, "object"),
+            f"POST {root}/runs": (lambda: self.create_run(checked(body, "V2beta1Run")), "V2beta1Run"),
+            f"GET {root}/runs/([^/]+)": (self.get_run, "V2beta1Run"),
         }
-        for pattern, act in routes.items():
+        for pattern, (act, model) in routes.items():
             if match := re.fullmatch(pattern, f"{method} {path}"):
-                return act(*match.groups())  # type: ignore[operator]
+                answer = act(*match.groups())  # type: ignore[operator]
+                check(answer, model, "the answer")
+                return answer
         raise Refused(404, f"no such method: {method} {path}")
+
+    def versions_of(self, pipeline: str) -> dict[str, dict[str, Any]]:
+        """A pipeline's versions."""
+        key = self.pipeline(pipeline)["pipeline_id"]
+        return {number: version for number, version in self.versions.items() if version["pipeline_id"] == key}
 
     def page_of(self, name: str, items: dict[str, dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
         """One page of a list."""
         if unknown := set(query) - LIST_OPTIONS:
             raise Refused(400, f"unknown query parameters {unknown}")
-        start, size = int(query.get("page_token") or 0), min(int(query.get("page_size") or 20), self.page)
+        start, size = int(query.get("page_token") or 0), min(int(query.get("page_size") or 20), self.page_size)
         found = list(items.values())
         more = {"next_page_token": str(start + size)} if start + size < len(found) else {}
         return {name: found[start : start + size], "total_size": len(found), **more}
@@ -183,7 +206,13 @@ class FakePipelines:
         name = query.get("name", "")
         if not name:
             raise Refused(400, "the version's name cannot be empty")
-        siblings = [v for v in self.versions.values() if v["pipeline_id"] == pipeline["pipeline_id"]]
+        if self.kubernetes_store and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name):
+            raise Refused(400, f"Invalid pipeline version name {name}")
+        siblings = [
+            version
+            for version in self.versions.values()
+            if self.kubernetes_store or version["pipeline_id"] == pipeline["pipeline_id"]
+        ]
         if any(version["display_name"] == name for version in siblings):
             raise Refused(409, f"Failed to create a new pipeline version. The name {name} already exists")
         message = message_from_bytes(b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body)
@@ -328,29 +357,50 @@ class FakePipelines:
 
 
 def checked(body: bytes, model: str) -> dict[str, Any]:
-    """A body whose every field is one that the API definition names.
+    """A body that is what the API definition says.
 
     Raises:
-        Refused: If one is not.
+        Refused: If it is not.
     """
     try:
         value = json.loads(body)
     except ValueError:
         raise Refused(400, "the body is not JSON") from None
-    check_fields(value, model)
+    check(value, model, "the body")
     return value
 
 
-def check_fields(value: Any, model: str) -> None:
-    """Compare an object's fields with those of a generated model, at any depth."""
-    kind = getattr(kfp_server_api, model, None)
-    if not hasattr(kind, "attribute_map") or not isinstance(value, dict) or not kind.openapi_types:
-        return
-    types = {json_name: kind.openapi_types[name] for name, json_name in kind.attribute_map.items()}
-    for name, item in value.items():
-        if name not in types:
-            raise Refused(400, f"unknown field {name!r} in {model}")
-        check_fields(item, types[name])
+PLAIN = {"str": (str, int), "bool": bool, "int": int, "float": (int, float), "datetime": str, "object": object}
+"""What JSON has for each plain type of the client; a 64-bit integer is text or a number."""
+
+
+def check(value: Any, kind: str, where: str) -> None:
+    """Compare a value with a type of the generated client, which is the API definition's, at any depth.
+
+    Raises:
+        Refused: If they differ: an unknown field, another type, a word that the definition does not list.
+    """
+    container = re.fullmatch(r"(list|dict)(?:\[|\(str, )(.+)[])]", kind)
+    model = getattr(kfp_server_api, kind, None)
+    words = getattr(model, "allowable_values", None)
+    if container:
+        items = value.values() if isinstance(value, dict) else value
+        good = isinstance(value, dict if container[1] == "dict" else list)
+        for item in items if good else ():
+            check(item, container[2], where)
+    elif words:
+        good = value in words
+    elif kind in PLAIN:
+        good = isinstance(value, PLAIN[kind]) and (kind == "bool" or kind == "object" or not isinstance(value, bool))
+    else:
+        good = isinstance(value, dict)
+        fields = {name: model.openapi_types[ours] for ours, name in model.attribute_map.items()}
+        for name, item in value.items() if good else ():
+            if name not in fields:
+                raise Refused(400, f"{where}: unknown field {name!r} in {kind}")
+            check(item, fields[name], f"{where}.{name}")
+    if not good:
+        raise Refused(400, f"{where}: {value!r} is no {kind}")
 
 
 def now() -> str:

@@ -46,7 +46,7 @@ def imported(server):
     return server.latest(NAME)
 
 
-def other_pipelines(server, tmp_path, number):
+def other_pipelines(server, tmp_path, number, version="1"):
     """Fill the server with pipelines of others, more than a page of them."""
     for index in range(number):
 
@@ -59,7 +59,7 @@ def other_pipelines(server, tmp_path, number):
             nothing()
 
         file = pipelines.compile_pipeline(other, tmp_path / f"{index}.yaml")
-        server.import_pipeline(file, "1")
+        server.import_pipeline(file, version)
 
 
 def test_import_makes_a_pipeline_whose_version_is_named_by_the_revision(fake, server):
@@ -89,14 +89,14 @@ def test_what_the_server_holds_is_what_was_imported(imported):
 def test_an_import_that_lost_a_race_takes_what_won(fake, server, path, monkeypatch):
     """Somebody else makes the same between our question and our answer."""
     winner = PipelineServer(fake.url, "user1-toolings", timeout=5)
-    name = "find_pipeline" if path == "pipelines" else "version_named"
+    name, nothing = ("find_pipeline", None) if path == "pipelines" else ("versions", [])
     ask, asked = getattr(server, name), []
 
     def blind_at_first(*arguments):
         asked.append(arguments)
         if len(asked) == 1:
             winner.import_pipeline(YAML, "0123456789")
-            return None
+            return nothing
         return ask(*arguments)
 
     if path != "pipelines":
@@ -107,11 +107,38 @@ def test_an_import_that_lost_a_race_takes_what_won(fake, server, path, monkeypat
     assert len(fake.pipelines) == 1
 
 
-def test_a_failed_import_leaves_nothing(fake, server):
-    fake.failures["POST .*/upload_version"] = [400]
-    with pytest.raises(JukeboxError, match="400: told to fail"):
+@pytest.mark.parametrize("failing", ["POST .*/pipelines", "GET .*/versions", "POST .*/upload_version"])
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_a_failed_import_leaves_nothing(fake, server, failing, status):
+    fake.failures[failing] = [status] * 4
+    with pytest.raises(JukeboxError, match=f"{status}: told to fail"):
         server.import_pipeline(YAML, "0123456789")
     assert fake.pipelines == fake.versions == {}
+
+
+def test_an_import_that_cannot_be_undone_says_so_and_is_completed_by_the_next(fake, server):
+    """A token that expires half way leaves a pipeline without a version."""
+    fake.failures = {"POST .*/upload_version": [401], "DELETE .*": [401]}
+    with pytest.raises(JukeboxError, match=r"has no version yet: .*401.*\nNext: .*Running this again completes it"):
+        server.import_pipeline(YAML, "0123456789")
+    assert server.import_pipeline(YAML, "0123456789").new
+    assert len(fake.pipelines) == len(fake.versions) == 1
+
+
+def test_a_file_is_sent_again_whole(fake, server):
+    fake.failures["POST .*/upload_version"] = [503, 429]
+    assert server.import_pipeline(YAML, "0123456789").new
+    assert server.latest(NAME)[1].spec == pipelines.read_pipeline(YAML.read_text()).spec
+
+
+def test_two_pipelines_of_one_revision_where_versions_share_one_space_of_names(fake, server, tmp_path):
+    fake.kubernetes_store = True
+    other_pipelines(server, tmp_path, 2, version="0123456789")
+    assert sorted(version["display_name"] for version in fake.versions.values()) == ["0123456789", "other-1-0123456789"]
+    imported = server.import_pipeline(YAML, "0123456789")
+    assert imported.new and imported.version == f"{NAME}-0123456789"
+    assert server.import_pipeline(YAML, "0123456789").version_id == imported.version_id
+    assert server.latest(NAME)[0].version_id == imported.version_id
 
 
 def test_a_failed_new_version_leaves_the_pipeline_as_it_was(fake, server):
@@ -191,6 +218,20 @@ def test_a_failed_change_leaves_the_old_schedule(fake, server, imported, failing
     assert len(fake.recurring) == 1
 
 
+def test_a_change_that_cannot_be_undone_says_so_and_is_completed_by_the_next(fake, server, imported):
+    before = server.schedule(*imported, ARGUMENTS, DAILY)
+    changed = ARGUMENTS | {"dataset_url": "https://example.com/new"}
+    fake.failures["DELETE .*"] = [401] * 2
+    with pytest.raises(JukeboxError, match=r"is as before; a new one is left beside it, off: .*401"):
+        server.schedule(*imported, changed, DAILY)
+    assert {known["recurring_run_id"]: known["status"] for known in fake.recurring.values()} == {
+        before.id: "ENABLED",
+        next(key for key in fake.recurring if key != before.id): "DISABLED",
+    }
+    made = server.schedule(*imported, changed, DAILY)
+    assert list(fake.recurring) == [made.id] and fake.recurring[made.id]["status"] == "ENABLED"
+
+
 def test_a_replacement_that_stays_off_is_turned_on_by_the_next_call(fake, server, imported):
     server.schedule(*imported, ARGUMENTS, DAILY)
     changed = ARGUMENTS | {"dataset_url": "https://example.com/new"}
@@ -256,6 +297,14 @@ def test_what_passes_is_tried_again(fake, server, imported, tmp_path):
     assert len(fake.runs) == 1 and fake.requests.count("POST /apis/v2beta1/runs") == 3
 
 
+def test_a_deletion_whose_answer_was_lost_is_a_deletion(fake, server, imported):
+    server.schedule(*imported, ARGUMENTS, DAILY)
+    fake.failures["DELETE .*"] = [-502]
+    made = server.schedule(*imported, ARGUMENTS | {"dataset_url": "https://example.com/new"}, DAILY)
+    assert list(fake.recurring) == [made.id] and fake.recurring[made.id]["status"] == "ENABLED"
+    assert sum(request.startswith("DELETE") for request in fake.requests) == 2
+
+
 def test_a_run_that_may_have_started_is_not_started_twice(fake, server, imported, tmp_path):
     fake.failures["POST .*/runs"] = [500]
     with pytest.raises(JukeboxError, match="500"):
@@ -269,11 +318,22 @@ def test_an_outage_ends_with_a_message(fake, server):
         server.find_pipeline(NAME)
 
 
-def test_a_server_that_is_silent(fake):
-    fake.failures["GET .*"] = [0] * 9
-    server = PipelineServer(fake.url, "user1-toolings", timeout=0.1)
-    with pytest.raises(JukeboxError, match="did not answer in time"):
-        server.find_pipeline(NAME)
+def test_a_server_that_is_silent(fake, server, imported, tmp_path):
+    """A request that makes something is not sent twice: nobody knows whether it was heard."""
+    fake.failures = {"GET .*/pipelines": [0] * 9, "POST .*": [0] * 9}
+    impatient = PipelineServer(fake.url, "user1-toolings", timeout=0.1)
+    before = len(fake.requests)
+    for ask in (
+        lambda: impatient.find_pipeline(NAME),
+        lambda: impatient.run(*imported, ARGUMENTS, "a-run", tmp_path),
+        lambda: impatient.schedule(*imported, ARGUMENTS, DAILY),
+    ):
+        with pytest.raises(JukeboxError, match="did not answer in time; what was asked may still be done"):
+            ask()
+    assert [request for request in fake.requests[before:] if request.startswith("POST")] == [
+        "POST /apis/v2beta1/runs",
+        "POST /apis/v2beta1/recurringruns",
+    ]
 
 
 def test_an_expired_token_is_said_and_never_shown_and_a_fresh_one_is_read(fake, tmp_path):
@@ -298,10 +358,20 @@ def test_a_missing_role_is_named(fake, server):
         server.find_pipeline(NAME)
 
 
-def test_a_login_page_is_no_pipeline_server(fake, server):
-    fake.login_page = True
-    with pytest.raises(JukeboxError, match="a login page"):
-        server.find_pipeline(NAME)
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (200, r"a login page.*\nNext: .*KF_PIPELINES_ENDPOINT"),
+        (403, r"answers 403 with a login page.*\nNext: The token may have expired.*ds-pipeline-user-access-dspa"),
+        (503, r"answers 503 with a page: there is none at .*\nNext: .*Configure pipeline server"),
+    ],
+)
+def test_a_page_is_no_pipeline_server(fake, server, status, message):
+    """A login page, that of an OAuth proxy, and what OpenShift's router says for a host without a route."""
+    fake.page = status
+    with pytest.raises(JukeboxError, match=message):
+        server.import_pipeline(YAML, "0123456789")
+    assert fake.pipelines == {}
 
 
 def test_a_project_without_a_pipeline_server():
@@ -346,28 +416,50 @@ def test_the_fake_refuses_what_the_api_refuses(fake, server, imported):
         server.client.run_pipeline("", "x", params={}, **ids)
     with pytest.raises(ApiException, match="404"):
         server.client.run_pipeline("no-such-experiment", "x", params=ARGUMENTS, **ids)
-    for trigger in (V2beta1Trigger(), V2beta1Trigger(cron_schedule={"cron": "0 0 * * * *"}, periodic_schedule={})):
-        body = V2beta1RecurringRun(
-            display_name="x",
-            trigger=trigger,
-            mode="ENABLE",
-            max_concurrency=1,
-            pipeline_version_reference={
-                "pipeline_id": pipeline.pipeline_id,
-                "pipeline_version_id": pipeline.version_id,
-            },
-            runtime_config={"parameters": ARGUMENTS},
-        )
-        with pytest.raises(ApiException, match="exactly one of"):
-            server.client.recurring_runs.recurring_run_service_create_recurring_run(body)
-    with pytest.raises(ApiException, match="unknown field 'schedule'"):
-        server.client.runs.api_client.call_api(
-            "/apis/v2beta1/recurringruns",
-            "POST",
-            body={"schedule": 1},
-            header_params={"Content-Type": "application/json"},
-        )
-    assert fake.runs == fake.recurring == {}
+    daily = V2beta1Trigger(periodic_schedule={"interval_second": "86400"})
+    good = {
+        "display_name": "x",
+        "trigger": daily,
+        "mode": "ENABLE",
+        "max_concurrency": 1,
+        "pipeline_version_reference": {
+            "pipeline_id": pipeline.pipeline_id,
+            "pipeline_version_id": pipeline.version_id,
+        },
+        "runtime_config": {"parameters": ARGUMENTS},
+    }
+    both = V2beta1Trigger(cron_schedule={"cron": "0 0 * * * *"}, periodic_schedule={"interval_second": "86400"})
+    for wrong, message in (
+        ({"trigger": V2beta1Trigger()}, "exactly one of"),
+        ({"trigger": both}, "exactly one of"),
+        ({"trigger": {"daily": True}}, "unknown field 'daily' in V2beta1Trigger"),
+        ({"mode": "ON"}, "'ON' is no RecurringRunMode"),
+        ({"max_concurrency": 11}, "from 1 to 10"),
+        ({"no_catchup": "yes"}, "'yes' is no bool"),
+        ({"display_name": ["x"]}, "is no str"),
+        ({"runtime_config": {"parameters": []}}, r"is no dict\(str, object\)"),
+        ({"runtime_config": {"parameters": {}}}, "requires input parameters"),
+        ({"pipeline_version_reference": {"pipeline_id": pipeline.pipeline_id}}, "404"),
+    ):
+        with pytest.raises(ApiException, match=message):
+            server.client.recurring_runs.recurring_run_service_create_recurring_run(V2beta1RecurringRun(**good | wrong))
+    for ask in (
+        lambda: server.client.get_run("no-such-id"),
+        lambda: server.client.list_pipeline_versions("no-such-id"),
+        lambda: server.client.delete_pipeline("no-such-id"),
+        lambda: server.client.delete_recurring_run("no-such-id"),
+        lambda: server.client.enable_recurring_run("no-such-id"),
+        lambda: server.client.upload_pipeline_version(str(YAML), "x", "no-such-id"),
+    ):
+        with pytest.raises(ApiException, match=r"no-such-id not found"):
+            ask()
+    assert fake.runs == fake.recurring == {} and len(fake.versions) == 1
+
+
+def test_what_was_deleted_is_said(server, imported):
+    gone = type(imported[0])(**vars(imported[0]) | {"version_id": "no-such-id"})
+    with pytest.raises(JukeboxError, match=r"404: .*not found\nNext: See in the dashboard whether it was deleted"):
+        server.schedule(gone, imported[1], ARGUMENTS, DAILY)
 
 
 def test_the_sandbox_says_what_to_do_instead(tmp_path):
