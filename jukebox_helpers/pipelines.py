@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -112,6 +113,11 @@ def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
     from kfp import dsl
 
     index = os.environ.get("JUKEBOX_PACKAGE_INDEX")
+    if index and "@" in urlsplit(index).netloc:
+        raise JukeboxError(
+            "JUKEBOX_PACKAGE_INDEX holds a user name or a password, which would be written into the YAML.",
+            "Name an index that asks for none, e.g. a proxy inside the cluster.",
+        )
 
     def decorate(function: Callable[..., Any]) -> Any:
         component = dsl.component(
@@ -145,7 +151,9 @@ def compile_pipeline(pipeline: Any, target: Path) -> Path:
     # Drivers of several KFP releases refuse fields that they do not know. These say nothing that secretName,
     # constant or componentInputParameter do not, so leaving them out lets one file serve all of them.
     redundant = {"secretAsEnv": ("secretNameParameter", "optional"), "pvcMount": ("pvcNameParameter",)}
+    components = pipeline.pipeline_spec.components
     for platform in pipeline.platform_spec.platforms.values():
+        name_volumes_inside(components, platform.deployment_spec.executors)
         for executor in platform.deployment_spec.executors.values():
             for kind, names in redundant.items():
                 if kind not in executor:
@@ -156,6 +164,26 @@ def compile_pipeline(pipeline: Any, target: Path) -> Path:
     compiler.Compiler().compile(pipeline, str(target))
     target.write_text(readable(target.read_text()))
     return target
+
+
+def name_volumes_inside(components: Any, executors: Any) -> None:
+    """Name a volume's parameter as the condition or loop around the step does, which is where drivers look for it.
+
+    KFP 2.14 names it as the pipeline does, and the step finds no volume.
+
+    Args:
+        components: Those of the pipeline spec.
+        executors: Those of the platform spec; changed in place.
+    """
+    for group in components.values():
+        for task in group.dag.tasks.values():
+            label = components[task.component_ref.name].executor_label
+            if label not in executors or "pvcMount" not in executors[label]:
+                continue
+            for mount in executors[label]["pvcMount"]:
+                inside = f"pipelinechannel--{dict(mount).get('componentInputParameter')}"
+                if inside in group.input_definitions.parameters:
+                    mount["componentInputParameter"] = inside
 
 
 class BlockDumper(yaml.SafeDumper):
