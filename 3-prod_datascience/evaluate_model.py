@@ -17,6 +17,7 @@ def evaluate_model(
     version: str,
     cluster_domain: str,
     prod_flag: bool,
+    tolerances: dict,
     report: Output[Artifact],
     metrics: Output[Metrics],
     confusion: Output[ClassificationMetrics],
@@ -34,7 +35,7 @@ def evaluate_model(
         features.path,
         counts.path,
         previous_path if previous else None,
-        None,
+        tolerances,
         report.path,
         forward.path,
     )

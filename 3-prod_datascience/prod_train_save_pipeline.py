@@ -33,6 +33,7 @@ def training_pipeline(
     model_storage_pvc: str,
     prod_flag: bool,
     grid: list = [],  # noqa: B006 (KFP reads the default, nobody changes it)
+    tolerances: dict = {},  # noqa: B006
 ):
     """Fetch, validate, prepare, train, export, compare, evaluate, register.
 
@@ -45,6 +46,8 @@ def training_pipeline(
         prod_flag: Whether the version goes to the registry of production.
         grid: More hyperparameters to be scored beside, all at once, e.g. ``[{"epochs": 10}, {"epochs": 40}]``.
             They train no model: the better ones are for ``default_parameters.json``, so that a commit names them.
+        tolerances: Of the gate, in nats of log-loss: ``prior_margin`` (better than the prior by at least this, 0.02)
+            and ``previous_log_loss`` (worse than the previous version by at most this, 0.02).
     """
     ### 🐶 Fetches Data from GitHub
     fetch_task = fetch_data()
@@ -74,6 +77,7 @@ def training_pipeline(
         counts=counts,
         forward=train_task.outputs["forward"],
         version=version,
+        tolerances=tolerances,
         **registry,
     ).after(compare_task)
     register_task = register_model(

@@ -198,7 +198,10 @@ def evaluate(
     limits = default_tolerances()
     for name, value in (tolerances or {}).items():
         if name not in limits or isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name!r}: {value!r} is no tolerance. Next: give numbers for {sorted(limits)}.")
+            raise ValueError(
+                f"{name!r}: {value!r} is no tolerance. Next: give numbers for {sorted(limits)} (tolerances in "
+                "default_parameters.json)."
+            )
         limits[name] = float(value)
 
     labels, _ = onnx_probabilities(onnx_path, {name: numpy.zeros(1) for name in features()})
@@ -267,7 +270,8 @@ def refuse_if_failed(report: dict) -> None:
         raise ValueError(
             "The gate refuses this model, nothing was registered:\n- "
             + "\n- ".join(report["gate"]["reasons"])
-            + "\nNext: look at the data that changed and at the hyperparameters; the tolerances are parameters too."
+            + "\nNext: look at the data that changed and at the hyperparameters; the tolerances are parameters too, "
+            "in default_parameters.json."
         )
 
 

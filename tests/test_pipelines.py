@@ -89,8 +89,10 @@ def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
         "model_storage_pvc": "STRING",
         "prod_flag": "BOOLEAN",
         "grid": "LIST",
+        "tolerances": "STRUCT",
     }
-    assert [name for name, parameter in training_pipeline.parameters.items() if "defaultValue" in parameter] == ["grid"]
+    optional = [name for name, parameter in training_pipeline.parameters.items() if "defaultValue" in parameter]
+    assert optional == ["grid", "tolerances"]
     steps = list(training_pipeline.steps())
     assert steps[0] == "fetch-data"
     assert steps.index("validate-data") < steps.index("prepare-data") < steps.index("train-model")
