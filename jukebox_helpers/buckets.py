@@ -170,11 +170,19 @@ def s3_client(connection: dict[str, str]) -> Any:
     import boto3
     from botocore.config import Config
 
+    def refuse_page(response_dict: dict[str, Any], **_: Any) -> None:
+        # The client would read a page as a list without buckets.
+        if "html" in response_dict["headers"].get("Content-Type", ""):
+            raise JukeboxError(
+                f"{connection['AWS_S3_ENDPOINT']} answers with a page, and not as an S3 server does.",
+                "Check AWS_S3_ENDPOINT: it is the address of the server, not that of its console.",
+            )
+
     wanted = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     if missing := [key for key in wanted if not connection.get(key)]:
         raise JukeboxError(f"The S3 connection has no {' and no '.join(missing)}.", "Set it in the connection.")
     try:
-        return boto3.client(
+        client = boto3.client(
             "s3",
             endpoint_url=connection["AWS_S3_ENDPOINT"],
             aws_access_key_id=connection["AWS_ACCESS_KEY_ID"],
@@ -189,6 +197,8 @@ def s3_client(connection: dict[str, str]) -> Any:
         )
     except ValueError as error:
         raise JukeboxError(f"AWS_S3_ENDPOINT is no address: {error}.", "It begins with http:// or https://.") from None
+    client.meta.events.register("before-parse.s3", refuse_page)
+    return client
 
 
 @contextmanager
@@ -204,11 +214,16 @@ def explained(client: Any) -> Iterator[None]:
     Raises:
         JukeboxError: If the server cannot be reached, refuses the credentials, or answers with an error.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, SSLError
 
     endpoint = client.meta.endpoint_url
     try:
         yield
+    except SSLError as error:
+        raise JukeboxError(
+            f"The certificate of the S3 server {endpoint} is not trusted: {error}",
+            "Name the PEM file with the cluster's CA in the variable AWS_CA_BUNDLE.",
+        ) from error
     except (ConnectionError, HTTPClientError) as error:
         raise JukeboxError(
             f"The S3 server {endpoint} cannot be reached: {error}",
@@ -221,7 +236,9 @@ def explained(client: Any) -> Iterator[None]:
                 f"The S3 server {endpoint} refuses these credentials ({code}) for {error.operation_name}.",
                 "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the connection.",
             ) from error
-        raise JukeboxError(f"The S3 server {endpoint} answers: {error}") from error
+        raise JukeboxError(
+            f"The S3 server {endpoint} answers: {error}", "Check AWS_S3_ENDPOINT, and the server itself."
+        ) from error
     except BotoCoreError as error:
         raise JukeboxError(
             f"{endpoint} does not answer as an S3 server does: {error}", "Check AWS_S3_ENDPOINT."

@@ -79,7 +79,7 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
         except aiohttp.ClientSSLError as error:
             raise RuntimeError(
                 f"The certificate of the model registry at {url} is not trusted ({error}). "
-                "Next: give the PEM file of the cluster's certificate authority (SSL_CERT_FILE)."
+                "Next: name the PEM file with the cluster's CA in the variable SSL_CERT_FILE."
             ) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RuntimeError(
@@ -89,6 +89,11 @@ def kubeflow_registry(url: str, token: str = "", certificate_authority: str = ""
         except answers.ConflictException:
             raise
         except answers.ApiException as error:
+            if "html" in str(error.headers):
+                raise RuntimeError(
+                    f"There is no model registry at {url}: a page answers ({error.status}). Next: check the cluster "
+                    "domain; if it is right, ask for a model registry for this project."
+                ) from None
             said = getattr(error.data, "message", "") or error.reason
             raise RuntimeError(
                 f"The model registry at {url} answered {error.status}: {said}. "

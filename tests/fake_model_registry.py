@@ -41,14 +41,14 @@ class FakeModelRegistry:
         url: Its address.
         token: The bearer token it asks for; empty means none.
         api: The API version that it serves; any other is not found.
-        login_page: Whether every answer is HTML, as from a route behind a login.
+        page: An answer that is HTML, by its status, e.g. 200 for a login page; 0 for none.
         failures: Statuses to answer with, by a method and path that they match, e.g. ``POST .*/artifacts``;
             each is used once.
         requests: Method and path of what was asked.
     """
 
     def __init__(self, certificate: ssl.SSLContext | None = None) -> None:
-        self.token, self.api, self.login_page = "", "v1alpha3", False
+        self.token, self.api, self.page = "", "v1alpha3", 0
         self.failures: dict[str, int] = {}
         self.requests: list[str] = []
         self.models: dict[str, dict] = {}
@@ -86,8 +86,8 @@ class FakeModelRegistry:
 
     def handle(self, method: str, target: str, headers, body: bytes) -> tuple[int, str, bytes]:
         """Answer one request: status, content type and body."""
-        if self.login_page:
-            return 200, "text/html; charset=utf-8", LOGIN_PAGE.encode()
+        if self.page:
+            return self.page, "text/html; charset=utf-8", LOGIN_PAGE.encode()
         url = urlsplit(target)
         self.requests.append(f"{method} {url.path}")
         query = {key: values[0] for key, values in parse_qs(url.query, keep_blank_values=True).items()}

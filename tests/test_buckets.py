@@ -1,9 +1,7 @@
-import http.server
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loopback import make_certificate, page_server
 
 from jukebox_helpers import buckets
 from jukebox_helpers.errors import JukeboxError
@@ -135,18 +133,22 @@ def test_an_unreachable_server_is_named() -> None:
         buckets.apply(["data"], buckets.s3_client(connection))
 
 
-@pytest.fixture
-def web_page() -> Iterator[str]:
-    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+@pytest.mark.parametrize("status", [200, 302, 403, 503])
+def test_a_page_is_no_s3_server(status: int) -> None:
+    with page_server(status) as address:
+        connection = {"AWS_S3_ENDPOINT": address, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        with pytest.raises(JukeboxError, match=rf"{address} answers with a page.*\nNext: Check AWS_S3_ENDPOINT"):
+            buckets.apply(["data"], buckets.s3_client(connection))
 
 
-def test_a_server_that_is_no_s3_server_is_named(web_page: str) -> None:
-    connection = {"AWS_S3_ENDPOINT": web_page, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    with pytest.raises(JukeboxError, match=web_page):
-        buckets.apply(["data"], buckets.s3_client(connection))
+def test_a_certificate_needs_its_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with page_server(certificate=make_certificate(tmp_path)) as address:
+        connection = {"AWS_S3_ENDPOINT": address, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        with pytest.raises(JukeboxError, match=r"certificate of .* is not trusted.*\nNext: .*AWS_CA_BUNDLE"):
+            buckets.apply(["data"], buckets.s3_client(connection))
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        with pytest.raises(JukeboxError, match="answers with a page"):
+            buckets.apply(["data"], buckets.s3_client(connection))
 
 
 def test_an_incomplete_connection_is_named() -> None:

@@ -7,7 +7,7 @@ import socket
 import pytest
 from fake_pipelines_server import FakePipelines
 from kfp import dsl
-from test_registry_kubeflow import make_certificate
+from loopback import make_certificate
 
 from jukebox_helpers import cluster_connection, pipelines
 from jukebox_helpers.cluster_pipelines import PipelineServer, connect, version_name

@@ -1,20 +1,14 @@
 """The Kubeflow adapter against a server that says no: tokens, TLS, login pages, other versions, half answers."""
 
 import logging
-import ssl
 import uuid
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
 
 import model_registry
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fake_model_registry import FakeModelRegistry
+from loopback import make_certificate
 
+from jukebox_helpers.lineage import trace
 from jukebox_helpers.registry import kubeflow_registry
 
 METADATA = {"model sha256": "a" * 64, "metric.accuracy": 1.0, "rankings rows": 1_130_000, "converged": True}
@@ -65,10 +59,19 @@ def test_a_token_that_expires_between_two_calls(fake, name):
     assert fake.models == {}
 
 
-def test_a_login_page_is_not_a_registry(fake):
-    fake.login_page = True
-    with pytest.raises(RuntimeError, match=r"a login page. Next: check the cluster domain"):
-        kubeflow_registry(fake.url)
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (200, RuntimeError, r"a login page. Next: check the cluster domain"),
+        (403, PermissionError, r"refused the token, which may have expired \(403\)"),
+        (503, RuntimeError, r"There is no model registry at .* \(503\). Next: check the cluster domain"),
+    ],
+)
+def test_a_page_is_not_a_registry(fake, status, error, message):
+    """A login page, that of an OAuth proxy, and what OpenShift's router says for a host without a route."""
+    fake.page = status
+    with pytest.raises(error, match=message):
+        kubeflow_registry(fake.url, token="sesame")
 
 
 def test_another_api_version_is_named(fake):
@@ -114,6 +117,22 @@ def test_reads_what_others_registered_without_metadata(fake, name):
     assert (record["metadata"], record["production"], record["uri"]) == ({}, False, "s3://models/x")
 
 
+def test_reads_what_others_keep_that_is_no_scalar(fake, name):
+    """Our own metadata is scalar; somebody else's model version may have more, and a label without a value."""
+    registry = kubeflow_registry(fake.url)
+    ours = register(registry, name)
+    fake.versions["1"]["customProperties"] |= {
+        "struct": {"struct_value": "eyJhIjogMX0=", "metadataType": "MetadataStructValue"},
+        "proto": {"proto_value": "AA==", "type": "x", "metadataType": "MetadataProtoValue"},
+        "label": {"string_value": "", "metadataType": "MetadataStringValue"},
+    }
+    theirs = registry.find(name, "0123456789")
+    assert theirs["metadata"] == ours["metadata"] | {"struct": "eyJhIjogMX0=", "proto": "AA==", "label": ""}
+    fake.versions["1"]["customProperties"] = {}
+    assert registry.latest(name)["metadata"] == {}
+    assert trace(registry, name)["missing"]["data.md5"]
+
+
 def test_reads_every_page_and_the_newest_comes_last(fake, name):
     registry = kubeflow_registry(fake.url)
     register(registry, name, "v1")
@@ -136,41 +155,16 @@ def test_requests_are_held_to_the_published_definition(fake):
     assert fake.handle("GET", path + "?colour=red", {}, b"")[0] == 400
 
 
-def make_certificate(folder: Path) -> ssl.SSLContext:
-    """A certificate for localhost that is its own authority, as ``ca.pem`` in a folder."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
-    return context
-
-
-def test_trusts_the_given_authority_and_no_other(tmp_path, name):
+def test_trusts_the_given_authority_and_no_other(tmp_path, name, monkeypatch):
     fake = FakeModelRegistry(make_certificate(tmp_path))
     try:
-        with pytest.raises(RuntimeError, match=r"certificate .* is not trusted .* Next: give the PEM file"):
+        with pytest.raises(RuntimeError, match=r"certificate .* is not trusted .* Next: name the PEM file"):
             kubeflow_registry(fake.url, token="sesame")
         assert fake.requests == []
         registry = kubeflow_registry(fake.url, certificate_authority=str(tmp_path / "ca.pem"))
         assert register(registry, name)["metadata"] == METADATA
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert kubeflow_registry(fake.url).models() == [name]
     finally:
         fake.close()
     with pytest.raises(FileNotFoundError, match=r"nowhere.pem does not exist. Next: "):

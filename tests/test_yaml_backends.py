@@ -12,6 +12,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from throwaway import environment_with
 
 from jukebox_helpers import pipelines, workshop
+from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT
 
 LOWEST_SDK, HIGHEST_SDK = "2.14.6", "2.17.0"
@@ -152,3 +153,10 @@ def test_the_lowest_sdk_compiles_the_same(checkout, compiled, tmp_path):
         theirs = (folder / target).read_text()
         assert f"sdkVersion: kfp-{LOWEST_SDK}\n" in theirs
         assert theirs.replace(LOWEST_SDK, HIGHEST_SDK) == (checkout / target).read_text()
+
+
+def test_a_package_index_with_a_password_is_refused(monkeypatch):
+    monkeypatch.setenv("JUKEBOX_PACKAGE_INDEX", "https://user1:hunter2@packages.example/simple")
+    with pytest.raises(JukeboxError, match=r"would be written into the YAML.*\nNext: ") as error:
+        pipelines.step("boto3")
+    assert "hunter2" not in str(error.value)
