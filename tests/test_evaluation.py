@@ -162,7 +162,8 @@ def test_a_previous_version_that_cannot_be_compared_is_noted(room, tmp_path, kin
 
 @pytest.mark.parametrize("tolerances", [{"margin": 1}, {"prior_margin": "1"}, {"prior_margin": None}])
 def test_unknown_tolerances_are_refused(room, tolerances):
-    with pytest.raises(ValueError, match=r"is no tolerance\. Next: .*previous_log_loss"):
+    name = next(iter(tolerances))
+    with pytest.raises(ValueError, match=rf"'{name}': .* is no tolerance\. Next: .*previous_log_loss"):
         room.evaluate(tolerances=tolerances)
 
 
