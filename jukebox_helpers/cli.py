@@ -188,7 +188,9 @@ def doctor(as_json: bool) -> None:
     if as_json:
         say_json([vars(finding) for finding in findings])
     else:
-        table = Table("", "what", "found", "next", box=None)
+        table = Table("", "what", box=None)
+        for column in ("found", "next"):  # addresses are shown whole
+            table.add_column(column, overflow="fold")
         for finding in findings:
             mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
             table.add_row(mark, finding.what, finding.found, "" if finding.good else finding.next_action)
@@ -343,8 +345,7 @@ def registry() -> Any:
     try:
         return open_registry(settings.known_cluster_domain(), settings.namespace)
     except (OSError, RuntimeError, ValueError) as error:
-        what, _, next_action = str(error).partition(" Next: ")
-        raise JukeboxError(what, next_action) from None
+        raise JukeboxError.told(error) from None
 
 
 @cli.command()

@@ -26,6 +26,9 @@ class Finding:
     next_action: str = ""
 
 
+WAITS_FOR_DOMAIN = ("its address follows from the cluster domain", "Tell the cluster domain first.")
+
+
 def examine() -> list[Finding]:
     """Look at this machine and its platform.
 
@@ -36,7 +39,7 @@ def examine() -> list[Finding]:
     try:
         settings = find_settings()
     except JukeboxError as error:
-        return [*findings, Finding("platform sandbox", False, error.what, error.next_action)]
+        return [*findings, Finding("platform", False, error.what, error.next_action)]
     findings.append(Finding("platform", True, f"{settings.platform}, namespace {settings.namespace}"))
     looks: list[Callable[[Settings], Finding]] = [look_at_s3, look_at_repository]
     if settings.platform == "rhoai":
@@ -125,9 +128,14 @@ def look_at_repository(settings: Settings) -> Finding:
     from jukebox_helpers.continuous_training import git_credentials
     from jukebox_helpers.git_repository import git
 
-    next_action = "Check the cluster domain, and the Secret git-auth (keys username and password)."
+    if not settings.cluster_domain:
+        return Finding("git repository", False, *WAITS_FOR_DOMAIN)
+    next_action = (
+        "Check the cluster domain (the variable cluster_domain sets another), and the Secret git-auth (keys username "
+        "and password)."
+    )
+    url = settings.repository_url()
     try:
-        url = settings.repository_url()
         with git_credentials(settings):
             head = git("ls-remote", url, "refs/heads/main")
     except JukeboxError as error:
@@ -136,7 +144,9 @@ def look_at_repository(settings: Settings) -> Finding:
         if "certificate" in str(error):
             next_action = "Name the file with the cluster's CA in the variable GIT_SSL_CAINFO."
         return Finding("git repository", False, str(error), next_action)
-    return Finding("git repository", bool(head), f"{url} main {head[:10]}", "Push a first commit to its branch main.")
+    if not head:  # a page is read as a repository without branches
+        next_action = "Push a first commit to its branch main. If it has one, check the cluster domain."
+    return Finding("git repository", bool(head), f"{url} main {head[:10] or 'not there'}", next_action)
 
 
 def look_at_pipeline_server(settings: Settings) -> Finding:
@@ -155,11 +165,13 @@ def look_at_registry(settings: Settings) -> Finding:
     """The model registry answers, lets us in, and speaks the API version that our client speaks."""
     from jukebox_helpers.registry import open_registry
 
+    if not settings.cluster_domain:
+        return Finding("model registry", False, *WAITS_FOR_DOMAIN)
     try:
-        models = open_registry(settings.known_cluster_domain(), settings.namespace).models()
+        models = open_registry(settings.cluster_domain, settings.namespace).models()
     except JukeboxError as error:
         return Finding("model registry", False, error.what, error.next_action)
     except (OSError, RuntimeError, ValueError) as error:
-        what, _, next_action = str(error).partition(" Next: ")
-        return Finding("model registry", False, what, next_action)
+        told = JukeboxError.told(error)
+        return Finding("model registry", False, told.what, told.next_action)
     return Finding("model registry", True, f"models: {', '.join(models) or 'none yet'}")

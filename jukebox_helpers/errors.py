@@ -14,5 +14,11 @@ class JukeboxError(Exception):
         self.what = what
         self.next_action = next_action
 
+    @classmethod
+    def told(cls, error: Exception) -> "JukeboxError":
+        """Make one from the error of a function that travels, whose message ends with "Next: …"."""
+        what, _, next_action = str(error).partition(" Next: ")
+        return cls(what, next_action[:1].upper() + next_action[1:])
+
     def __str__(self) -> str:
         return f"{self.what}\nNext: {self.next_action}" if self.next_action else self.what

@@ -77,7 +77,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(tmp_path, fresh_sandbox):
     nothing = jukebox("doctor", "--json", state=tmp_path / "nothing")
     assert nothing.returncode == 1
     missing = {finding["what"]: finding for finding in json.loads(nothing.stdout) if not finding["good"]}
-    assert missing["platform sandbox"]["next_action"] == "Start it with ./jukebox up."
+    assert missing["platform"]["next_action"] == "Start it with ./jukebox up."
     found = json.loads(jukebox("doctor", "--json", state=fresh_sandbox.state).stdout)
     bad = {finding["what"]: finding for finding in found if not finding["good"]}
     assert list(bad) == ["S3"]  # the workshop starts without the bucket of the data

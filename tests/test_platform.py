@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 from fake_model_registry import FakeModelRegistry
 from fake_pipelines_server import FakePipelines
+from loopback import make_certificate, page_server
 
-from jukebox_helpers import cluster_pipelines, doctor, platform_rhoai, registry, settings
+from jukebox_helpers import cluster_connection, cluster_pipelines, doctor, platform_rhoai, registry, settings
 from jukebox_helpers.cli import cli
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, find_settings
@@ -121,6 +122,13 @@ def test_the_answer_is_remembered_without_secrets(workbench):
         platform_rhoai.remember_cluster_domain("example.com", workbench / "state")
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cluster_domain": 1}', '{"cluster_domain": "'])
+def test_a_spoilt_answer_is_as_good_as_none(workbench, text):
+    (workbench / "state").mkdir()
+    (workbench / "state" / "platform.json").write_text(text)
+    assert find_settings().cluster_domain == ""
+
+
 def test_a_notebook_asks_with_a_widget(workbench):
     box = platform_rhoai.ask_cluster_domain()
     (field, button), said = box.children[0].children, box.children[1]
@@ -145,8 +153,9 @@ def test_doctor_in_an_empty_workbench_names_every_next_step(workbench):
     found = findings()
     assert found["token"].good and found["platform"].good
     assert "no S3 connection" in found["S3"].found and "attach" in found["S3"].next_action
-    for what in ("cluster domain", "git repository", "model registry"):
-        assert "does not know its cluster domain" in found[what].found
+    assert "does not know its cluster domain" in found["cluster domain"].found
+    for what in ("git repository", "model registry"):
+        assert "follows from the cluster domain" in found[what].found
     assert "has no pipeline server" in found["pipeline server"].found
     assert "Configure pipeline server" in found["pipeline server"].next_action
 
@@ -164,20 +173,115 @@ def test_doctor_sees_a_wrong_domain(workbench, monkeypatch):
     found = findings()
     assert "Check the cluster domain" in found["git repository"].next_action
     assert "cannot be reached" in found["model registry"].found
-    assert "check the cluster domain" in found["model registry"].next_action
+    assert "Check the cluster domain" in found["model registry"].next_action
 
 
-def test_doctor_is_content_when_all_is_there(server, sandbox, monkeypatch):
-    models = FakeModelRegistry()
-    monkeypatch.setattr(registry, "open_registry", lambda *_: registry.kubeflow_registry(models.url))
+@pytest.fixture
+def models(monkeypatch, workbench):
+    """A model registry at the address that follows from the domain."""
+    fake = FakeModelRegistry()
+    monkeypatch.setattr(registry, "open_registry", lambda *_: registry.kubeflow_registry(fake.url))
+    monkeypatch.setenv("cluster_domain", "apps.no-such-cluster.invalid")
+    yield fake
+    fake.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "next_action"),
+    [
+        ({"page": 503}, "There is no model registry at", "Check the cluster domain; if it is right, ask for a model"),
+        ({"page": 200}, "e.g. a login page", "Check the cluster domain, and that the address is the registry's"),
+        ({"token": "another"}, "refused the token, which may have expired", "Get a fresh token"),
+        ({"api": "v1"}, "no model registry with API v1alpha3", "install the model-registry client"),
+    ],
+)
+def test_doctor_explains_a_registry_that_is_none_or_refuses(models, change, found, next_action, monkeypatch, workbench):
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(workbench / "serviceaccount" / "token"))
+    vars(models).update(change)
+    finding = doctor.look_at_registry(find_settings())
+    assert not finding.good and found in finding.found and next_action in finding.next_action
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "next_action"),
+    [
+        ({"token": "another"}, "answers 401", "The token may have expired: restart the workbench"),
+        ({"page": 403}, "does not accept the token", "The token may have expired: restart the workbench"),
+        ({"page": 200}, "e.g. a login page", "check the variable KF_PIPELINES_ENDPOINT"),
+        ({"page": 503}, "there is none at", "Configure pipeline server"),
+    ],
+)
+def test_doctor_explains_a_pipeline_server_that_is_none_or_refuses(server, change, found, next_action, monkeypatch):
+    monkeypatch.setattr(cluster_connection, "PAUSES", (0.01,))
+    vars(server).update(change)
+    finding = doctor.look_at_pipeline_server(find_settings())
+    assert not finding.good and found in finding.found and next_action in finding.next_action
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_doctor_explains_pages_where_git_and_s3_should_be(workbench, monkeypatch, status):
+    with page_server(status) as address:
+        for key, value in (("AWS_S3_ENDPOINT", address), ("cluster_domain", address)):
+            monkeypatch.setenv(key, value)
+        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET"):
+            monkeypatch.setenv(key, "x")
+        s3, repository = doctor.look_at_s3(find_settings()), doctor.look_at_repository(find_settings())
+    assert not s3.good and "answers with a page" in s3.found and "Check AWS_S3_ENDPOINT" in s3.next_action
+    assert not repository.good and "Check the cluster domain" in repository.next_action
+
+
+def test_doctor_names_the_variable_of_each_certificate(workbench, monkeypatch):
+    certificate = make_certificate(workbench)
+    pipelines, models = FakePipelines(certificate), FakeModelRegistry(certificate)
+    monkeypatch.setattr(registry, "open_registry", lambda *_: registry.kubeflow_registry(models.url, token="x"))
+    monkeypatch.setattr(settings, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET", "cluster_domain"):
+        monkeypatch.setenv(key, "x")
+    monkeypatch.setenv("AWS_S3_ENDPOINT", models.url)
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", pipelines.url)
+    variables = {
+        "S3": "AWS_CA_BUNDLE",
+        "git repository": "GIT_SSL_CAINFO",
+        "pipeline server": "SSL_CERT_FILE",
+        "model registry": "SSL_CERT_FILE",
+    }
+    try:
+        found = findings()
+        assert {what for what, finding in found.items() if not finding.good} == set(variables)
+        assert [what for what, name in variables.items() if name not in found[what].next_action] == []
+        for name in variables.values():
+            monkeypatch.setenv(name, str(workbench / "ca.pem"))
+        found = findings()
+    finally:
+        pipelines.close()
+        models.close()
+    assert found["pipeline server"].good and found["model registry"].good
+    assert not [finding for finding in found.values() if "certificate" in finding.found]
+
+
+def test_inside_the_cluster_the_service_ca_is_trusted(workbench, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/bundle.pem")
+    inside = "https://ds-pipeline-dspa.user7-toolings.svc:8443"
+    assert str(platform_rhoai.certificate_authority(inside)) == "/etc/bundle.pem"
+    authority = workbench / "serviceaccount" / "service-ca.crt"
+    authority.write_text("PEM")
+    assert platform_rhoai.certificate_authority(inside) == authority
+    assert str(platform_rhoai.certificate_authority(f"https://ds-pipeline.{DOMAIN}")) == "/etc/bundle.pem"
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert platform_rhoai.certificate_authority(f"https://ds-pipeline.{DOMAIN}") is None
+
+
+def test_doctor_shows_addresses_whole(workbench):
+    output = jukebox("doctor")[1]
+    assert "…" not in output and "svc:8443" in output.replace("\n", "").replace(" ", "")
+
+
+def test_doctor_is_content_when_all_is_there(server, models, sandbox, monkeypatch):
     monkeypatch.setenv("cluster_domain", sandbox.cluster_domain)
     (settings.NAMESPACE_FILE).write_text(sandbox.namespace)
     for key, value in {**sandbox.secret("aws-connection-models"), **sandbox.secret("git-auth")}.items():
         monkeypatch.setenv(key, value)
-    try:
-        found = findings()
-    finally:
-        models.close()
+    found = findings()
     assert [what for what, finding in found.items() if not finding.good] in ([], ["S3"])  # the shared sandbox's buckets
     assert "models" in found["S3"].found
     assert found["pipeline server"].found == "pipelines: none yet"
