@@ -173,11 +173,19 @@ def parse(model: type[BaseModel], body: bytes) -> dict:
     """
     try:
         sent = json.loads(body)
-        if unknown := set(sent) - {field.alias or name for name, field in model.model_fields.items()}:
-            raise Refused(400, f"json: unknown field {sorted(unknown)}")
-        return model.from_dict(sent).to_dict()  # type: ignore[attr-defined]
+        understood = model.from_dict(sent).to_dict()  # type: ignore[attr-defined]
+        if not holds(understood, sent):  # the models drop what they do not know
+            raise Refused(400, f"json: unknown field in {sent}, only {understood} is known")
+        return understood
     except (ValueError, AttributeError) as error:
         raise Refused(400, str(error)) from error
+
+
+def holds(understood: object, sent: object) -> bool:
+    """Whether all that was sent was understood, at any depth."""
+    if not isinstance(sent, dict) or not isinstance(understood, dict):
+        return understood == sent
+    return all(key in understood and holds(understood[key], value) for key, value in sent.items())
 
 
 def page(items: list[dict], query: dict[str, str]) -> dict:

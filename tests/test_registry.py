@@ -177,6 +177,12 @@ def test_a_name_version_or_address_of_another_shape_is_refused(registry, argumen
         registry.register(*arguments, METADATA)
 
 
+def test_a_version_without_metadata_is_refused(registry, name):
+    with pytest.raises(ValueError, match="no 'model sha256'.* Next: add"):
+        registry.register(name, "1", uri(name, "1"), {})
+    assert name not in registry.models()
+
+
 def test_both_adapters_give_the_same_lineage(registry, name):
     register(registry, name, python="3.12.9", run="run-1", packages='{"numpy": "2.4.6"}')
     lineage = trace(registry, name)

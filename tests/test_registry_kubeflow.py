@@ -149,6 +149,9 @@ def test_requests_are_held_to_the_published_definition(fake):
     assert fake.handle("POST", path, {}, b'{"name": "m", "colour": "red"}')[0] == 400
     assert fake.handle("POST", path, {}, b'{"owner": "me"}')[0] == 400
     assert fake.handle("POST", path, {}, b'{"name": "m", "customProperties": {"a": 1}}')[0] == 400
+    for wrong in ('"int_value": 1', '"int_value": "1", "colour": "red"', '"float_value": 1.5'):
+        value = f'{{"a": {{{wrong}, "metadataType": "MetadataIntValue"}}}}'
+        assert fake.handle("POST", path, {}, f'{{"name": "m", "customProperties": {value}}}'.encode())[0] == 400
     assert fake.handle("POST", path, {}, b'{"name": "m"}')[0] == 201
     assert fake.handle("POST", path, {}, b'{"name": "m"}')[0] == 409
     assert fake.handle("GET", path + "?pageSize=many", {}, b"")[0] == 400
