@@ -1,0 +1,200 @@
+"""Every notebook: solved in order on one sandbox, untouched in order on another, and alone after catching up."""
+
+import json
+import multiprocessing
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+
+import nbformat
+import pytest
+
+from jukebox_helpers import sandbox
+from jukebox_helpers.buckets import CONFIG
+from jukebox_helpers.data_versions import file_md5
+from jukebox_helpers.notebook_runner import notebook_files, report_page, run_notebook
+from jukebox_helpers.pipelines import TRAINING_PIPELINE
+from jukebox_helpers.workplace import VERSION_FILE, Workplace
+
+FILES = notebook_files()
+EXERCISES = (
+    ("hello",), ("buckets",), ("remotes", "first-version"), ("second-version", "restore"),
+    ("fetch", "push"), ("first-model",), ("second-model", "reproduce"), ("hit",),
+)  # fmt: skip
+COMPARED = (5, 6)
+ALONE = (1, 2, 3, 4, 5, 6, 7)
+"""Solved alone, too. For 5 and 6, which train for minutes, the start is compared with the one in order."""
+
+
+def start_of(place):
+    """All that a notebook finds when it starts: code and buckets on main, buckets of the server, models."""
+    records = place.versions()
+    place.fetch("mlops-gitops")
+    return {
+        "config": place.git("show", f"origin/main:{CONFIG}", folder=place.gitops),
+        "training": place.on_main(str(TRAINING_PIPELINE)),
+        "version file": "md5: " in place.on_main(VERSION_FILE),
+        "buckets": place.buckets(),
+        "models": [{key: record["metadata"].get(key) for key in
+                    ("DVC training data hash", "rankings sha256", "songs rows", "parameters")} for record in records],
+    }  # fmt: skip
+
+
+def run_all_solved(folder):
+    """In order on one sandbox, with the solutions."""
+    state, starts, runs = folder / "in-order", {}, []
+    settings = sandbox.up(state, lifeline=True)
+    for number, file in enumerate(FILES):
+        if number in COMPARED:
+            starts[number] = start_of(Workplace(settings))
+        runs.append(run(file, folder / "solved", settings, True))
+    sandbox.down(state)
+    return settings, runs, starts
+
+
+def run_all_untouched(folder):
+    """In order on another; some are then solved, too, and the state of before is put back."""
+    state, aside, starts, runs, alone = folder / "untouched-state", folder / "aside", {}, [], {}
+    settings = sandbox.up(state, lifeline=True)
+    for number, file in enumerate(FILES):
+        runs.append(run(file, folder / "untouched", settings, False))
+        if number in COMPARED:
+            starts[number] = start_of(Workplace(settings))
+        if number in ALONE:
+            sandbox.down(state)
+            shutil.copytree(state, aside, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+            settings = sandbox.up(state, lifeline=True)
+            alone[number] = run(file, folder / "alone", settings, True)
+            sandbox.down(state)
+            shutil.rmtree(state)
+            aside.rename(state)
+            settings = sandbox.up(state, lifeline=True)
+    sandbox.down(state)
+    return runs, alone, starts
+
+
+def run(file, folder, settings, solve):
+    folder.mkdir(exist_ok=True)
+    return run_notebook(file, folder, settings, solve)
+
+
+class Story:
+    """What happened on the two sandboxes, told once for all tests of this file, side by side."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+            in_order, untouched = pool.submit(run_all_solved, folder), pool.submit(run_all_untouched, folder)
+            self.settings, self.solved, self.starts = in_order.result()
+            self.untouched, self.alone, self.caught_up = untouched.result()
+        # Its sandbox is down; what its files say is still there.
+        self.place = Workplace(self.settings)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    return Story(tmp_path_factory.mktemp("notebooks"))
+
+
+def text_of(run):
+    cells = nbformat.read(run.file, as_version=4).cells
+    return "\n".join(
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        for cell in cells
+        for output in cell.get("outputs", [])
+    )
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_solved_in_order(story, number):
+    run = story.solved[number]
+    assert run.error == ""
+    assert run.outcomes == dict.fromkeys(EXERCISES[number], "passed")
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_untouched_in_order(story, number):
+    run = story.untouched[number]
+    assert run.error == ""
+    # Only the exercises of this notebook: catching up does those of earlier ones.
+    assert run.outcomes == dict.fromkeys(EXERCISES[number], "not attempted")
+
+
+@pytest.mark.parametrize("number", ALONE)
+def test_solved_alone_after_catching_up(story, number):
+    run = story.alone[number]
+    assert run.error == ""
+    assert run.outcomes == dict.fromkeys(EXERCISES[number], "passed")
+
+
+@pytest.mark.parametrize("number", COMPARED)
+def test_catching_up_leads_to_the_same_start(story, number):
+    assert story.caught_up[number] == story.starts[number]
+    assert len(story.starts[number]["models"]) == number - 5
+
+
+def test_the_data_versions_are_those_of_the_bytes(story):
+    first, second = story.solved[3].values["data versions"]
+    assert story.solved[2].values["data version"] == first != second
+    assert story.solved[3].values["data version"] == first and story.solved[3].values["commits"] == 3
+    restored = story.place.practice / VERSION_FILE.removesuffix(".dvc")
+    assert file_md5(str(restored)) == first
+    # By hand, by pipeline, on another sandbox: the same songs are the same version.
+    assert story.solved[5].values["data version"] == first
+    assert story.alone[2].values["data version"] == first
+    assert first in text_of(story.solved[5])
+
+
+def test_the_models_are_those_of_the_registry(story):
+    records = story.place.versions()
+    assert story.solved[5].values["model version"] == records[0]["version"]
+    assert story.solved[6].values["model versions"] == [record["version"] for record in records]
+    assert story.solved[6].values["songs"] == [2000, 2320]
+    assert story.solved[6].values["model sha256"] == records[0]["metadata"]["model sha256"]
+    hashes = [record["metadata"]["DVC training data hash"] for record in records]
+    assert hashes == story.solved[3].values["data versions"]
+
+
+def test_the_training_without_a_version_failed_and_said_why(story):
+    assert story.solved[4].values["state"] == "failed"
+    assert "has no song_properties.parquet.dvc" in text_of(story.solved[4])
+
+
+def test_the_notebooks_show_what_they_promise(story):
+    for number, word in {0: "ignored", 1: "data-cache", 2: "deps:", 3: "320 added", 5: "version-and-commit",
+                         6: "≠", 7: "Brazil"}.items():  # fmt: skip
+        assert word in text_of(story.solved[number]), number
+    assert "Ready for notebook" in text_of(story.untouched[4])
+
+
+def test_no_secret_is_in_an_executed_notebook(story):
+    files = [file for kind in ("solved", "untouched", "alone") for file in (story.folder / kind).glob("*.ipynb")]
+    assert len(files) == 16 + len(ALONE)
+    secrets = [file.read_text() for state in ("in-order", "untouched-state")
+               for name in ("git-auth/password", "aws-connection-data/AWS_SECRET_ACCESS_KEY")
+               for file in (story.folder / state / "secrets").glob(name)]  # fmt: skip
+    assert len(secrets) == 4
+    assert not any(secret in file.read_text() for secret in secrets for file in files)
+
+
+def test_the_report_shows_every_notebook_and_its_checks(story):
+    page = report_page(story.solved)
+    for run in story.solved:
+        assert f"<td>{run.name}</td><td>✓ passed</td>" in page
+    assert page.count("<details>") == 8 and "second-model" in page
+    worse = report_page([story.untouched[1]])
+    assert "<td>✗ failed</td>" in worse and "○ buckets" in worse
+
+
+def test_a_broken_notebook_is_reported_and_not_raised(story, tmp_path, monkeypatch):
+    for name in ("JUKEBOX_STATE", "PYTHONPATH"):
+        monkeypatch.setenv(name, "")  # put back what the runner sets
+    notebook = nbformat.read(FILES[0], as_version=4)
+    notebook.cells = [nbformat.v4.new_code_cell("solve = False", metadata={"tags": ["parameters"]}),
+                      nbformat.v4.new_code_cell("1 / 0")]  # fmt: skip
+    broken = tmp_path / "9-broken.ipynb"
+    nbformat.write(notebook, broken)
+    (tmp_path / "out").mkdir()
+    run = run_notebook(broken, tmp_path / "out", story.settings)
+    assert run.error.startswith("ZeroDivisionError") and not run.passed()
+    assert "ZeroDivisionError" in report_page([run])
+    json.dumps(run.values)
