@@ -113,7 +113,8 @@ def country_bars(
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set_xlabel("probability, in %", fontsize=8)
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    # Above the bars, where no bar can reach it.
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, frameon=False)
     return chart
 
 

@@ -1,15 +1,18 @@
 """What the notebooks show: tables of what is really there, each with a plain-text form."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pandas
+from rich.console import Console
 
+from jukebox_helpers import lineage
 from jukebox_helpers.doctor import examine
 from jukebox_helpers.exercise_engine import Note
 from jukebox_helpers.sandbox import events
 from jukebox_helpers.settings import GITOPS_REPOSITORY
-from jukebox_helpers.workplace import Workplace
+from jukebox_helpers.workplace import MODEL, Workplace
 
 
 class Table:
@@ -31,7 +34,11 @@ class Table:
         if not len(self.frame):
             return self.empty
         with pandas.option_context("display.max_colwidth", None):
-            return self.frame.to_html(index=False, border=0, justify="left", render_links=True)
+            table = self.frame.to_html(index=False, border=0, render_links=True)
+        # JupyterLab sets tables to the right, as numbers want it, and never breaks a hash.
+        for cell in ("th", "td"):
+            table = table.replace(f"<{cell}>", f'<{cell} style="text-align: left; overflow-wrap: anywhere">')
+        return table
 
 
 def doctor_table() -> Table:
@@ -116,6 +123,43 @@ def show_versions(place: Workplace) -> Table:
         ],
         "No model is registered yet.",
     )
+
+
+def verification(place: Workplace, version: str) -> Table:
+    """Whether everything that a model version names is still there, byte for byte.
+
+    Args:
+        place: Where the attendee works.
+        version: The model version.
+
+    Returns:
+        A row for each thing: what it is, where, and whether its hash is the recorded one.
+    """
+
+    def has_revision(repository: str, revision: str) -> bool:
+        return revision in place.git("rev-list", "origin/main").split()
+
+    place.fetch()
+    checks = lineage.verify(lineage.trace(place.registry, MODEL, version), place.s3, has_revision)
+    return Table(
+        [
+            {"": "✓" if one["same"] else "✗", "what": one["what"], "where": one["where"],
+             "found": one["found"], "expected": "the same" if one["same"] else one["expected"]}
+            for one in checks
+        ]
+    )  # fmt: skip
+
+
+def comparison(place: Workplace) -> Note:
+    """The first and the newest model version side by side: what differs, and what is the same."""
+    versions = [record["version"] for record in place.versions()]
+    if len(versions) < 2:
+        return Note("There is one version so far" if versions else "No model is registered yet")
+    first, newest = (lineage.trace(place.registry, MODEL, version) for version in (versions[0], versions[-1]))
+    terminal = Console(width=100, file=io.StringIO())
+    with terminal.capture() as text:
+        terminal.print(lineage.compare(first, newest))
+    return Note(f"{versions[0]} and {versions[-1]}", code=text.get().rstrip())
 
 
 def restored_tables(place: Workplace) -> tuple[Path, Path] | None:

@@ -282,6 +282,8 @@ class Workplace:
         """Give this process, and the commands it starts, what a workbench gives: the connection and the tools."""
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         os.environ["DVC_NO_ANALYTICS"] = "1"
+        # What a notebook shows of a command is a page: nothing can turn or be wiped there.
+        os.environ["TERM"] = "dumb"
         if self.is_sandbox:
             folder = self.settings.secrets / "aws-connection-data"
             os.environ["JUKEBOX_STATE"] = str(self.settings.state)
