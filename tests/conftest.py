@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rendering import Helm, find_helm
 
 from jukebox_helpers import sandbox as platform
 from jukebox_helpers.settings import CONNECTION_KEYS, Settings
@@ -41,3 +42,9 @@ def fresh_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     monkeypatch.setenv("JUKEBOX_STATE", str(state))
     yield settings
     platform.down(state, delete=True)
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm itself: renders a chart, and refuses what its schema of values refuses."""
+    return find_helm(tmp_path_factory.mktemp("helm"))

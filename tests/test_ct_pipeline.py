@@ -1,0 +1,178 @@
+"""The two tasks of the Tekton pipeline, run with the environment and the script of the rendered manifest.
+
+What is Tekton's is done here (the values of parameters, workspaces and secrets); git is the sandbox's, the pipeline
+server a stand-in, the pod a mount namespace in which the files of the service account are where Kubernetes puts them.
+"""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+import yaml
+from fake_pipelines_server import FakePipelines
+from rendering import of_kind, render_ct_pipeline
+from test_registry_kubeflow import make_certificate
+from throwaway import environment_with
+
+from jukebox_helpers.git_repository import git
+from jukebox_helpers.pipelines import TRAINING_PIPELINE
+from jukebox_helpers.settings import KIT
+
+TOKEN = "the-token-of-the-service-account"
+IMAGE, INDEX = "registry.example.com/python:3.12", "https://index.example.com/simple"
+
+POD = """
+mount -t tmpfs tmpfs /run
+mkdir -p /run/secrets/kubernetes.io
+cp -r "$0" /run/secrets/kubernetes.io/serviceaccount
+exec "$@"
+"""
+"""Makes /var/run/secrets, as in a pod, for one command and its children only."""
+
+
+@pytest.fixture(scope="module")
+def steps(helm):
+    """The steps as they are rendered for a disconnected cluster, by task."""
+    pipeline = of_kind(render_ct_pipeline(helm, f"images.python={IMAGE}", f"package_index={INDEX}"), "Pipeline")
+    tasks = [*pipeline["spec"]["tasks"], *pipeline["spec"]["finally"]]
+    return {task["name"]: task["taskSpec"]["steps"][0] for task in tasks}
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """A Python with exactly the packages that the task installs, in the versions that it asks for."""
+    folder = tmp_path_factory.mktemp("python")
+    lock = (KIT / "requirements.txt").read_text()
+    (folder / "constraints.txt").write_text(re.sub(r" *\\$|^ +--hash.*$", "", lock, flags=re.MULTILINE))
+    script = (KIT / "charts" / "ct-pipeline" / "files" / "train.sh").read_text()
+    [packages] = re.findall(r"pip install .*constraints.txt\" (.*)$", script, re.MULTILINE)
+    environment_with(folder / "venv", "pip", *packages.split(), "--constraint", str(folder / "constraints.txt"))
+    return folder / "venv" / "bin"
+
+
+@pytest.fixture
+def revision(sandbox):
+    return git("rev-parse", "origin/main", folder=str(sandbox.clone()))
+
+
+@pytest.fixture
+def run(sandbox, steps, revision, tmp_path):
+    """Run a step as Tekton does, except that its servers and its folders are those of this test."""
+
+    def run(name, before=(), **changed):
+        known = {"params.revision": revision, "params.version": revision[:10], "workspaces.source.path": tmp_path}
+        known |= {"params.clone": "Succeeded", "params.train": "Succeeded"}
+        environment = {"PATH": os.environ["PATH"]}
+        for entry in steps[name]["env"]:
+            if "value" in entry:
+                value = re.sub(r"\$\(([\w.]+)\)", lambda match: str(known[match[1]]), entry["value"])
+            else:
+                reference = entry["valueFrom"]["secretKeyRef"]
+                value = sandbox.secret(reference["name"])[reference["key"]]
+            environment[entry["name"]] = value
+        here = {"HOME": tmp_path, "TRUSTED_CA": tmp_path / "trusted-ca", "URL": sandbox.repository_url()}
+        environment |= {key: str(value) for key, value in (here | changed).items() if key in environment}
+        environment |= {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
+        script = tmp_path / "script"
+        script.write_text(steps[name]["script"])
+        script.chmod(0o755)
+        return subprocess.run([*before, script], env=environment, capture_output=True, text=True, cwd="/")
+
+    return run
+
+
+def test_clones_exactly_the_revision_and_keeps_the_password_to_itself(sandbox, run, revision, tmp_path):
+    password = sandbox.secret("git-auth")["password"]
+    done = run("clone")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(revision) and password not in done.stdout + done.stderr
+    clone = tmp_path / "jukebox"
+    assert git("rev-parse", "HEAD", folder=str(clone)) == revision and (clone / TRAINING_PIPELINE).is_file()
+    for file in (clone / ".git" / "config", tmp_path / ".gitconfig"):
+        assert password not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"VERSION": "0123456789"}, "is not version 0123456789."),
+        ({"REVISION": "0" * 39 + "1"}, "fatal"),
+        ({"password": "wrong"}, "Authentication failed"),
+    ],
+)
+def test_a_clone_that_is_not_the_revision_fails(run, changed, said):
+    done = run("clone", **changed)
+    assert done.returncode != 0 and said in done.stderr
+    assert changed.get("password", "x" * 9) not in done.stdout + done.stderr
+
+
+class QuickPipelines(FakePipelines):
+    """A pipeline server whose runs end at the first question, all steps at once."""
+
+    outcome = "SUCCEEDED"
+
+    def move_on(self, run, tasks, waiting):
+        tasks += [{"display_name": name, "state": self.outcome} for name in waiting]
+        run["state"] = self.outcome
+
+
+@pytest.fixture
+def server(tmp_path):
+    """The pipeline server, and the files of the pod: its service account, the authorities that it trusts."""
+    server = QuickPipelines(make_certificate(tmp_path))
+    server.token = TOKEN
+    account, trusted = tmp_path / "account", tmp_path / "trusted-ca"
+    account.mkdir()
+    trusted.mkdir()
+    # The server is not called *.svc here, so the authority is one of those that the cluster trusts.
+    (trusted / "ca-bundle.crt").write_bytes((tmp_path / "ca.pem").read_bytes())
+    (account / "token").write_text(TOKEN)
+    (account / "namespace").write_text("user1-toolings")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def train(sandbox, run, server, python, tmp_path):
+    pod = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--mount"]
+    works = subprocess.run([*pod, "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, text=True)
+    if works.returncode:
+        pytest.skip(f"this machine makes no mount namespace: {works.stderr.strip()}")
+    before = [*pod, "sh", "-ec", POD, tmp_path / "account", "env", "PIP_NO_INDEX=1", f"PATH={python}:{os.defpath}"]
+
+    def train():
+        assert run("clone").returncode == 0
+        changed = {"KF_PIPELINES_ENDPOINT": server.url, "cluster_domain": sandbox.cluster_domain}
+        return run("train", before, **changed, JUKEBOX_STATE=tmp_path / "state")
+
+    return train
+
+
+def test_trains_the_revision_with_its_default_parameters(sandbox, server, train, revision):
+    done = train()
+    assert done.returncode == 0, done.stdout + done.stderr
+    [run], [version] = server.runs.values(), server.versions.values()
+    defaults = json.loads((KIT / "3-prod_datascience" / "default_parameters.json").read_text())
+    given = {**defaults, "version": revision[:10], "cluster_domain": sandbox.cluster_domain}
+    assert run["runtime_config"]["parameters"] == given
+    assert run["display_name"] == f"training-pipeline-{revision[:10]}" and version["display_name"] == revision[:10]
+    containers = version["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"].values()
+    assert {executor["container"]["image"] for executor in containers} == {IMAGE}
+    assert INDEX in yaml.safe_dump(version["pipeline_spec"])
+    password = sandbox.secret("git-auth")["password"]
+    assert password not in done.stdout + done.stderr + json.dumps(server.versions) + json.dumps(server.runs)
+
+
+def test_a_training_that_fails_fails_the_task(server, train):
+    server.outcome = "FAILED"
+    done = train()
+    assert len(server.runs) == 1
+    assert done.returncode == 1 and "'training-pipeline' failed" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_report_says_how_it_ended(run):
+    failed = run("report", CLONE="Succeeded", TRAIN="Failed")
+    assert failed.returncode == 0 and "Training: Failed." in failed.stdout and "Next: read the log" in failed.stdout
+    assert "Next" not in run("report", CLONE="Succeeded", TRAIN="Succeeded").stdout
