@@ -19,7 +19,7 @@ def resolve(tmp_path, project):
     need_the_package_index()
     return subprocess.run(
         [find_uv(), "pip", "compile", "--quiet", project, "--constraints", WORKBENCH, "--python-version", "3.12",
-         "--python-platform", "x86_64-unknown-linux-gnu", "--no-header", "--no-annotate"],
+         "--no-python-downloads", "--python-platform", "x86_64-unknown-linux-gnu", "--no-header", "--no-annotate"],
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
 

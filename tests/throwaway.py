@@ -1,5 +1,6 @@
 """Throw-away environments for tests that need other versions than ours."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -18,8 +19,9 @@ def find_uv() -> str:
     return found
 
 
+@functools.cache
 def need_the_package_index() -> None:
-    """Skip the test where the package index cannot be reached."""
+    """Skip the test where the package index cannot be reached; one answer is enough."""
     command = [find_uv(), "pip", "compile", "--quiet", "--no-cache", "--no-deps", "-"]
     asked = subprocess.run(command, input="six", capture_output=True, text=True, timeout=60)
     if asked.returncode != 0:
