@@ -1,18 +1,47 @@
 """What the dashboard's buttons do, for the two pipelines of the workshop: import, schedule, run."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jukebox_helpers.cluster_pipelines import Imported, Schedule, connect, version_name
+from jukebox_helpers.cluster_pipelines import Imported, Schedule, connect
 from jukebox_helpers.continuous_training import REVISION_DIGITS, checkout, default_parameters
+from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.git_repository import git
 from jukebox_helpers.local_runner import Run
 from jukebox_helpers.pipelines import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, compile_file, read_pipeline
 from jukebox_helpers.settings import Settings
 
 DATA_PIPELINE_NAME = "data-pipeline-with-dvc"
+
+
+def version_name(file: Path) -> str:
+    """Name a compiled pipeline by the revision that it comes from.
+
+    Args:
+        file: The compiled YAML, in a checkout.
+
+    Returns:
+        The first characters of the revision at HEAD; where the file is not what that revision holds, followed
+        by the first characters of its SHA-256, so that two files never share a name.
+
+    Raises:
+        JukeboxError: If the file is in no git repository.
+    """
+    folder = str(file.resolve().parent)
+    try:
+        revision = git("rev-parse", "HEAD", folder=folder)[:REVISION_DIGITS]
+        changed = git("status", "--porcelain", "--ignored", "--", file.name, folder=folder)
+    except RuntimeError as error:
+        raise JukeboxError(
+            f"{file} is in no git repository with a commit: {error}",
+            "Import from a clone: its revision names the version.",
+        ) from None
+    if not changed:
+        return revision
+    return f"{revision}-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
 
 
 def import_file(settings: Settings, file: Path) -> Imported:

@@ -5,7 +5,6 @@ completed by the next one.
 """
 
 import contextlib
-import hashlib
 import io
 import time
 import warnings
@@ -16,9 +15,7 @@ from typing import Any
 
 from jukebox_helpers.cluster_connection import AlreadyThere, NotThere, explained, polite
 from jukebox_helpers.cluster_runs import take_over
-from jukebox_helpers.continuous_training import REVISION_DIGITS
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.git_repository import git
 from jukebox_helpers.local_runner import Run, RunFailed, Step, check_arguments
 from jukebox_helpers.pipelines import CompiledPipeline, read_pipeline
 from jukebox_helpers.platform_rhoai import certificate_authority, pipeline_server, service_account
@@ -308,8 +305,14 @@ class PipelineServer:
         run = Run(started.run_id, pipeline.pipeline, str(folder), arguments, [Step(step) for step in compiled.steps()])
         begin = time.monotonic()
         while True:
-            with self.asking():
-                news = self.client.get_run(started.run_id)
+            try:
+                with self.asking():
+                    news = self.client.get_run(started.run_id)
+            except JukeboxError as error:
+                raise JukeboxError(
+                    f"The run {name!r} ({started.run_id}) goes on, but cannot be followed any more: {error.what}",
+                    f"Follow it in the dashboard, project {self.namespace}.",
+                ) from None
             run.seconds = round(time.monotonic() - begin, 3)
             if take_over(run, news):
                 on_change(run)
@@ -364,30 +367,3 @@ def connect(settings: Settings) -> PipelineServer:
         )
     host = pipeline_server(settings.namespace)
     return PipelineServer(host, settings.namespace, service_account("token"), certificate_authority(host))
-
-
-def version_name(file: Path) -> str:
-    """Name a compiled pipeline by the revision that it comes from.
-
-    Args:
-        file: The compiled YAML, in a checkout.
-
-    Returns:
-        The first characters of the revision at HEAD; where the file is not what that revision holds, followed
-        by the first characters of its SHA-256, so that two files never share a name.
-
-    Raises:
-        JukeboxError: If the file is in no git repository.
-    """
-    folder = str(file.resolve().parent)
-    try:
-        revision = git("rev-parse", "HEAD", folder=folder)[:REVISION_DIGITS]
-        changed = git("status", "--porcelain", "--ignored", "--", file.name, folder=folder)
-    except RuntimeError as error:
-        raise JukeboxError(
-            f"{file} is in no git repository with a commit: {error}",
-            "Import from a clone: its revision names the version.",
-        ) from None
-    if not changed:
-        return revision
-    return f"{revision}-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"

@@ -100,7 +100,7 @@ def find_cluster_domain(state: Path) -> str:
         The domain; empty where it could be neither found nor asked.
     """
     if given := os.environ.get("cluster_domain"):
-        return given
+        return domain_in(given) or given  # the sandbox's is no domain
     if remembered := remembered_cluster_domain(state):
         return remembered
     try:

@@ -10,7 +10,8 @@ from kfp import dsl
 from loopback import make_certificate
 
 from jukebox_helpers import cluster_connection, pipelines
-from jukebox_helpers.cluster_pipelines import PipelineServer, connect, version_name
+from jukebox_helpers.cluster_actions import version_name
+from jukebox_helpers.cluster_pipelines import PipelineServer, connect
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.git_repository import git
 from jukebox_helpers.local_runner import RunFailed
@@ -271,6 +272,13 @@ def test_a_cancelled_run_ends(fake, server, imported, tmp_path):
     fake.states = ["CANCELED"]
     with pytest.raises(RunFailed, match="It was cancelled"):
         server.run(*imported, ARGUMENTS, "a-run", tmp_path, timeout=20, pause=0.001)
+
+
+def test_a_run_that_cannot_be_followed_goes_on(fake, server, imported, tmp_path):
+    fake.failures["GET .*/runs/.*"] = [401]
+    with pytest.raises(JukeboxError, match=r"'a-run' .* goes on, but cannot be followed any more: .*401"):
+        server.run(*imported, ARGUMENTS, "a-run", tmp_path)
+    assert len(fake.runs) == 1
 
 
 def test_a_run_that_hangs_is_left_after_a_time(fake, server, imported, tmp_path):

@@ -91,8 +91,9 @@ def test_the_cluster_domain_comes_from_what_is_nearest(workbench, monkeypatch):
     assert find_settings().cluster_domain == "apps.git.example.com"
     platform_rhoai.remember_cluster_domain("https://x.apps.answer.example.com/page", workbench / "state")
     assert find_settings().cluster_domain == "apps.answer.example.com"
-    monkeypatch.setenv("cluster_domain", DOMAIN)
-    assert find_settings().cluster_domain == DOMAIN
+    for given in (f"https://console-openshift-console.{DOMAIN}/", DOMAIN):
+        monkeypatch.setenv("cluster_domain", given)
+        assert find_settings().cluster_domain == DOMAIN
     assert find_settings().repository_url() == f"https://gitea-gitea.{DOMAIN}/user7/jukebox.git"
 
 
