@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from traitlets.config import Config
 
 from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError
@@ -20,6 +21,9 @@ from jukebox_helpers.exercise_engine import MARKS, RESULT_TYPE
 from jukebox_helpers.settings import KIT, NAMESPACE_FILE, Settings, find_settings
 
 NOTEBOOKS = KIT / "notebooks"
+
+QUIET_KERNEL = Config(KernelManager={"transport": "ipc"}, NotebookClient={"extra_arguments": ["--log-level=CRITICAL"]})
+"""A kernel that talks through files of this user, not through ports; its failures stand in the notebook."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def run_notebook(file: Path, folder: Path, settings: Settings, solve: bool = Tru
     try:
         execute_notebook(
             str(file), str(target), {"solve": solve}, kernel_name="python3", cwd=str(settings.clone() / "notebooks"),
-            progress_bar=False,
+            progress_bar=False, config=QUIET_KERNEL,
         )  # fmt: skip
     except PapermillExecutionError as problem:
         error = f"{problem.ename}: {problem.evalue}"
