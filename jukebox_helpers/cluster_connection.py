@@ -108,7 +108,7 @@ def explained(host: str, namespace: str) -> Iterator[None]:
     except ApiException as error:
         said = words_of(error)
         if error.status == 409:
-            raise AlreadyThere(f"The pipeline server has this already: {said}") from None
+            raise AlreadyThere(f"The pipeline server has this already: {said}", "Run this again.") from None
         if error.status == 0:
             raise untrusted(host, said) from None
         answered = f"The pipeline server of the project {namespace!r} answers {error.status}"

@@ -98,9 +98,9 @@ class PipelineServer:
                 return found
 
     def find_pipeline(self, name: str) -> Any:
-        """The pipeline of that name, or None."""
+        """The pipeline of that name, or None; the dashboard may show it under another one."""
         found = self.all(self.client.list_pipelines, "pipelines")
-        return next((pipeline for pipeline in found if pipeline.display_name == name), None)
+        return next((pipeline for pipeline in found if name in (pipeline.display_name, pipeline.name)), None)
 
     def versions(self, pipeline_id: str) -> list[Any]:
         """The versions of a pipeline, oldest first."""
@@ -160,6 +160,8 @@ class PipelineServer:
                     pipeline = self.client.pipelines.pipeline_service_create_pipeline(new)
             except AlreadyThere:
                 pipeline, made = self.find_pipeline(compiled.name), False
+                if not pipeline:
+                    raise
         try:
             return self.add_version(compiled.name, pipeline.pipeline_id, file, version)
         except JukeboxError as error:

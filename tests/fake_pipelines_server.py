@@ -162,8 +162,8 @@ class FakePipelines:
 
     def versions_of(self, pipeline: str) -> dict[str, dict[str, Any]]:
         """A pipeline's versions."""
-        key = self.pipeline(pipeline)["pipeline_id"]
-        return {number: version for number, version in self.versions.items() if version["pipeline_id"] == key}
+        one("Pipeline", self.pipelines, pipeline)
+        return {number: version for number, version in self.versions.items() if version["pipeline_id"] == pipeline}
 
     def page_of(self, name: str, items: dict[str, dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
         """One page of a list."""
@@ -174,18 +174,13 @@ class FakePipelines:
         more = {"next_page_token": str(start + size)} if start + size < len(found) else {}
         return {name: found[start : start + size], "total_size": len(found), **more}
 
-    def pipeline(self, key: str) -> dict[str, Any]:
-        """A pipeline by its id."""
-        if key not in self.pipelines:
-            raise Refused(404, f"Pipeline {key} not found")
-        return self.pipelines[key]
-
     def create_pipeline(self, new: dict[str, Any]) -> dict[str, Any]:
         """Make a pipeline without versions."""
         name = new.get("display_name", "")
         if not name.strip():
             raise Refused(400, "pipeline's name cannot be empty")
-        if any(pipeline["display_name"] == name for pipeline in self.pipelines.values()):
+        field = "name" if self.kubernetes_store else "display_name"
+        if any(pipeline[field] == new[field] for pipeline in self.pipelines.values()):
             raise Refused(409, f"Failed to create a new pipeline. The name {name} already exists")
         key = str(uuid.uuid4())
         self.pipelines[key] = {**new, "pipeline_id": key, "created_at": now()}
@@ -193,7 +188,7 @@ class FakePipelines:
 
     def delete_pipeline(self, key: str) -> dict[str, Any]:
         """Delete a pipeline that has no versions."""
-        if any(version["pipeline_id"] == self.pipeline(key)["pipeline_id"] for version in self.versions.values()):
+        if self.versions_of(key):
             raise Refused(400, "the pipeline has versions")
         del self.pipelines[key]
         return {}
@@ -202,18 +197,14 @@ class FakePipelines:
         """Make a version of a pipeline from a YAML file: strict about the main document, as the server is."""
         if unknown := set(query) - {"name", "pipelineid", "description", "display_name"}:
             raise Refused(400, f"unknown query parameters {unknown}")
-        pipeline = self.pipeline(query.get("pipelineid", ""))
+        pipeline = one("Pipeline", self.pipelines, query.get("pipelineid", ""))
         name = query.get("name", "")
         if not name:
             raise Refused(400, "the version's name cannot be empty")
         if self.kubernetes_store and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name):
             raise Refused(400, f"Invalid pipeline version name {name}")
-        siblings = [
-            version
-            for version in self.versions.values()
-            if self.kubernetes_store or version["pipeline_id"] == pipeline["pipeline_id"]
-        ]
-        if any(version["display_name"] == name for version in siblings):
+        siblings = self.versions if self.kubernetes_store else self.versions_of(pipeline["pipeline_id"])
+        if any(version["display_name"] == name for version in siblings.values()):
             raise Refused(409, f"Failed to create a new pipeline version. The name {name} already exists")
         message = message_from_bytes(b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body)
         parts = [p for p in message.get_payload() if p.get_param("name", header="content-disposition") == "uploadfile"]
@@ -285,16 +276,13 @@ class FakePipelines:
 
     def delete_recurring(self, key: str) -> dict[str, Any]:
         """Delete a recurring run."""
-        if key not in self.recurring:
-            raise Refused(404, f"Recurring run {key} not found")
+        one("Recurring run", self.recurring, key)
         del self.recurring[key]
         return {}
 
     def enable_recurring(self, key: str) -> dict[str, Any]:
         """Enable a recurring run."""
-        if key not in self.recurring:
-            raise Refused(404, f"Recurring run {key} not found")
-        self.recurring[key] |= {"mode": "ENABLE", "status": "ENABLED"}
+        one("Recurring run", self.recurring, key).update(mode="ENABLE", status="ENABLED")
         return {}
 
     def create_run(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -314,9 +302,7 @@ class FakePipelines:
 
     def get_run(self, key: str) -> dict[str, Any]:
         """A run as it stands now."""
-        if key not in self.runs:
-            raise Refused(404, f"Run {key} not found")
-        run = self.runs[key]
+        run = one("Run", self.runs, key)
         tasks, waiting = run["tasks"], run["waiting"]
         if run["state"] in ("PENDING", "RUNNING", "CANCELING"):
             self.move_on(run, tasks, waiting)
@@ -354,6 +340,13 @@ class FakePipelines:
         """A run as the API shows it."""
         shown = {key: value for key, value in run.items() if key not in ("waiting", "tasks")}
         return {**shown, "run_details": {"task_details": run["tasks"]}}
+
+
+def one(what: str, items: dict[str, dict[str, Any]], key: str) -> dict[str, Any]:
+    """The item of an id."""
+    if key not in items:
+        raise Refused(404, f"{what} {key} not found")
+    return items[key]
 
 
 def checked(body: bytes, model: str) -> dict[str, Any]:

@@ -81,6 +81,21 @@ def test_import_again_adds_a_version_or_finds_it(fake, server, tmp_path):
     assert server.latest(NAME)[0].version == "abcdef0123"
 
 
+def test_a_pipeline_that_the_dashboard_shows_under_another_name_gets_the_version(fake, server):
+    """Where pipelines are Kubernetes resources, the resource's name is what must differ."""
+    fake.kubernetes_store = True
+    shown = {"pipeline_id": "a", "name": NAME, "display_name": "Songs, daily", "created_at": "2026-11-01T00:00:00Z"}
+    fake.pipelines["a"] = shown
+    assert server.import_pipeline(YAML, "0123456789").pipeline_id == "a"
+    assert list(fake.pipelines) == ["a"]
+
+
+def test_a_name_that_is_taken_by_what_cannot_be_seen(fake, server):
+    fake.failures["POST .*/pipelines"] = [409]
+    with pytest.raises(JukeboxError, match=r"has this already.*\nNext: Run this again"):
+        server.import_pipeline(YAML, "0123456789")
+
+
 def test_what_the_server_holds_is_what_was_imported(imported):
     local = pipelines.read_pipeline(YAML.read_text())
     assert imported[1].spec == local.spec and imported[1].platform == local.platform
