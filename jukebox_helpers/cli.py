@@ -92,7 +92,8 @@ def notebooks(only: int | None, report: Path | None) -> None:
         checks = ", ".join(f"{name} {outcome}" for name, outcome in run.outcomes.items())
         console().print(f"{mark} {run.name:<32} {run.seconds:6.1f} s  {checks} {run.error}", highlight=False)
 
-    runs = run_notebooks(report, only, tell)
+    with Console(stderr=True).status("running the notebooks …"):
+        runs = run_notebooks(report, only, tell)
     if report:
         click.echo(f"Report: {report}")
     sys.exit(0 if all(run.passed() for run in runs) else 1)

@@ -166,6 +166,8 @@ def report_page(runs: list[NotebookRun]) -> str:
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(template_name="basic", mathjax_url="", require_js_url="", jquery_url="")
+    # Graphs and widgets need scripts from elsewhere: here they are told in words.
+    exporter.config.NbConvertBase.display_data_priority = ["text/html", "image/png", "text/markdown", "text/plain"]
     rows, bodies = [], []
     for run in runs:
         state = "passed" if run.passed() else "failed"

@@ -181,6 +181,8 @@ def test_the_report_shows_every_notebook_and_its_checks(story):
     for run in story.solved:
         assert f"<td>{run.name}</td><td>✓ passed</td>" in page
     assert page.count("<details>") == 8 and "second-model" in page
+    # Graphs and quizzes, which are drawn in JupyterLab, are told in words.
+    assert "✓ version-and-commit" in page and "What if Kubeflow" in page
     worse = report_page([story.untouched[1]])
     assert "<td>✗ failed</td>" in worse and "○ buckets" in worse
 
