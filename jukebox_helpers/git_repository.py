@@ -42,6 +42,8 @@ def git(*arguments: str, folder: str = ".") -> str:
     import subprocess
 
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    if environment.get("SSL_CERT_FILE"):  # Kubeflow names the cluster's authorities here; git does not look
+        environment.setdefault("GIT_SSL_CAINFO", environment["SSL_CERT_FILE"])
     if "password" in environment:
         answer = '!f() { echo "username=$username"; echo "password=$password"; }; f'
         settings = {

@@ -1,0 +1,127 @@
+"""The steps as OpenShift runs them: a UID that nobody knows, HOME=/, a working directory that cannot be written to.
+
+https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/images/creating-images
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from jukebox_helpers import kfp_local, sample_data, workshop
+from jukebox_helpers.continuous_training import default_parameters
+from jukebox_helpers.demo import Demo
+from jukebox_helpers.local_runner import container_env, hide_jukebox, with_environments
+from jukebox_helpers.pipelines import (
+    DATA_PIPELINE_YAML,
+    TRAINING_PIPELINE,
+    TRAINING_PIPELINE_YAML,
+    compile_file,
+    read_pipeline,
+)
+from jukebox_helpers.settings import KIT
+
+UID = 1000790000
+"""Of the range that OpenShift gives to a project; it has no entry in /etc/passwd."""
+
+SOMEBODY = (
+    "setpriv", f"--reuid={UID}", "--regid=0", "--clear-groups", "--no-new-privs",
+    # An image lets everybody read Python and its packages; on this machine they may lie in somebody's home.
+    "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search",
+)  # fmt: skip
+
+LOOK = """
+import os, pwd
+try:
+    pwd.getpwuid(os.getuid())
+except KeyError as error:
+    print(error)
+for folder in (".", os.environ["HOME"], os.path.dirname(os.__file__)):
+    print(os.access(folder, os.W_OK))
+print(sorted(set(os.environ) - {"LC_CTYPE"}))
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a command as that user; what it leaves in the temporary directory goes afterwards."""
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def start(*command, **environment):
+        return subprocess.Popen(
+            [*SOMEBODY, *command], cwd=locked, env={"PATH": path, "HOME": "/", **environment}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    if not shutil.which("setpriv"):
+        pytest.skip("only Linux has setpriv")
+    with start("true") as works:
+        said = works.stdout.read()
+    if works.returncode:
+        pytest.skip(f"only root can become another user: {said.strip()}")
+    yield start
+    for left in Path(tempfile.gettempdir()).iterdir():
+        if left.lstat().st_uid == UID:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def test_this_user_is_nobody_and_can_write_nowhere(start):
+    with start("python3", "-c", LOOK) as process:
+        said = process.stdout.read().splitlines()
+    assert said == [f"'getpwuid(): uid not found: {UID}'", "False", "False", "False", "['HOME', 'PATH']"]
+
+
+@pytest.fixture
+def run(start, fresh_sandbox, tmp_path):
+    """Run a compiled pipeline as that user; a step gets the values that the YAML names, and nothing else."""
+
+    def run(pipeline, arguments):
+        environments = {label: container_env(pipeline, label, fresh_sandbox) for label in pipeline.executors}
+        folder = tmp_path / pipeline.name
+        (folder / "artifacts").mkdir(parents=True)
+        (folder / "artifacts").chmod(0o770)  # the group 0 may write, as to a volume in OpenShift
+        order = {
+            "spec": with_environments(pipeline.spec, environments),
+            "arguments": arguments,
+            "folder": str(folder / "artifacts"),
+        }
+        # The container has no Jukebox.
+        with start("python3", "-P", kfp_local.__file__, PYTHONPATH=str(hide_jukebox(folder))) as process:
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+            log = process.stdout.read()
+        assert process.returncode == 0, log
+        owners = {file.stat().st_uid for file in (folder / "artifacts").rglob("*")}
+        assert owners == {UID}
+        return log
+
+    return run
+
+
+def test_the_steps_run_as_somebody_without_a_home(fresh_sandbox, run, tmp_path):
+    show = Demo(fresh_sandbox, Console(quiet=True), rows=20_000)
+    show.apply_buckets()
+    songs = tmp_path / "songs.parquet"
+    sample_data.make_songs(str(songs), songs=600)
+    show.load_rankings(show.make_rankings(songs, "rankings.parquet"))
+    before = show.head()
+    arguments = {"dataset_url": songs.as_uri(), "repo_url": fresh_sandbox.repository_url()}
+    run(read_pipeline((KIT / DATA_PIPELINE_YAML).read_text()), arguments)
+    head = show.head()
+    assert head != before
+
+    clone = fresh_sandbox.clone()
+    workshop.train_on_versioned_data(clone / TRAINING_PIPELINE)
+    compile_file(clone / TRAINING_PIPELINE)
+    training = read_pipeline((clone / TRAINING_PIPELINE_YAML).read_text()).until("export-model")
+    given = {**default_parameters(clone), "version": head[:10], "cluster_domain": fresh_sandbox.cluster_domain}
+    log = run(training, given)
+    assert f"revision {head[:10]}" in log
