@@ -1,6 +1,7 @@
 """What the notebooks show: tables of what is really there, each with a plain-text form."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,13 @@ class Table:
         with pandas.option_context("display.max_colwidth", None):
             table = self.frame.to_html(index=False, border=0, render_links=True)
         # JupyterLab sets tables to the right, as numbers want it, and never breaks a hash.
-        for cell in ("th", "td"):
-            table = table.replace(f"<{cell}>", f'<{cell} style="text-align: left; overflow-wrap: anywhere">')
-        return table
+        return re.sub(r"<(t[hd])>([^<]*(?:<a[^>]*>[^<]*</a>)?)", to_the_left, table)
+
+
+def to_the_left(cell: re.Match[str]) -> str:
+    """A cell of a table, set to the left; a word that is too long for a column may be broken anywhere."""
+    long = max(map(len, re.sub("<[^>]*>", "", cell[2]).split()), default=0) > 30
+    return f'<{cell[1]} style="text-align: left{"; overflow-wrap: anywhere" * long}">{cell[2]}'
 
 
 def doctor_table() -> Table:
@@ -156,10 +161,9 @@ def comparison(place: Workplace) -> Note:
     if len(versions) < 2:
         return Note("There is one version so far" if versions else "No model is registered yet")
     first, newest = (lineage.trace(place.registry, MODEL, version) for version in (versions[0], versions[-1]))
-    terminal = Console(width=100, file=io.StringIO())
-    with terminal.capture() as text:
-        terminal.print(lineage.compare(first, newest))
-    return Note(f"{versions[0]} and {versions[-1]}", code=text.get().rstrip())
+    page = io.StringIO()
+    Console(width=100, file=page, force_terminal=False, force_jupyter=False).print(lineage.compare(first, newest))
+    return Note(f"{versions[0]} and {versions[-1]}", code=page.getvalue().rstrip())
 
 
 def restored_tables(place: Workplace) -> tuple[Path, Path] | None:

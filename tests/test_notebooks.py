@@ -164,6 +164,7 @@ def test_the_notebooks_show_what_they_promise(story):
                          6: "≠", 7: "Brazil"}.items():  # fmt: skip
         assert word in text_of(story.solved[number]), number
     assert "Ready for notebook" in text_of(story.untouched[4])
+    assert "\x1b" not in text_of(story.solved[6])  # words, not what only a terminal understands
 
 
 def test_no_secret_is_in_an_executed_notebook(story):
