@@ -139,6 +139,7 @@ def test_credentials_are_made_once_and_each_bucket_gets_its_connection(fake, mak
     metadata = fake.secrets["aws-connection-data"]["metadata"]
     assert metadata["labels"] == {"opendatahub.io/dashboard": "true", "opendatahub.io/managed": "true"}
     assert metadata["annotations"]["opendatahub.io/connection-type"] == "s3"
+    assert metadata["annotations"]["openshift.io/display-name"] == "aws-connection-data"
     assert root["password"] not in first.stdout + first.stderr
 
     again = make(ENDPOINT="http://elsewhere:9000")

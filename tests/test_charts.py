@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import uuid
@@ -13,7 +14,8 @@ from rendering import CHARTS, DOMAIN, NAMESPACE, TOOLINGS, of_kind, render, rend
 from throwaway import environment_with
 
 from jukebox_helpers import buckets, workshop
-from jukebox_helpers.pipelines import BASE_IMAGE
+from jukebox_helpers.cluster_actions import DATA_PIPELINE_NAME
+from jukebox_helpers.pipelines import BASE_IMAGE, DATA_PIPELINE_YAML, read_pipeline
 from jukebox_helpers.sandbox.events import MAIN, judge, sign
 from jukebox_helpers.settings import KIT
 
@@ -329,3 +331,22 @@ def test_argo_makes_an_application_of_each_config(helm, application_set, tmp_pat
         settings = [f"{p['name']}={p['value']}" for p in chart["helm"]["parameters"]]
         made = render(helm, KIT / chart["path"], "--values", *given, "--set", *settings)
         assert "Job" in {manifest["kind"] for manifest in made}
+
+
+def test_the_instructors_page_says_what_is_so(helm, minio, ct_pipeline):
+    page = (KIT / "docs" / "rhoai.md").read_text()
+    [command] = re.findall(r"^helm template toolings (.*) \| oc apply", page, re.MULTILINE)
+    chart, *arguments = shlex.split(command.replace("$user", "user1").replace("$domain", DOMAIN))
+    assert render(helm, KIT / chart, *arguments)[0]["metadata"]["name"] == "user1-toolings"
+
+    pipeline = read_pipeline((KIT / DATA_PIPELINE_YAML).read_text())
+    assert pipeline.name == DATA_PIPELINE_NAME
+    names = [f"`{DATA_PIPELINE_NAME}{what}`" for what in ("", "-daily", "-adhoc-run")]
+    names += [f"**{parameter}**" for parameter in pipeline.parameters] + [", ".join(pipeline.steps())]
+    job = of_kind(minio, "Job")["spec"]["template"]["spec"]
+    names += [entry["value"] for entry in job["containers"][0]["env"] if entry["name"] == "ENDPOINT"]
+    # A route without a host is reached at <name>-<namespace>.<domain>.
+    names += [f"https://{of_kind(ct_pipeline, 'Route')['metadata']['name']}-{NAMESPACE}.apps.<cluster>"]
+    names += [f"secret/{of_kind(ct_pipeline, 'EventListener')['metadata']['name']}-webhook"]
+    missing = [name for name in names if name not in page]
+    assert not missing

@@ -64,10 +64,12 @@ def connect(bucket, user, password):
     }
     # By these, the dashboard of OpenShift AI knows a connection.
     labels = {"opendatahub.io/dashboard": "true", "opendatahub.io/managed": "true"}
-    annotations = {"opendatahub.io/connection-type": "s3", "openshift.io/display-name": bucket}
-    wanted = secret(f"aws-connection-{bucket}", values, labels=labels, annotations=annotations)
-    made = ask("POST", body=wanted) or ask("PATCH", f"aws-connection-{bucket}", wanted)
-    print(f"The connection {made['metadata']['name']} is there.")
+    name = f"aws-connection-{bucket}"
+    annotations = {"opendatahub.io/connection-type": "s3", "openshift.io/display-name": name}
+    wanted = secret(name, values, labels=labels, annotations=annotations)
+    if not ask("POST", body=wanted):
+        ask("PATCH", name, wanted)
+    print(f"The connection {name} is there.")
 
 
 if __name__ == "__main__":
