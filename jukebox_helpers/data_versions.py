@@ -98,12 +98,18 @@ def read_remotes(folder: str) -> dict:
 
     Returns:
         URLs by remote name, e.g. ``{"s3-version": "s3://data-cache", "data-source": "s3://data"}``.
+
+    Raises:
+        ValueError: If ``.dvc/config`` is no configuration of DVC.
     """
     import configparser
     import os
 
     config = configparser.ConfigParser()
-    config.read(os.path.join(folder, ".dvc", "config"))
+    try:
+        config.read(os.path.join(folder, ".dvc", "config"))
+    except configparser.Error as error:
+        raise ValueError(f".dvc/config: {error}. Next: restore it from an earlier revision, then run again.") from None
     # DVC writes a section as ['remote "s3-version"'].
     return {
         section.strip("'").removeprefix("remote ").strip('"'): config[section].get("url", "")

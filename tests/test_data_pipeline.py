@@ -422,6 +422,21 @@ def test_a_version_file_that_somebody_else_made_is_brought_up_to_date(platform, 
         assert data_versions.read_version_file(str(version_file))["md5"] == md5
 
 
+def test_a_broken_dvc_repository_is_left_as_it_is(platform, s3, tmp_path):
+    """No file is written, and the message names what to mend."""
+    folder = git_folder(tmp_path / "repository")
+    (folder / ".dvc").mkdir()
+    with connection(platform):
+        git_repository.container_environment()
+        md5 = load_bytes(s3, b"songs")
+        with pytest.raises(RuntimeError, match=r"\.dvc' exists.*Nothing was committed.*Next:"):
+            data_versions.version_songs(str(folder), md5)
+        (folder / ".dvc" / "config").write_text("no configuration")
+        with pytest.raises(ValueError, match=r"(?s)\.dvc/config: .*Next: restore it"):
+            data_versions.version_songs(str(folder), md5)
+    assert [file.name for file in folder.rglob("*") if ".git" not in file.parts and file.is_file()] == ["config"]
+
+
 @pytest.mark.parametrize("size", [1_000, 9_000_000])
 @pytest.mark.parametrize("moment", ["HeadObject", "copy"])
 def test_bytes_that_come_between_reading_and_copying_are_not_cached(platform, s3, tmp_path, monkeypatch, size, moment):
