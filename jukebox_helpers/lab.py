@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from jukebox_helpers import sandbox
-from jukebox_helpers.settings import Settings
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import KIT, NAMESPACE_FILE, Settings
 
 
 def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str]:
@@ -30,6 +31,8 @@ def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str
         f"--FileContentsManager.preferred_dir={clone}",
         f"--LabApp.default_url=/lab/tree/{clone.name}/notebooks/0-welcome.ipynb",
         "--LabApp.extension_manager=readonly",
+        # In a container one is often root, and JupyterLab asks to be told.
+        *["--allow-root"] * (os.geteuid() == 0),
         *arguments,
     ]  # fmt: skip
 
@@ -72,7 +75,15 @@ def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
 
     Returns:
         JupyterLab's exit code.
+
+    Raises:
+        JukeboxError: If this is a workbench, which is a JupyterLab already.
     """
+    if NAMESPACE_FILE.is_file():
+        raise JukeboxError(
+            "This is a workbench of OpenShift AI: its JupyterLab is open already.",
+            f"Open {KIT.name}/notebooks/0-welcome.ipynb in the file browser on the left.",
+        )
     running = bool(sandbox.status(state)["running"])
     settings = sandbox.up(state, lifeline=True)
     try:

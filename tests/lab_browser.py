@@ -34,7 +34,7 @@ def jupyterlab(settings, folder, theme="JupyterLab Light"):
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "PYTHONPATH": str(KIT),
     }
-    command = lab_command(settings, (f"--ServerApp.port={port}", "--ServerApp.open_browser=False", "--allow-root"))
+    command = lab_command(settings, (f"--ServerApp.port={port}", "--ServerApp.open_browser=False"))
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lab.log").open("w") as log:
         server = subprocess.Popen(command, env=environment, cwd=settings.clone(), stdout=log, stderr=log)
