@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,12 @@ STAND_IN = [sys.executable, "-c", "print('trained from {revision}')"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_platform_around() -> None:
-    """The tests find the platform that they start, never one that the terminal belongs to."""
+def no_platform_around(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The tests find the platform that they start, never one that the terminal belongs to.
+
+    What a step leaves to its container to clear away lies in a folder of this session.
+    """
+    tempfile.tempdir = str(tmp_path_factory.mktemp("tmp"))
     for key in (*CONNECTION_KEYS, "JUKEBOX_STATE", "JUKEBOX_TRAINING_COMMAND", "username", "password", "namespace"):
         os.environ.pop(key, None)
     os.environ.update(GIT_TERMINAL_PROMPT="0", DVC_NO_ANALYTICS="1", NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
