@@ -16,6 +16,7 @@ from fake_model_registry import FakeModelRegistry
 from jukebox_helpers.lineage import trace
 from jukebox_helpers.pipelines import travelling
 from jukebox_helpers.registry import kubeflow_registry, mlflow_registry, open_registry
+from jukebox_helpers.registry_mlflow import mlflow_client
 
 METADATA = {
     "model sha256": "a" * 64,
@@ -201,7 +202,13 @@ def test_racing_registrations_make_one_version_each(registry, name):
 # MLflow
 
 
-def test_mlflow_keeps_no_version_without_its_metadata(database, name):
+@pytest.fixture
+def client(database):
+    """MLflow's own client of the same database."""
+    return mlflow_client(f"sqlite:///{database}")
+
+
+def test_mlflow_keeps_no_version_without_its_metadata(database, client, name):
     registry = mlflow_registry(f"sqlite:///{database}")
     with sqlite3.connect(database) as connection:
         connection.execute(
@@ -216,6 +223,42 @@ def test_mlflow_keeps_no_version_without_its_metadata(database, name):
             connection.execute("DROP TRIGGER broken")
     assert registry.versions(name) == []
     assert register(registry, name) == registry.latest(name)
+
+
+def test_what_mlflow_has_of_others_or_has_deleted_is_not_ours(database, client, name):
+    registry = mlflow_registry(f"sqlite:///{database}")
+    client.create_registered_model(name)
+    client.create_model_version(name, "s3://elsewhere/model", tags={"of": "others"})
+    assert (registry.versions(name), registry.latest(name)) == ([], None)
+    register(registry, name, "first")
+    second = register(registry, name, "second")
+    deleted = next(v for v in client.search_model_versions(f"name='{name}'") if v.tags.get("version") == "first")
+    client.delete_model_version(name, deleted.version)
+    assert registry.versions(name) == [second]
+    assert register(registry, name, "first") == registry.latest(name)
+
+
+def test_mlflow_knows_what_was_registered(database, client, name):
+    register(mlflow_registry(f"sqlite:///{database}"), name, production=True)
+    [found] = client.search_model_versions(f"name='{name}'")
+    assert (found.source, found.tags["version"], found.tags["prod"]) == (uri(name, "0123456789"), "0123456789", "true")
+    assert {key: json.loads(found.tags[key]) for key in METADATA} == METADATA
+
+
+READER = """
+import sys
+from jukebox_helpers.registry import open_registry
+registry = open_registry("http://localhost:1", "user1-toolings")
+print(registry.models(), registry.versions("jukebox"), registry.latest("jukebox"), registry.find("jukebox", "1"))
+print([name for name in ("mlflow", "sqlalchemy") if name in sys.modules])
+"""
+
+
+def test_reading_loads_no_mlflow_and_makes_no_file(tmp_path):
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/registry.db"}
+    answer = subprocess.run([sys.executable, "-c", READER], env=environment, capture_output=True, text=True)
+    assert (answer.stdout, answer.stderr) == ("[] [] None None\n[]\n", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_mlflow_needs_a_file_in_a_folder(tmp_path):
