@@ -4,8 +4,8 @@ All functions travel: their source is part of compiled pipelines, so they import
 """
 
 from jukebox_helpers.registry import open_registry
-from jukebox_helpers.registry_records import check_registration
-from jukebox_helpers.transfer import fetch, load_object
+from jukebox_helpers.registry_records import check_registration, same_model
+from jukebox_helpers.transfer import fetch, load_object, s3_from_environment
 
 
 def whole_numbers(value: object) -> object:
@@ -29,8 +29,9 @@ def register_model_version(
 ) -> dict:
     """Upload an ONNX file and register it with all that it was made of.
 
-    The record comes last: a registered version always has its file. A version is never overwritten. What the
-    registry would refuse is refused before the upload.
+    The record comes last: a registered version always has its file. A version is never overwritten: the object's
+    name holds the start of its hash, so of two that race with different bytes each has its own, and the one that
+    comes second takes its file back. What the registry would refuse is refused before the upload.
 
     Args:
         onnx_path: The ONNX file.
@@ -65,11 +66,16 @@ def register_model_version(
     check_registration(name, version, "s3://", metadata)
     registry = open_registry(cluster_domain, namespace, prod_flag)
     existing = registry.find(name, version)
-    if existing is None or existing["metadata"].get("model sha256") == digest:
-        uri = load_object(onnx_path, f"{name}/{version}/model.onnx")
-    else:
-        uri = existing["uri"]
-    return registry.register(name, version, uri, metadata, prod_flag)
+    if existing:
+        same_model(existing, metadata)
+    key = f"{name}/{version}/{digest[:10]}/model.onnx"
+    uri = load_object(onnx_path, key)
+    try:
+        return registry.register(name, version, uri, metadata, prod_flag)
+    except ValueError:
+        client, bucket = s3_from_environment()
+        client.delete_object(Bucket=bucket, Key=key)
+        raise
 
 
 def fetch_previous_model(

@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import inspect
 import json
@@ -5,7 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,6 +16,7 @@ from jukebox_helpers import buckets
 from jukebox_helpers.pipelines import travelling
 from jukebox_helpers.registration import fetch_previous_model, register_model_version
 from jukebox_helpers.registry import mlflow_registry
+from jukebox_helpers.registry_mlflow import mlflow_client
 
 VERSION = "0123456789"
 PLACE = {"cluster_domain": "http://127.0.0.1:1", "namespace": "user1-toolings", "prod_flag": False}
@@ -31,7 +35,9 @@ FACTS = {
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
-    return tmp_path_factory.mktemp("mlflow") / "registry.db"
+    path = tmp_path_factory.mktemp("mlflow") / "registry.db"
+    mlflow_client(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture
@@ -73,6 +79,10 @@ def stored(sandbox, name):
     return read
 
 
+def key(name, content=b"a model", version=VERSION):
+    return f"{name}/{version}/{hashlib.sha256(content).hexdigest()[:10]}/model.onnx"
+
+
 def register(path, name, version=VERSION, facts=FACTS, metrics=METRICS, **place):
     return register_model_version(path, name, version, facts, metrics, **(PLACE | place))
 
@@ -91,8 +101,8 @@ def previous(name, tmp_path, version=VERSION):
 def test_the_file_is_in_the_bucket_and_the_record_says_what_it_is(registry, name, onnx, stored):
     record = register(onnx(), name)
     assert record == registry.find(name, VERSION)
-    assert record["uri"] == f"s3://models/{name}/{VERSION}/model.onnx"
-    assert stored() == {f"{name}/{VERSION}/model.onnx": b"a model"}
+    assert record["uri"] == f"s3://models/{key(name)}"
+    assert stored() == {key(name): b"a model"}
     assert record["metadata"]["model sha256"] == hashlib.sha256(b"a model").hexdigest()
     assert not record["production"]
 
@@ -122,8 +132,27 @@ def test_another_model_under_the_same_version_overwrites_nothing(registry, name,
     record = register(onnx(), name)
     with pytest.raises(ValueError, match=f"{name} {VERSION} already exists .* Next: commit"):
         register(onnx(b"another model"), name)
-    assert stored() == {f"{name}/{VERSION}/model.onnx": b"a model"}
+    assert stored() == {key(name): b"a model"}
     assert registry.versions(name) == [record]
+
+
+def test_of_two_models_that_race_for_a_version_one_is_registered_with_its_own_file(
+    database, registry, name, onnx, stored
+):
+    contents = [b"one model", b"another model"]
+    with ThreadPoolExecutor(2) as threads:
+        with open(f"{database}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # both upload, and wait for the registry
+            attempts = [threads.submit(register, onnx(content), name) for content in contents]
+            while len(stored()) < 2 and not any(attempt.done() for attempt in attempts):
+                time.sleep(0.02)
+        refused = [attempt.exception() for attempt in attempts if attempt.exception()]
+    assert [type(error) for error in refused] == [ValueError]
+    assert "already exists" in str(refused[0])
+    [record] = registry.versions(name)
+    [won] = [content for content in contents if record["uri"] == f"s3://models/{key(name, content)}"]
+    assert record["metadata"]["model sha256"] == hashlib.sha256(won).hexdigest()
+    assert stored() == {key(name, won): won}
 
 
 def test_the_same_model_again_gives_the_record_that_is_there(registry, name, onnx, stored):
@@ -136,7 +165,7 @@ def test_the_same_model_again_gives_the_record_that_is_there(registry, name, onn
 def test_the_same_model_again_brings_a_lost_file_back(registry, sandbox, name, onnx, stored):
     register(onnx(), name)
     client = buckets.s3_client(sandbox.secret("aws-connection-models"))
-    client.delete_object(Bucket="models", Key=f"{name}/{VERSION}/model.onnx")
+    client.delete_object(Bucket="models", Key=key(name))
     register(onnx(), name)
     assert list(stored().values()) == [b"a model"]
 
@@ -173,8 +202,8 @@ def test_a_failing_registry_leaves_no_record_and_the_next_attempt_completes(data
     assert list(stored().values()) == [b"a model"]  # the file comes first
     with sqlite3.connect(database) as connection:
         connection.execute("DROP TRIGGER broken")
-    assert register(onnx(b"trained again"), name) == registry.find(name, VERSION)
-    assert list(stored().values()) == [b"trained again"]
+    assert register(onnx(), name) == registry.find(name, VERSION)
+    assert list(stored().values()) == [b"a model"]
 
 
 def test_without_a_registry_nothing_is_uploaded(registry, name, onnx, stored, monkeypatch):
@@ -208,7 +237,7 @@ def test_registering_and_fetching_travel_into_a_step(registry, name, onnx, tmp_p
     answer = subprocess.run(
         [sys.executable, "-I", str(step)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
     )
-    assert (answer.stdout, answer.stderr) == (f"s3://models/{name}/{VERSION}/model.onnx\n{VERSION}\n", "")
+    assert (answer.stdout, answer.stderr) == (f"s3://models/{key(name)}\n{VERSION}\n", "")
     assert target.read_bytes() == b"a model"
     assert json.loads(registry.latest(name)["metadata"]["parameters"])["epochs"] == 20
 
@@ -252,6 +281,6 @@ def test_the_latest_made_again_is_measured_against_the_one_before(registry, name
 def test_a_previous_model_without_its_file_is_said(registry, sandbox, name, onnx, tmp_path):
     register(onnx(), name, "first00000")
     client = buckets.s3_client(sandbox.secret("aws-connection-models"))
-    client.delete_object(Bucket="models", Key=f"{name}/first00000/model.onnx")
-    with pytest.raises(FileNotFoundError, match=f"no object s3://models/{name}/first00000/model.onnx"):
+    client.delete_object(Bucket="models", Key=key(name, version="first00000"))
+    with pytest.raises(FileNotFoundError, match=f"no object s3://models/{key(name, version='first00000')}"):
         previous(name, tmp_path)
