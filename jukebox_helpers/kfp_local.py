@@ -12,6 +12,12 @@ import sys
 import threading
 
 from google.protobuf import json_format
+
+# KFP's switch for what runs in a container: the package then leaves out the cluster's client, most of its import.
+os.environ["_KFP_RUNTIME"] = "true"
+import kfp  # noqa: F401
+
+del os.environ["_KFP_RUNTIME"]
 from kfp import local
 from kfp.local import pipeline_orchestrator
 from kfp.pipeline_spec import pipeline_spec_pb2

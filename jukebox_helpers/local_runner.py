@@ -155,6 +155,8 @@ def run_pipeline(
 
     environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     environment |= {"HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+    # Matplotlib looks at every font of the machine once, not in every run.
+    environment["MPLCONFIGDIR"] = str(settings.state / "matplotlib")
     environment["PYTHONPATH"] = str(hide_jukebox(scratch))
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     if tracking_uri or settings.tracking_uri:

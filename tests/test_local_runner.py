@@ -78,7 +78,8 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     assert environment["namespace"] == "user1-toolings"
     assert environment["MLFLOW_TRACKING_URI"] == "sqlite:///x"
     assert "AWS_SECRET_ACCESS_KEY" not in environment
-    allowed = {*local_runner.PASSED_ON, "HOME", "TMPDIR", "PYTHONUNBUFFERED", "PYTHONPATH", "MLFLOW_TRACKING_URI"}
+    folders = {"HOME", "TMPDIR", "MPLCONFIGDIR", "PYTHONPATH"}
+    allowed = {*local_runner.PASSED_ON, *folders, "PYTHONUNBUFFERED", "MLFLOW_TRACKING_URI"}
     made_by_the_shell = {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE", "_KFP_RUNTIME"}
     assert set(environment) - allowed - made_by_the_shell == {"VARIABLE", "namespace"}
     assert ["running", "pending", "pending"] in seen
