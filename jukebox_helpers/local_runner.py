@@ -138,7 +138,7 @@ def run_pipeline(
         JukeboxError: Before anything starts, if an argument, a secret or a package is missing, by name.
         RunFailed: If a step has failed.
     """
-    text = source.read_text() if isinstance(source, Path) else ""
+    text = source.read_text() if isinstance(source, Path) else source.text()
     pipeline = read_pipeline(text) if isinstance(source, Path) else source
     check_arguments(pipeline, arguments)
     check_packages(pipeline, strict=settings.platform == "sandbox")
@@ -148,8 +148,7 @@ def run_pipeline(
     folder = settings.runs / run_id
     scratch = folder / "scratch"
     scratch.mkdir(parents=True)
-    if text:
-        (folder / "pipeline.yaml").write_text(text)
+    (folder / "pipeline.yaml").write_text(text)
     run = Run(run_id, pipeline.name, str(folder), arguments, [Step(name) for name in pipeline.steps()])
     run.save()
 

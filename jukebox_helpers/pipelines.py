@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -272,27 +272,25 @@ class CompiledPipeline:
         kubernetes = self.platform.get("platforms", {}).get("kubernetes", {})
         return kubernetes.get("deploymentSpec", {}).get("executors", {}).get(executor, {})
 
-    def steps(self) -> dict[str, list[str]]:
-        """The steps in the order in which they can run, each with the steps that it waits for.
+    def steps(self) -> list[str]:
+        """The steps in an order in which they can run; those inside a condition or a loop under their own names."""
 
-        Steps inside a condition or a loop stand behind it, under their own names.
-        """
-        order: dict[str, list[str]] = {}
-
-        def visit(component: dict[str, Any], before: list[str]) -> None:
-            tasks = component["dag"]["tasks"]
-            waiting = dict(tasks)
+        def visit(component: dict[str, Any]) -> Iterator[str]:
+            waiting = dict(component["dag"]["tasks"])
             while waiting:
                 ready = [n for n, t in waiting.items() if not set(t.get("dependentTasks", [])) & set(waiting)]
                 for name in sorted(ready):
-                    task = waiting.pop(name)
-                    order[name] = task.get("dependentTasks", before)
-                    inner = self.spec["components"][task["componentRef"]["name"]]
+                    inner = self.spec["components"][waiting.pop(name)["componentRef"]["name"]]
                     if "dag" in inner:
-                        visit(inner, [name])
+                        yield from visit(inner)
+                    else:
+                        yield name
 
-        visit(self.spec["root"], [])
-        return order
+        return list(visit(self.spec["root"]))
+
+    def text(self) -> str:
+        """The YAML of a pipeline that was changed after it was read."""
+        return yaml.safe_dump_all([self.spec, self.platform], sort_keys=False)
 
     def until(self, last: str) -> "CompiledPipeline":
         """The part of the pipeline that one step needs: the step itself and all that it waits for.

@@ -78,6 +78,9 @@ def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
             found.append((metadata["epochs"], metadata["log_loss"]))
     assert sorted(epochs for epochs, _ in found) == [1, 3]
     assert dict(found)[3] < dict(found)[1]
+    # The loop itself is no step: its candidates are.
+    assert {step.name: step.state for step in run.steps}["score-candidate"] == "succeeded"
+    assert "for-loop-1" not in {step.name for step in run.steps}
 
 
 def test_an_empty_grid_scores_nothing(training_until_grid, tmp_path):

@@ -93,6 +93,13 @@ def test_the_very_bytes_that_ran_are_kept(compiled, settings):
     assert (settings.runs / run.id / "pipeline.yaml").read_bytes() == compiled.read_bytes()
 
 
+def test_a_pipeline_that_was_changed_after_reading_is_kept_as_it_ran(compiled, settings):
+    part = pipelines.read_pipeline(compiled.read_text()).until("show-environment")
+    run = local_runner.run_pipeline(part, {"text": "x"}, settings)
+    assert pipelines.read_pipeline((settings.runs / run.id / "pipeline.yaml").read_text()) == part
+    assert [step.name for step in run.steps] == ["show-environment"]
+
+
 def test_no_secret_is_written_down(compiled, settings):
     run = local_runner.run_pipeline(compiled, {"text": "x"}, settings)
     artifact = run.artifact("show-environment", "found")  # this step writes its environment down on purpose
