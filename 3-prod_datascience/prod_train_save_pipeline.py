@@ -79,7 +79,7 @@ def training_pipeline(
         version=version,
         tolerances=tolerances,
         **registry,
-    ).after(compare_task)
+    )
     register_task = register_model(
         model=model,
         onnx_model=onnx_model,
@@ -88,7 +88,7 @@ def training_pipeline(
         version=version,
         run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         **registry,
-    )
+    ).after(compare_task)
     for task in (evaluate_task, register_task):
         kubernetes.use_field_path_as_env(task, env_name="namespace", field_path="metadata.namespace")
         kubernetes.use_secret_as_env(
