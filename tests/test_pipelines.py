@@ -193,7 +193,7 @@ def test_the_steps_sources_are_complete(data_pipeline, training_pipeline):
 
 def test_the_sources_are_there_to_be_read(data_pipeline):
     text = (KIT / pipelines.DATA_PIPELINE_YAML).read_text()
-    assert "          def transform_songs(source: str, target: str) -> dict:\n" in text
+    assert "     def transform_songs(source: str, target: str) -> dict:\n" in text
     program = data_pipeline.executors["exec-load"]["command"][-1]
     assert '    """Put a file into the connection\'s bucket, whole or not at all."""\n' in program
     assert "Args:" not in program
