@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING
 from jukebox_helpers.song_schemas import ranking_columns, rankings_schema, song_columns, songs_schema
 
 if TYPE_CHECKING:
-    import pandera.pandas as pandera
-    import pyarrow
-    import pyarrow.parquet
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
+    import numpy
     import pandera.pandas as pandera
     import pyarrow
     import pyarrow.parquet
@@ -112,6 +106,21 @@ def column_faults(found: list[str], wanted: list[str]) -> list[str]:
     return faults + [f"column {name!r} is unexpected" for name in unexpected]
 
 
+def repeated(values: "pyarrow.ChunkedArray") -> "numpy.ndarray":
+    """The rows whose value another row has too; a missing value is not a value.
+
+    Args:
+        values: The values of all rows.
+
+    Returns:
+        Row numbers, from 0, in order.
+    """
+    import numpy
+
+    code = values.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+    return numpy.flatnonzero((numpy.bincount(code + 1)[code + 1] > 1) & (code >= 0))
+
+
 def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, batch_rows: int) -> dict:
     """Validate a Parquet file against a schema, block by block, and report every fault at once.
 
@@ -119,7 +128,7 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
         path: The Parquet file.
         schema: The pandera schema.
         columns: The contract's Arrow types by column name.
-        batch_rows: Rows validated at a time; a rule about the whole table (unique) needs all of them.
+        batch_rows: Rows validated at a time. Of all rows, only the columns that must be unique are kept.
 
     Returns:
         ``{"rows": int, "columns": int}``.
@@ -128,6 +137,7 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
         FileNotFoundError: If there is no such file.
         ValueError: If it is no table or breaks a rule: columns, rules, counts and first rows.
     """
+    import gc
     import warnings
 
     import pandas
@@ -141,10 +151,16 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
         structure = column_faults(empty.schema.names, list(columns))
         known = [name for name in columns if name in empty.schema.names]
         schema = schema.remove_columns([name for name in columns if name not in known])
+        unique: dict[str, list] = {name: [] for name, column in schema.columns.items() if column.unique}
+        schema = schema.update_columns({name: {"unique": False} for name in unique})
         start = 0
         for batch in file.iter_batches(batch_rows, columns=known, use_threads=False):
             table = as_contract(pyarrow.Table.from_batches([batch]), columns)
             frame = table.to_pandas(types_mapper=pandas.ArrowDtype)
+            for name, kept in unique.items():
+                kept.append(table[name])
+            # What pandera makes refers to itself in circles; left alone, batches pile up.
+            gc.collect(1)
             try:
                 schema.validate(frame, lazy=True)
             except pandera.errors.SchemaErrors as errors:
@@ -157,15 +173,19 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
                             wanted, found = columns[column], table.schema.field(column).type
                             faults[column, f"must be of type {wanted}, found {found}"] = {"count": 0, "rows": []}
                         continue
-                    rule = {"not_nullable": "must not be missing", "field_uniqueness": "must be unique"}.get(
-                        check, f"must be {check}"
-                    )
+                    rule = "must not be missing" if check == "not_nullable" else f"must be {check}"
                     fault = faults.setdefault((column, rule), {"count": 0, "rows": []})
                     fault["count"] += len(rows)
                     for row in rows[: 3 - len(fault["rows"])]:
                         song = frame["spotify_id"].iloc[row] if "spotify_id" in known else "?"
                         fault["rows"].append(f"row {start + row}, spotify_id {song}, value {frame[column].iloc[row]!r}")
             start += batch.num_rows
+        for name, kept in unique.items():
+            values = pyarrow.chunked_array([chunk for one in kept for chunk in one.chunks])
+            rows = repeated(values)
+            if len(rows):
+                first = [f"row {row}, {name} {values[row]}" for row in rows[:3].tolist()]
+                faults[name, "must be unique"] = {"count": len(rows), "rows": first}
         summary = {"rows": start, "columns": len(known)}
     for (column, rule), fault in faults.items():
         line = f"column {column!r} {rule}"
@@ -182,7 +202,7 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
 
 
 def validate_songs(path: str) -> dict:
-    """Validate a songs table.
+    """Validate a songs table, in blocks.
 
     Args:
         path: The Parquet file.
@@ -194,8 +214,7 @@ def validate_songs(path: str) -> dict:
         FileNotFoundError: If there is no such file.
         ValueError: With every fault: column, rule, count, first rows.
     """
-    # One batch: spotify_id is unique over the whole table.
-    return validate_table(path, songs_schema(), song_columns(), batch_rows=2**31 - 1)
+    return validate_table(path, songs_schema(), song_columns(), batch_rows=65_536)
 
 
 def validate_rankings(path: str) -> dict:

@@ -3,12 +3,13 @@
 import hashlib
 
 import pandas
+import pyarrow
 import pyarrow.parquet
 import pytest
 
 from jukebox_helpers import sample_data
 from jukebox_helpers.song_data import transform_songs, validate_rankings, validate_songs, validate_table
-from jukebox_helpers.song_schemas import features, ranking_columns, rankings_schema, song_columns
+from jukebox_helpers.song_schemas import features, ranking_columns, rankings_schema, song_columns, songs_schema
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,37 @@ def test_faults_are_counted_over_all_blocks(rankings, tmp_path):
     rankings.to_parquet(tmp_path / "bad.parquet")
     with pytest.raises(ValueError, match=r"3 of 6000 rows .*row 10,.*row 2500,.*row 5999,"):
         validate_table(str(tmp_path / "bad.parquet"), rankings_schema(), ranking_columns(), batch_rows=1000)
+
+
+@pytest.mark.parametrize("batch_rows", [7, 100, 299])
+def test_blocks_find_what_the_whole_has(songs, tmp_path, batch_rows):
+    songs.loc[[2, 150, 298], "spotify_id"] = songs.loc[40, "spotify_id"]
+    songs.loc[[5, 205], "spotify_id"] = None
+    songs.loc[3:90, "tempo"] = -1.0
+    songs.loc[77, "valence"] = float("inf")
+    songs["mode"] = songs["mode"].astype(float)
+    whole = complaint(validate_songs, songs, tmp_path)
+    with pytest.raises(ValueError) as caught:
+        validate_table(str(tmp_path / "bad.parquet"), songs_schema(), song_columns(), batch_rows)
+    assert sorted(str(caught.value).splitlines()) == sorted(whole.splitlines())
+    twice = songs.spotify_id[40]
+    assert (
+        f"'spotify_id' must be unique: 4 of 300 rows do not comply; first: row 2, spotify_id {twice}; row 40," in whole
+    )
+    assert "'spotify_id' must not be missing: 2 of 300 rows do not comply; first: row 5," in whole
+    assert "'mode' must be of type int64, found double" in whole
+
+
+def test_what_is_no_number_is_named(tables, tmp_path):
+    table = pyarrow.parquet.read_table(tables / "songs.parquet")
+    tempo = table["tempo"].to_numpy().copy()
+    # As Arrow keeps it, not as pandas writes it: a value, and none of the missing ones.
+    tempo[[11, 12, 13]] = float("nan"), float("inf"), float("-inf")
+    table = table.set_column(table.schema.names.index("tempo"), "tempo", pyarrow.array(tempo))
+    pyarrow.parquet.write_table(table, tmp_path / "nan.parquet")
+    assert table["tempo"].null_count == 0
+    with pytest.raises(ValueError, match=r"'tempo' must be between 0.0 and 236.0: 3 of 300 rows .* row 11,.* row 13,"):
+        validate_songs(str(tmp_path / "nan.parquet"))
 
 
 def test_release_dates_may_be_text_and_the_global_list_has_no_country(rankings, tmp_path):
