@@ -9,6 +9,8 @@ Every function here travels into pipeline steps (packages: numpy, pyarrow).
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.arrow_memory import give_memory_back
+
 if TYPE_CHECKING:
     import numpy
     import pyarrow
@@ -208,13 +210,9 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
         "valence": (0.54, 0.23),
         "tempo": (122.0, 28.0),
     }
-    sound = numpy.stack(
-        [
-            ((songs[f].to_numpy().astype(float) - mean) / deviation).clip(-3, 3)
-            for f, (mean, deviation) in scales.items()
-        ],
-        axis=1,
-    )
+    sound = numpy.empty((songs.num_rows, len(scales)))
+    for number, (feature, (mean, deviation)) in enumerate(scales.items()):
+        sound[:, number] = ((songs[feature].to_numpy().astype(float) - mean) / deviation).clip(-3, 3)
 
     def stream(*purpose: int) -> numpy.random.Generator:
         # One for each purpose: songs that come later leave the draws of the earlier ones as they were.
@@ -233,13 +231,12 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
     enough = max(slots, round(2.25 * count / countries))
     worldwide = numpy.sort(numpy.argsort(-fame, kind="stable")[:enough])
     chance = stream(3)
-    for first in range(0, count, 20_000):
-        block = slice(first, first + 20_000)
+    for first in range(0, count, 2_000):
+        block = slice(first, first + 2_000)
         liking = (sound[block] @ taste.T).round(6) + chance.gumbel(size=(len(sound[block]), countries))
-        place = numpy.argsort(numpy.argsort(-liking, axis=1, kind="stable"), axis=1, kind="stable")
+        least = numpy.take_along_axis(numpy.sort(liking, axis=1), countries - spread[block, None], axis=1)
         for country in range(countries):
-            chosen = place[:, country] < spread[block]
-            pairs[country].append(first + numpy.flatnonzero(chosen))
+            pairs[country].append(first + numpy.flatnonzero(liking[:, country] >= least[:, 0]))
     stays = []
     for country in range(lists):
         random = stream(4, country)
@@ -258,7 +255,8 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
             until = (numpy.cumsum(length) / length.sum() * (days + 7)).round().astype("int64") - 7
             until[-1] = days
             begin = numpy.concatenate([[-7], until[:-1]])
-            stays.append((songs_here, begin, until, numpy.full((len(length), 2), (country, slot)), numpy.log(length)))
+            stay = (part.astype("int32") for part in (songs_here, begin, until))
+            stays.append((*stay, numpy.full((len(length), 2), (country, slot), "int16"), numpy.log(length)))
     song, start, end, where, strength = (numpy.concatenate(part) for part in zip(*stays, strict=True))
     return {"song": song, "start": start, "end": end, "list": where[:, 0], "slot": where[:, 1], "strength": strength}
 
@@ -276,18 +274,20 @@ def make_rankings(path: str, songs_path: str, rows: int = 1_130_000, seed: int =
     Returns:
         ``{"rows": int, "countries": int, "days": int}``.
     """
+    give_memory_back()
     import numpy
     import pyarrow
     import pyarrow.compute
     import pyarrow.parquet
 
-    songs = pyarrow.parquet.ParquetFile(songs_path).read()
+    songs = pyarrow.parquet.ParquetFile(songs_path).read(use_threads=False)
     songs = songs.sort_by([("event_timestamp", "ascending"), ("spotify_id", "ascending")]).combine_chunks()
     slots = min(50, songs.num_rows)
     countries = countries or min(72, max(3, rows // (slots * 28) - 1))
     lists = countries + 1
     days = -(-rows // (lists * slots))
     stays = draw_stays(songs, countries, days, seed)
+    songs = songs.select(["spotify_id", "name", "artists", "event_timestamp"])
     first_day = numpy.datetime64(pyarrow.compute.min(songs["event_timestamp"]).as_py(), "D").astype("M8[us]")
     random = numpy.random.default_rng([seed, 4])
     fame = random.integers(30, 80, songs.num_rows)
