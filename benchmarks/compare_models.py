@@ -4,11 +4,11 @@ Run: ``.venv/bin/python benchmarks/compare_models.py [--songs FILE] [--folds N] 
 """
 
 import argparse
-import functools
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,41 +28,61 @@ from sklearn.preprocessing import StandardScaler
 
 from jukebox_helpers import sample_data
 from jukebox_helpers.preparation import prepare, read_pairs
-from jukebox_helpers.scoring import memorise, score
+from jukebox_helpers.scoring import judge, memorise, score
 from jukebox_helpers.song_schemas import features
+from jukebox_helpers.training import check_hyperparameters, fit
 
 CHOSEN = "network 64"
 """The model of ``training.fit``."""
 
 
-def network(units: tuple[int, ...], epochs: int = 20, regularisation: float = 0.002, **options: Any) -> MLPClassifier:
-    """A dense network, as ``training.fit`` makes it."""
-    settings: dict[str, Any] = {"activation": "tanh", "batch_size": 1000, "learning_rate_init": 0.003, **options}
-    alpha = regularisation * settings["batch_size"]
-    return MLPClassifier(units, alpha=alpha, max_iter=epochs, n_iter_no_change=epochs + 1, random_state=0, **settings)
+def taught(data: dict, weight: numpy.ndarray, **hyperparameters: Any) -> Pipeline:
+    """A network as ``training.fit`` makes it."""
+    return fit(data, weight, check_hyperparameters(hyperparameters))
 
 
-def candidates() -> dict[str, Callable[[], Any]]:
-    """The models that are compared, by name."""
+def by_rows(make: Callable[[], Any], data: dict, weight: numpy.ndarray) -> Pipeline:
+    """Another model, fitted by scikit-learn: a row for each song and country."""
+    used = ~data["test"][data["song"]] & (weight > 0)
+    model = Pipeline([("scale", ColumnTransformer([("all", StandardScaler(), features())])), ("model", make())])
+    relative = (weight[used] / weight[used].mean()).astype("float32")
+    target = data["labels"][data["country"][used]].astype(object)
+    return model.fit(pandas.DataFrame(data["inputs"]).iloc[data["song"][used]], target, model__sample_weight=relative)
+
+
+def network(units: tuple[int, ...], activation: str = "tanh") -> MLPClassifier:
+    """The same network, but of other layers, as scikit-learn fits it: on rows."""
+    settings: dict[str, Any] = {"batch_size": 1000, "learning_rate_init": 0.003, "max_iter": 20, "n_iter_no_change": 21}
+    return MLPClassifier(units, activation=activation, alpha=0.002 * 1000, random_state=0, **settings)
+
+
+def candidates() -> dict[str, Callable[[dict, numpy.ndarray], Pipeline]]:
+    """The models that are compared, by name: what fits one on pairs with weights."""
     trees: dict[str, Any] = {"n_estimators": 100, "random_state": 0, "n_jobs": 2}
     boosting: dict[str, Any] = {"max_leaf_nodes": 8, "early_stopping": False, "random_state": 0}
     return {
-        "logistic regression, C=0.1": lambda: LogisticRegression(C=0.1, max_iter=200),
-        "logistic regression, C=0.01": lambda: LogisticRegression(C=0.01, max_iter=200),
-        "network without hidden layer": lambda: network(()),
-        "network 32": lambda: network((32,)),
-        "network 64": lambda: network((64,)),
-        "network 64, 5 epochs": lambda: network((64,), epochs=5),
-        "network 64, 60 epochs": lambda: network((64,), epochs=60),
-        "network 64, hardly regularised": lambda: network((64,), regularisation=1e-6),
-        "network 64, relu": lambda: network((64,), activation="relu"),
-        "network 128": lambda: network((128,)),
-        "network 64+64": lambda: network((64, 64)),
-        "gradient boosting, 10 rounds": lambda: HistGradientBoostingClassifier(max_iter=10, **boosting),
-        "gradient boosting, 30 rounds": lambda: HistGradientBoostingClassifier(max_iter=30, **boosting),
-        "random forest, leaves of 50": lambda: RandomForestClassifier(min_samples_leaf=50, **trees),
-        "random forest, leaves of 5": lambda: RandomForestClassifier(min_samples_leaf=5, **trees),
-        "extra trees, leaves of 20": lambda: ExtraTreesClassifier(min_samples_leaf=20, **trees),
+        "logistic regression, C=0.1": partial(by_rows, lambda: LogisticRegression(C=0.1, max_iter=200)),
+        "logistic regression, C=0.01": partial(by_rows, lambda: LogisticRegression(C=0.01, max_iter=200)),
+        "network without hidden layer, rows": partial(by_rows, lambda: network(())),
+        "network 32": partial(taught, hidden_units=32),
+        CHOSEN: taught,
+        "network 64, rows": partial(by_rows, lambda: network((64,))),
+        "network 64, 5 epochs": partial(taught, epochs=5),
+        "network 64, 60 epochs": partial(taught, epochs=60),
+        "network 64, batches of 1000 songs": partial(taught, batch_size=1000),
+        "network 64, hardly regularised": partial(taught, regularisation=1e-6),
+        "network 64, relu, rows": partial(by_rows, lambda: network((64,), "relu")),
+        "network 128": partial(taught, hidden_units=128),
+        "network 64+64, rows": partial(by_rows, lambda: network((64, 64))),
+        "gradient boosting, 10 rounds": partial(
+            by_rows, lambda: HistGradientBoostingClassifier(max_iter=10, **boosting)
+        ),
+        "gradient boosting, 30 rounds": partial(
+            by_rows, lambda: HistGradientBoostingClassifier(max_iter=30, **boosting)
+        ),
+        "random forest, leaves of 50": partial(by_rows, lambda: RandomForestClassifier(min_samples_leaf=50, **trees)),
+        "random forest, leaves of 5": partial(by_rows, lambda: RandomForestClassifier(min_samples_leaf=5, **trees)),
+        "extra trees, leaves of 20": partial(by_rows, lambda: ExtraTreesClassifier(min_samples_leaf=20, **trees)),
     }
 
 
@@ -73,16 +93,15 @@ def prepared(songs: str | None, folder: Path) -> dict:
         sample_data.make_songs(table)
     sample_data.make_rankings(rankings, table)
     prepare(table, rankings, str(folder / "features.parquet"), str(folder / "counts.parquet"))
-    labels = sorted(pandas.read_parquet(folder / "counts.parquet")["country"].unique())
-    return read_pairs(str(folder / "features.parquet"), str(folder / "counts.parquet"), labels)
+    return read_pairs(str(folder / "features.parquet"), str(folder / "counts.parquet"))
 
 
 def folds(data: dict, count: int) -> Iterator[tuple[numpy.ndarray, numpy.ndarray]]:
     """Split the training pairs by sound: songs with the same features are in the same fold."""
     training = numpy.flatnonzero(~data["test"][data["song"]])
     sound = pandas.DataFrame(data["inputs"]).groupby(features()).ngroup().to_numpy()
-    for fit, test in GroupKFold(count).split(training, groups=sound[data["song"][training]]):
-        yield training[fit], training[test]
+    for train, test in GroupKFold(count).split(training, groups=sound[data["song"][training]]):
+        yield training[train], training[test]
 
 
 def rows_per_second(predict: Callable[[Any], Any], rows: Any, count: int) -> float:
@@ -121,27 +140,24 @@ def cost(model: Pipeline, songs: pandas.DataFrame) -> dict[str, float]:
         speed = rows_per_second(model.predict_proba, rows, batch)
         result[f"scikit-learn rows/s, batch {batch}"] = speed
         if session:
-            run = functools.partial(session.run, ["probabilities"])
+            run = partial(session.run, ["probabilities"])
             result[f"ONNX rows/s, batch {batch}"] = rows_per_second(run, arrays, batch)
     return result
 
 
-def measure(make: Callable[[], Any], data: dict, count: int) -> dict[str, Any]:
+def measure(make: Callable[[dict, numpy.ndarray], Pipeline], data: dict, count: int) -> dict[str, Any]:
     """Cross-validate one model, and measure its cost on the last fold."""
     songs = pandas.DataFrame(data["inputs"])
     weight = data["past"] + data["future"]
     scores, seconds = [], []
-    for fit, test in folds(data, count):
-        model = Pipeline([("scale", ColumnTransformer([("all", StandardScaler(), features())])), ("model", make())])
-        relative = (weight[fit] / weight[fit].mean()).astype("float32")
-        target = data["labels"][data["country"][fit]].astype(object)
+    for train, test in folds(data, count):
+        here = numpy.zeros_like(weight)
+        here[train] = weight[train]
         start = time.perf_counter()
-        model.fit(songs.iloc[data["song"][fit]], target, model__sample_weight=relative)
+        model = make(data, here)
         seconds.append(time.perf_counter() - start)
-        probabilities = numpy.zeros((len(songs), len(data["labels"])))
-        rows = numpy.unique(data["song"][test])
-        probabilities[rows] = model.predict_proba(songs.iloc[rows])
-        scores.append(score(probabilities, data["song"][test], data["country"][test], weight[test]))
+        answer = lambda rows, model=model: model.predict_proba(songs.iloc[rows])  # noqa: E731
+        scores.append(score(judge(answer, data["song"][test], data["country"][test], weight[test])))
     result: dict[str, Any] = {name: float(numpy.mean([one[name] for one in scores])) for name in scores[0]}
     result["losses"] = [one["log_loss"] for one in scores]
     result["fit (s)"] = float(numpy.mean(seconds))
@@ -150,11 +166,11 @@ def measure(make: Callable[[], Any], data: dict, count: int) -> dict[str, Any]:
 
 def baselines(data: dict, count: int) -> dict[str, Any]:
     """Cross-validate the prior; on unseen songs the memorising table is no different."""
-    weight, shape = data["past"] + data["future"], (len(data["test"]), len(data["labels"]))
+    weight = data["past"] + data["future"]
     scores = []
-    for fit, test in folds(data, count):
-        _, table = memorise(data["song"][fit], data["country"][fit], weight[fit], shape)
-        scores.append(score(table, data["song"][test], data["country"][test], weight[test]))
+    for train, test in folds(data, count):
+        _, table = memorise(data["song"][train], data["country"][train], weight[train], len(data["labels"]))
+        scores.append(score(judge(table, data["song"][test], data["country"][test], weight[test])))
     result: dict[str, Any] = {name: float(numpy.mean([one[name] for one in scores])) for name in scores[0]}
     return result | {"losses": [one["log_loss"] for one in scores]}
 

@@ -46,7 +46,9 @@ def scores(way: Measurement, data: dict, labels: list, probabilities: "numpy.nda
     country = numpy.array([place.get(label, -1) for label in data["labels"][data["country"]]])
     unseen = data["test"][data["song"]] & (country >= 0)
     weight = (data["past"] + data["future"])[unseen]
-    found = scoring.score(probabilities, data["song"][unseen], country[unseen], weight)
+    found = scoring.score(
+        scoring.judge(lambda songs: probabilities[songs], data["song"][unseen], country[unseen], weight)
+    )
     names = {"log_loss": "log-loss", "top1": "top-1", "top5": "top-5"}
     return {"seconds": way.seconds, "peak MB": way.peak_mb, **{new: round(found[old], 4) for old, new in names.items()}}
 
@@ -67,8 +69,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     given: dict[str, Any] = {"songs": str(songs), "epochs": EPOCHS}
     counts = measure(countwise.build, folder, repeat=repeats(scale), rankings=str(rankings), **given)
     features, pairs = (str(counts.folder / name) for name in countwise.FILES)
-    countries = sorted(pyarrow.parquet.read_table(pairs, columns=["country"])["country"].unique().to_pylist())
-    data = preparation.read_pairs(features, pairs, countries)
+    data = preparation.read_pairs(features, pairs)
     predicted = scoring.onnx_probabilities(str(counts.folder / "model.onnx"), data["inputs"])
     rows = {"on counts": scores(counts, data, *predicted)}
 

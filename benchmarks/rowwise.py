@@ -95,7 +95,8 @@ def fit(folder: str, hyperparameters: dict) -> float:
     from sklearn.neural_network import MLPClassifier
 
     inputs, labels, _, _ = pickle.loads(Path(folder, "arrays.pickle").read_bytes())
-    batch = min(hyperparameters["batch_size"], len(inputs))
+    # About as many rows as Jukebox has pairs in a batch of songs.
+    batch = min(1000, len(inputs))
     model = MLPClassifier(
         hidden_layer_sizes=(hyperparameters["hidden_units"],),
         activation="tanh",

@@ -4,9 +4,16 @@ The function here travels into a pipeline step (packages: numpy, pandas, pyarrow
 uses of ``training``, ``preparation`` and ``scoring``.
 """
 
+from typing import TYPE_CHECKING
+
+from jukebox_helpers.arrow_memory import give_memory_back
 from jukebox_helpers.preparation import read_pairs
-from jukebox_helpers.scoring import score
+from jukebox_helpers.scoring import judge, score
 from jukebox_helpers.training import check_hyperparameters, fit
+
+if TYPE_CHECKING:
+    import numpy
+    from sklearn.pipeline import Pipeline
 
 
 def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, folds: int = 3) -> dict:
@@ -27,13 +34,12 @@ def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, 
     Raises:
         ValueError: If a hyperparameter makes no sense, or there are fewer songs than folds.
     """
+    give_memory_back()
     import numpy
     import pandas
-    import pyarrow.parquet
 
     complete = check_hyperparameters(hyperparameters)
-    labels = sorted(pyarrow.parquet.ParquetFile(counts_path).read(["country"])["country"].unique().to_pylist())
-    data = read_pairs(features_path, counts_path, labels)
+    data = read_pairs(features_path, counts_path)
     weight, training = data["past"] + data["future"], ~data["test"][data["song"]]
     _, group = numpy.unique(numpy.stack(list(data["inputs"].values()), axis=1), axis=0, return_inverse=True)
     order = numpy.random.default_rng(complete["seed"]).permutation(group.max() + 1)
@@ -43,10 +49,13 @@ def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, 
     results = []
     for number in range(folds):
         model = fit(data, weight * (fold != number), complete)
-        place = {label: column for column, label in enumerate(model.classes_)}
-        country = pandas.Series(data["labels"][data["country"]]).map(place).fillna(-1).to_numpy("int64")
+        known = numpy.isin(data["labels"], model.classes_)
         # A country that only the left-out songs have cannot be predicted: its rows are not scored.
-        rows = training & (fold == number) & (weight > 0) & (country >= 0)
-        predicted = model.predict_proba(pandas.DataFrame(data["inputs"])).astype("float64")
-        results.append(score(predicted, data["song"][rows], country[rows], weight[rows]))
+        rows = training & (fold == number) & (weight > 0) & known[data["country"]]
+        column = (known.cumsum() - 1)[data["country"][rows]]
+
+        def predict(songs: "numpy.ndarray", model: "Pipeline" = model) -> "numpy.ndarray":
+            return model.predict_proba(pandas.DataFrame({name: one[songs] for name, one in data["inputs"].items()}))
+
+        results.append(score(judge(predict, data["song"][rows], column, weight[rows])))
     return {name: float(numpy.mean([result[name] for result in results])) for name in results[0]}

@@ -9,11 +9,14 @@ together with what they use of ``scoring`` and ``preparation``.
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.arrow_memory import give_memory_back
 from jukebox_helpers.preparation import read_pairs
-from jukebox_helpers.scoring import calibration, memorise, onnx_probabilities, places_and_losses, score
+from jukebox_helpers.scoring import calibration, judge, memorise, open_onnx, score
 from jukebox_helpers.song_schemas import features
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy
 
 
@@ -28,50 +31,56 @@ def default_tolerances() -> dict:
 
 
 def compare_with_previous(
-    previous_onnx_path: str, data: dict, rows: "numpy.ndarray", probabilities: "numpy.ndarray"
+    previous_onnx_path: str, data: dict, truth: tuple, predict: "Callable[[numpy.ndarray], numpy.ndarray]"
 ) -> dict:
     """Score the previous version and this one on the same songs and the countries that both know.
 
     Args:
         previous_onnx_path: The previous version.
         data: What ``read_pairs`` returns.
-        rows: Which pairs to score on.
-        probabilities: This version's predictions for all songs.
+        truth: Arrays of equal length: song, country, rows.
+        predict: This version, as ``scoring.judge`` takes it.
 
     Returns:
-        previous and this (scores), countries (how many both know), loss (an array: the loss of each scored pair by
-        country, previous), or only note, a sentence, if the two cannot be compared.
+        previous and this (scores), countries (how many both know), loss (by country: this version's and the previous
+        one's), or only note, a sentence, if the two cannot be compared.
     """
     import numpy
 
     try:
-        labels, earlier = onnx_probabilities(previous_onnx_path, data["inputs"])
+        labels, ask = open_onnx(previous_onnx_path, features())
     except ValueError as error:
         return {"note": f"Not compared with the previous version: {error}"}
     both = [label for label in data["labels"].tolist() if label in labels]
     if len(both) < 2:
         return {"note": "Not compared with the previous version: they have fewer than two countries in common."}
     mine = numpy.flatnonzero(numpy.isin(data["labels"], both))
+    theirs = numpy.array([labels.index(label) for label in both])
     place = numpy.full(len(data["labels"]), -1)
     place[mine] = numpy.arange(len(mine))
-    country = place[data["country"][rows]]
-    kept = country >= 0
-    truth = (data["song"][rows][kept], country[kept], (data["past"] + data["future"])[rows][kept])
-    if not len(truth[0]):
+    song, country, rows = truth
+    kept = place[country] >= 0
+    if not kept.any():
         return {"note": "Not compared with the previous version: no held-out song charted where both know."}
-    theirs = earlier[:, [labels.index(label) for label in both]]
-    ours = probabilities[:, mine]
-    # Over the common countries only, both sum to one again.
-    theirs, ours = (p / p.sum(axis=1, keepdims=True).clip(1e-12) for p in (theirs, ours))
-    loss = {}
-    for column, label in enumerate(both):
-        here = truth[1] == column
-        if here.any():
-            loss[label] = [
-                float(-numpy.average(numpy.log(p[truth[0][here], column].clip(1e-12)), weights=truth[2][here]))
-                for p in (ours, theirs)
-            ]
-    return {"this": score(ours, *truth), "previous": score(theirs, *truth), "loss": loss, "countries": len(both)}
+    song, country, rows = song[kept], place[country[kept]], rows[kept]
+
+    def ours(songs: "numpy.ndarray") -> "numpy.ndarray":
+        # Over the common countries only, both sum to one again.
+        found = predict(songs)[:, mine]
+        return found / found.sum(axis=1, keepdims=True).clip(1e-12)
+
+    def before(songs: "numpy.ndarray") -> "numpy.ndarray":
+        found = ask({name: values[songs] for name, values in data["inputs"].items()})[:, theirs]
+        return found / found.sum(axis=1, keepdims=True).clip(1e-12)
+
+    now, then = judge(ours, song, country, rows), judge(before, song, country, rows)
+    total, *lost = (numpy.bincount(country, rows * loss, len(both)) for loss in (1.0, now["loss"], then["loss"]))
+    loss = {
+        label: [float(one[column] / total[column]) for one in lost]
+        for column, label in enumerate(both)
+        if total[column]
+    }
+    return {"this": score(now), "previous": score(then), "loss": loss, "countries": len(both)}
 
 
 def gate_reasons(results: dict, compared: dict, limits: dict) -> list:
@@ -106,13 +115,12 @@ def gate_reasons(results: dict, compared: dict, limits: dict) -> list:
     return reasons
 
 
-def country_scores(probabilities: "numpy.ndarray", prior: "numpy.ndarray", truth: tuple, labels: list) -> dict:
+def country_scores(judged: dict, prior: dict, labels: list) -> dict:
     """Score each country's own rows.
 
     Args:
-        probabilities: Predictions, songs x countries.
-        prior: The prior, by country.
-        truth: Arrays of equal length: song, country, rows.
+        judged: What ``scoring.judge`` returned for the model.
+        prior: What it returned for the prior, for the same pairs.
         labels: The countries.
 
     Returns:
@@ -120,11 +128,11 @@ def country_scores(probabilities: "numpy.ndarray", prior: "numpy.ndarray", truth
     """
     import numpy
 
-    song, country, rows = truth
-    place, loss = places_and_losses(probabilities, song, country)
+    country, rows, place = judged["country"], judged["weight"], judged["place"]
     songs = numpy.bincount(country, minlength=len(labels))
-    total, lost, first, fifth = (
-        numpy.bincount(country, rows * values, len(labels)) for values in (1.0, loss, place < 1, place < 5)
+    total, lost, first, fifth, blind = (
+        numpy.bincount(country, rows * values, len(labels))
+        for values in (1.0, judged["loss"], place < 1, place < 5, prior["loss"])
     )
     return {
         label: {
@@ -133,18 +141,20 @@ def country_scores(probabilities: "numpy.ndarray", prior: "numpy.ndarray", truth
             "log_loss": round(float(lost[column] / total[column]), 6),
             "top1": round(float(first[column] / total[column]), 6),
             "top5": round(float(fifth[column] / total[column]), 6),
-            "prior_log_loss": round(float(-numpy.log(prior[column].clip(1e-12))), 6),
+            "prior_log_loss": round(float(blind[column] / total[column]), 6),
         }
         for column, label in enumerate(labels)
         if total[column]
     }
 
 
-def confusion_matrix(probabilities: "numpy.ndarray", truth: tuple, labels: list, countries: int = 10) -> dict:
+def confusion_matrix(
+    predict: "Callable[[numpy.ndarray], numpy.ndarray]", truth: tuple, labels: list, countries: int = 10
+) -> dict:
     """Count the first choices among the countries with the most rows.
 
     Args:
-        probabilities: Predictions, songs x countries.
+        predict: The model, as ``scoring.judge`` takes it.
         truth: Arrays of equal length: song, country, rows.
         labels: The countries.
         countries: How many of them to show.
@@ -154,10 +164,15 @@ def confusion_matrix(probabilities: "numpy.ndarray", truth: tuple, labels: list,
     """
     import numpy
 
-    largest = numpy.argsort(-numpy.bincount(truth[1], truth[2], len(labels)), kind="stable")[:countries]
-    choice = largest[probabilities[:, largest].argmax(axis=1)][truth[0]]
-    matrix = [[int(truth[2][(truth[1] == row) & (choice == column)].sum()) for column in largest] for row in largest]
-    return {"countries": [labels[place] for place in largest], "matrix": matrix}
+    song, country, rows = truth
+    largest = numpy.argsort(-numpy.bincount(country, rows, len(labels)), kind="stable")[:countries]
+    place = numpy.full(len(labels), -1)
+    place[largest] = numpy.arange(len(largest))
+    kept = place[country] >= 0
+    judged = judge(lambda songs: predict(songs)[:, largest], song[kept], place[country[kept]], rows[kept])
+    cell = judged["country"] * len(largest) + judged["choice"][judged["row"]]
+    matrix = numpy.bincount(cell, judged["weight"], len(largest) ** 2).astype("int64").reshape(-1, len(largest))
+    return {"countries": [labels[place] for place in largest], "matrix": matrix.tolist()}
 
 
 def evaluate(
@@ -195,6 +210,7 @@ def evaluate(
 
     import numpy
 
+    give_memory_back()
     limits = default_tolerances()
     for name, value in (tolerances or {}).items():
         if name not in limits or isinstance(value, bool) or not isinstance(value, int | float):
@@ -204,9 +220,12 @@ def evaluate(
             )
         limits[name] = float(value)
 
-    labels, _ = onnx_probabilities(onnx_path, {name: numpy.zeros(1) for name in features()})
+    labels, ask = open_onnx(onnx_path, features())
     data = read_pairs(features_path, counts_path, labels)
-    _, predicted = onnx_probabilities(onnx_path, data["inputs"])
+
+    def predict(songs: "numpy.ndarray") -> "numpy.ndarray":
+        return ask({name: values[songs] for name, values in data["inputs"].items()})
+
     held_out, weight = data["test"][data["song"]], data["past"] + data["future"]
     if not held_out.any() or held_out.all():
         raise ValueError(
@@ -215,20 +234,21 @@ def evaluate(
     truth, seen = (
         tuple(part[rows] for part in (data["song"], data["country"], weight)) for rows in (held_out, ~held_out)
     )
-    prior, table = memorise(seen[0], seen[1], seen[2], predicted.shape)
+    prior, table = memorise(seen[0], seen[1], seen[2], len(labels))
+    judged, blind = judge(predict, *truth), judge(prior, *truth)
     results = {
-        "": score(predicted, *truth),
-        "prior_": score(numpy.broadcast_to(prior, predicted.shape), *truth),
-        "memorised_": score(table, *truth),
-        "seen_": score(predicted, *seen),
-        "memorised_seen_": score(table, *seen),
+        "": score(judged),
+        "prior_": score(blind),
+        "memorised_": score(judge(table, *truth)),
+        "seen_": score(judge(predict, *seen)),
+        "memorised_seen_": score(judge(table, *seen)),
     }
     notes = []
     if data["unknown"]:
         notes.append(f"{data['unknown']} ranking rows are of countries that the model does not know: not scored.")
-    compared = compare_with_previous(previous_onnx_path, data, held_out, predicted) if previous_onnx_path else {}
+    compared = compare_with_previous(previous_onnx_path, data, truth, predict) if previous_onnx_path else {}
     notes.append(compared.get("note", "" if compared else "There is no previous version to compare with."))
-    per_country = country_scores(predicted, prior, truth, labels)
+    per_country = country_scores(judged, blind, labels)
     if "loss" in compared:
         results["previous_"] = compared["previous"]
         if compared["countries"] < len(labels):
@@ -245,8 +265,8 @@ def evaluate(
         "metrics": {name: round(float(value), 6) for name, value in metrics.items()},
         "per_country": per_country,
         "gate": {"passed": not reasons, "reasons": reasons},
-        "confusion": confusion_matrix(predicted, truth, labels),
-        "calibration": calibration(predicted, *truth),
+        "confusion": confusion_matrix(predict, truth, labels),
+        "calibration": [{name: round(value, 6) for name, value in one.items()} for one in calibration(judged)],
         "held-out songs": len(numpy.unique(truth[0])),
         "held-out rows": int(truth[2].sum()),
         "notes": [note for note in notes if note],

@@ -12,6 +12,9 @@ from jukebox_helpers.song_schemas import features
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy
+    import pyarrow
+    import pyarrow.parquet
 
 
 def rankings_digest(path: str) -> str:
@@ -226,17 +229,17 @@ def prepare(
     }
 
 
-def read_pairs(features_path: str, counts_path: str, labels: list[str]) -> dict:
-    """Read what was prepared, as arrays.
+def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = None) -> dict:
+    """Read what was prepared, as arrays that do not depend on the order of the files' rows.
 
     Args:
         features_path: The prepared songs, Parquet.
         counts_path: The prepared counts, Parquet.
-        labels: The countries, in the model's order.
+        labels: The countries, in the model's order; without them, those of the counts.
 
     Returns:
-        inputs (float32 arrays by feature), test (a flag a song), ids; and for each pair: song, country (places),
-        past, future (rows); unknown: rows of countries that are not among the labels, which are left out.
+        inputs (float32 arrays by feature), test (a flag a song); and for each pair, ordered by song: song, country
+        (places), past, future (rows); unknown: rows of countries that are not among the labels, which are left out.
     """
     import numpy
     import pyarrow
@@ -244,24 +247,58 @@ def read_pairs(features_path: str, counts_path: str, labels: list[str]) -> dict:
     import pyarrow.parquet
 
     # ParquetFile, not read_table: the latter takes "part=..." in a path for a column.
-    songs, counts = (pyarrow.parquet.ParquetFile(path).read() for path in (features_path, counts_path))
-    song, country = (
-        pyarrow.compute.fill_null(pyarrow.compute.index_in(counts[column], value_set=values), -1).to_numpy()
-        for column, values in (
-            ("spotify_id", songs["spotify_id"].combine_chunks()),
-            ("country", pyarrow.array(labels, pyarrow.string())),
-        )
-    )
+    songs = pyarrow.parquet.ParquetFile(features_path)
+    counts = pyarrow.parquet.ParquetFile(counts_path, read_dictionary=["spotify_id", "country"])
+    # Not to_numpy, which imports pandas: that takes more memory than all the data.
+    numbers = numpy.from_dlpack
+
+    def column(file: "pyarrow.parquet.ParquetFile", name: str) -> "pyarrow.Array":
+        # One at a time: what it takes to read one is used again for the next.
+        return file.read([name], use_threads=False)[name].combine_chunks()
+
+    ids = column(songs, "spotify_id")
+    order = pyarrow.compute.sort_indices(ids)
+    ids, order = ids.take(order), numbers(order)
+    part = column(songs, "part").dictionary_encode()
+    held_out = numpy.array(part.dictionary.to_pylist()) == "test"
+
+    charted, places = (column(counts, name).dictionary_encode() for name in ("spotify_id", "country"))
+    found = pyarrow.compute.index_in(charted.dictionary, value_set=ids)
+    song = numpy.full(len(found), -1, "int32")
+    song[numbers(found.is_valid().cast("uint8")).astype(bool)] = numbers(found.drop_null())
+    song = song[numbers(charted.indices)]
+    names = places.dictionary.to_pylist()
+    labels = labels or sorted(names)
+    number = {label: number for number, label in enumerate(labels)}
+    country = numpy.array([number.get(name, -1) for name in names], "int32")[numbers(places.indices)]
+    past, future = (numbers(column(counts, name)) for name in ("past", "future"))
     known = (song >= 0) & (country >= 0)
-    past, future = (counts[column].to_numpy().astype("float64") for column in ("past", "future"))
+    pairs = numpy.lexsort((country, song))
+    pairs = pairs[known[pairs]]
     return {
-        "inputs": {name: songs[name].to_numpy() for name in features()},
-        "ids": songs["spotify_id"].to_numpy(),
-        "test": songs["part"].to_numpy() == "test",
-        "song": song[known],
-        "country": country[known],
-        "past": past[known],
-        "future": future[known],
-        "unknown": int((past + future)[~known].sum()),
+        "inputs": {name: numbers(column(songs, name))[order] for name in features()},
+        "test": held_out[numbers(part.indices)][order],
+        "song": song[pairs],
+        "country": country[pairs],
+        "past": past[pairs],
+        "future": future[pairs],
+        "unknown": int(past[~known].sum() + future[~known].sum()),
         "labels": numpy.array(labels),
     }
+
+
+def pairs_of(first: "numpy.ndarray", last: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
+    """Where the pairs of some songs are, if pairs are ordered by song.
+
+    Args:
+        first: Place of the first pair of each of these songs.
+        last: Place after its last one.
+
+    Returns:
+        For each pair of these songs: which of them it belongs to, from 0, and its place among all pairs.
+    """
+    import numpy
+
+    count = last - first
+    row = numpy.repeat(numpy.arange(len(count)), count)
+    return row, numpy.arange(len(row)) + (last - numpy.cumsum(count))[row]

@@ -7,129 +7,153 @@ Every function here travels into pipeline steps (packages: numpy; onnxruntime to
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.preparation import pairs_of
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     import numpy
 
 
-def places_and_losses(
-    probabilities: "numpy.ndarray", song: "numpy.ndarray", country: "numpy.ndarray"
-) -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """What each pair that occurred was given: its place among all countries, from 0, and its log-loss in nats.
+def judge(
+    predict: "Callable[[numpy.ndarray], numpy.ndarray]",
+    song: "numpy.ndarray",
+    country: "numpy.ndarray",
+    weight: "numpy.ndarray",
+) -> dict:
+    """Ask a predictor about songs, and keep only what scores are made of.
+
+    In blocks: probabilities of songs x countries would be gigabytes where there are many of both.
 
     Args:
-        probabilities: Of songs x countries.
-        song: Row of ``probabilities`` for each pair.
-        country: Column of ``probabilities`` for each pair.
+        predict: Gives the probabilities of songs, songs x countries, for an array of their places.
+        song: Place of the song, for each pair that occurred.
+        country: Column of the country, for each pair.
+        weight: Ranking rows of each pair.
+
+    Returns:
+        For each pair: country, weight, place (among all countries, from 0), loss (log-loss, nats), and row (its song's
+        place in what follows). For each song that occurred, in order: confidence (its highest probability) and choice
+        (the column of that).
     """
     import numpy
 
-    given = probabilities[song, country].astype("float64")
-    # In blocks: a row of probabilities for each of a million pairs would be gigabytes.
-    blocks = [slice(first, first + 20_000) for first in range(0, len(song), 20_000)]
-    place = numpy.concatenate([(probabilities[song[b]] > given[b, None]).sum(axis=1) for b in blocks])
-    return place, -numpy.log(given.clip(1e-12))
+    songs, row = numpy.unique(song, return_inverse=True)
+    order = numpy.argsort(row, kind="stable")
+    place, loss = numpy.empty(len(row), "int64"), numpy.empty(len(row))
+    confidence, choice = numpy.empty(len(songs)), numpy.empty(len(songs), "int64")
+    for first in range(0, len(songs), 1000):
+        block = slice(first, first + 1000)
+        probabilities = predict(songs[block])
+        choice[block] = probabilities.argmax(axis=1)
+        confidence[block] = probabilities.max(axis=1)
+        pairs = order[slice(*numpy.searchsorted(row, (first, first + 1000), sorter=order))]
+        for some in numpy.split(pairs, range(1000, len(pairs), 1000)):
+            found = probabilities[row[some] - first]
+            given = found[numpy.arange(len(some)), country[some]]
+            place[some] = (found > given[:, None]).sum(axis=1)
+            loss[some] = -numpy.log(given.astype("float64").clip(1e-12))
+    return {
+        "country": country,
+        "weight": weight,
+        "place": place,
+        "loss": loss,
+        "row": row,
+        "confidence": confidence,
+        "choice": choice,
+    }
 
 
-def score(
-    probabilities: "numpy.ndarray", song: "numpy.ndarray", country: "numpy.ndarray", weight: "numpy.ndarray"
-) -> dict:
-    """Score predictions against what happened.
+def calibration(judged: dict) -> list:
+    """How often the first choice was right, by how sure the predictor was: ten bins of equal weight.
 
     Args:
-        probabilities: Of songs x countries.
-        song: Row of ``probabilities`` for each pair that occurred.
-        country: Column of ``probabilities`` for each pair.
-        weight: Ranking rows of each pair.
+        judged: What ``judge`` returned.
+
+    Returns:
+        For each bin its share of the weight, its mean confidence and the share of its rows that were right.
+    """
+    import numpy
+
+    confidence, share = judged["confidence"], judged["weight"] / judged["weight"].sum()
+    mass = numpy.bincount(judged["row"], share)
+    hit = numpy.bincount(judged["row"], share * (judged["choice"][judged["row"]] == judged["country"]))
+    order = numpy.argsort(confidence, kind="stable")
+    bins = numpy.minimum((numpy.cumsum(mass[order]) * 10 - 1e-9).astype("int64"), 9)
+    total, sure, right = (numpy.bincount(bins, values[order], 10) for values in (mass, confidence * mass, hit))
+    return [
+        {"share": float(t), "confidence": float(c / t), "right": float(r / t)}
+        for t, c, r in zip(total, sure, right, strict=True)
+        if t > 0
+    ]
+
+
+def score(judged: dict) -> dict:
+    """Score what was predicted against what happened.
+
+    Args:
+        judged: What ``judge`` returned.
 
     Returns:
         log_loss (nats), top1 and top5 (shares of the rows whose country was among the first), ece (expected
         calibration error of the first choice, ten bins of equal weight; https://arxiv.org/abs/1909.10155).
     """
-    import numpy
-
-    share = weight / weight.sum()
-    place, loss = places_and_losses(probabilities, song, country)
-    confidence = probabilities.max(axis=1)
-    hit = numpy.bincount(song, share * (place == 0), len(probabilities))
-    mass = numpy.bincount(song, share, len(probabilities))
-    order = numpy.argsort(confidence, kind="stable")
-    bins = numpy.minimum((numpy.cumsum(mass[order]) * 10 - 1e-9).astype("int64"), 9)
-    gap = numpy.bincount(bins, (confidence * mass - hit)[order], 10)
+    share = judged["weight"] / judged["weight"].sum()
     return {
-        "log_loss": float((share * loss).sum()),
-        "top1": float(share[place < 1].sum()),
-        "top5": float(share[place < 5].sum()),
-        "ece": float(numpy.abs(gap).sum()),
+        "log_loss": float((share * judged["loss"]).sum()),
+        "top1": float(share[judged["place"] < 1].sum()),
+        "top5": float(share[judged["place"] < 5].sum()),
+        "ece": sum(one["share"] * abs(one["confidence"] - one["right"]) for one in calibration(judged)),
     }
 
 
-def calibration(
-    probabilities: "numpy.ndarray", song: "numpy.ndarray", country: "numpy.ndarray", weight: "numpy.ndarray"
-) -> list:
-    """How often the first choice was right, by how sure the model was: ten bins of equal weight.
-
-    Args:
-        probabilities: As in ``score``, and the other arguments too.
-        song: Row for each pair.
-        country: Column for each pair.
-        weight: Ranking rows of each pair.
-
-    Returns:
-        For each bin its mean confidence and the share of rows that were right.
-    """
-    import numpy
-
-    mass = numpy.bincount(song, weight, len(probabilities))
-    hit = numpy.bincount(song, weight * (probabilities.argmax(axis=1)[song] == country), len(probabilities))
-    confidence = probabilities.max(axis=1)
-    order = numpy.argsort(confidence, kind="stable")
-    bins = numpy.minimum((numpy.cumsum(mass[order]) / mass.sum() * 10 - 1e-9).astype("int64"), 9)
-    total, sure, right = (numpy.bincount(bins, x[order], 10) for x in (mass, confidence * mass, hit))
-    return [
-        {"confidence": round(float(c), 6), "right": round(float(r), 6)}
-        for c, r, t in zip(sure / total.clip(1e-12), right / total.clip(1e-12), total, strict=True)
-        if t > 0
-    ]
-
-
-def memorise(song: "numpy.ndarray", country: "numpy.ndarray", weight: "numpy.ndarray", shape: tuple) -> tuple:
+def memorise(song: "numpy.ndarray", country: "numpy.ndarray", weight: "numpy.ndarray", countries: int) -> tuple:
     """The two things that a model has to beat: the prior, and a table that remembers.
 
     Args:
-        song: Row for each training pair.
-        country: Column for each training pair.
+        song: Place of the song, for each training pair.
+        country: Column of the country, for each training pair.
         weight: Ranking rows of each training pair.
-        shape: Number of songs and of countries.
+        countries: How many there are.
 
     Returns:
-        The prior (a row) and the table (songs x countries). A song that the table has not seen gets the prior.
+        Two predictors, as ``judge`` takes them. To the table, a song that it has not seen is one like all: the prior.
     """
     import numpy
 
-    prior = numpy.bincount(country, weight, shape[1]) / weight.sum()
-    table = numpy.bincount(song * shape[1] + country, weight, shape[0] * shape[1]).reshape(shape)
-    # One row's worth of the prior, so that no country is impossible.
-    table += prior
-    table /= table.sum(axis=1, keepdims=True)
+    frequency = numpy.bincount(country, weight, countries) / weight.sum()
+    order = numpy.argsort(song, kind="stable")
+    song, country, weight = song[order], country[order], weight[order]
+
+    def prior(songs: "numpy.ndarray") -> "numpy.ndarray":
+        return numpy.broadcast_to(frequency, (len(songs), countries))
+
+    def table(songs: "numpy.ndarray") -> "numpy.ndarray":
+        row, pair = pairs_of(numpy.searchsorted(song, songs), numpy.searchsorted(song, songs, side="right"))
+        seen = numpy.bincount(row * countries + country[pair], weight[pair], len(songs) * countries)
+        # One row's worth of the prior, so that no country is impossible.
+        found = seen.reshape(len(songs), countries) + frequency
+        return found / found.sum(axis=1, keepdims=True)
+
     return prior, table
 
 
-def onnx_probabilities(onnx_path: str, inputs: "dict[str, numpy.ndarray]") -> tuple:
-    """Predict with an exported model.
+def open_onnx(onnx_path: str, inputs: "Collection[str]") -> tuple:
+    """Open an exported model.
 
     Args:
         onnx_path: The model.
-        inputs: Equally long arrays by name of the model's inputs.
+        inputs: The names of the inputs that it must have.
 
     Returns:
-        The labels (countries in the order of the columns) and the probabilities, songs x countries, float32.
+        The labels (countries in the order of the columns), and a function from equally long arrays by name of the
+        inputs to the probabilities, songs x countries, float32.
 
     Raises:
         ValueError: If the file is no model of this kit: not ONNX, other inputs, or no labels.
     """
     import json
 
-    import numpy
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -149,10 +173,26 @@ def onnx_probabilities(onnx_path: str, inputs: "dict[str, numpy.ndarray]") -> tu
             f"{onnx_path} is not a model of these songs: it takes {sorted(wanted)} and names {len(labels)} labels. "
             "Next: export it with export_onnx."
         )
-    columns = {name: values.astype("float32").reshape(-1, 1) for name, values in inputs.items()}
-    songs = len(next(iter(columns.values())))
-    blocks = [
-        session.run(["probabilities"], {name: values[first : first + 20_000] for name, values in columns.items()})[0]
-        for first in range(0, songs, 20_000)
-    ]
-    return labels, numpy.concatenate(blocks)
+
+    def predict(columns: "dict[str, numpy.ndarray]") -> "numpy.ndarray":
+        columns = {name: values.astype("float32").reshape(-1, 1) for name, values in columns.items()}
+        return session.run(["probabilities"], columns)[0]
+
+    return labels, predict
+
+
+def onnx_probabilities(onnx_path: str, inputs: "dict[str, numpy.ndarray]") -> tuple:
+    """Predict with an exported model.
+
+    Args:
+        onnx_path: The model.
+        inputs: Equally long arrays by name of the model's inputs.
+
+    Returns:
+        The labels (countries in the order of the columns) and the probabilities, songs x countries, float32.
+
+    Raises:
+        ValueError: If the file is no model of this kit: not ONNX, other inputs, or no labels.
+    """
+    labels, predict = open_onnx(onnx_path, inputs)
+    return labels, predict(inputs)

@@ -6,8 +6,10 @@ onnxruntime to export and check), together with what they use of ``scoring`` and
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.arrow_memory import give_memory_back
+from jukebox_helpers.network import teach
 from jukebox_helpers.preparation import read_pairs
-from jukebox_helpers.scoring import memorise, onnx_probabilities, score
+from jukebox_helpers.scoring import judge, memorise, open_onnx, score
 from jukebox_helpers.song_schemas import features
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def check_hyperparameters(given: dict) -> dict:
         "learning_rate": (0.003, 1e-6, 1.0),
         # The pull of the weights to zero, against a loss that is a mean: so it means the same at every size of data.
         "regularisation": (0.002, 0.0, 10.0),
-        "batch_size": (1000, 1, 1_000_000),
+        "batch_size": (400, 1, 1_000_000),
         "seed": (0, 0, 2**32 - 1),
     }
     unknown = sorted(set(given) - set(known))
@@ -75,40 +77,56 @@ def fit(data: dict, weight: "numpy.ndarray", hyperparameters: dict) -> "Pipeline
 
     Returns:
         A scikit-learn Pipeline from 13 named inputs to the probability of each country.
-    """
-    import warnings
 
+    Raises:
+        ValueError: If the training songs charted in fewer than two countries.
+    """
+    import numpy
     import pandas
     import threadpoolctl
     from sklearn.compose import ColumnTransformer
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
     used = ~data["test"][data["song"]] & (weight > 0)
-    rows = pandas.DataFrame(data["inputs"]).iloc[data["song"][used]]
-    target = data["labels"][data["country"][used]].astype(object)
-    batch = min(hyperparameters["batch_size"], len(rows))
+    song, country = data["song"][used], data["country"][used]
+    first = numpy.flatnonzero(numpy.diff(song, prepend=-1))
+    songs = song[first]
+    known = numpy.bincount(country, minlength=len(data["labels"])) > 0
+    country, labels = (known.cumsum() - 1)[country], data["labels"][known].astype(object)
+    if len(labels) < 2:
+        raise ValueError(
+            f"The training songs charted in {len(labels)} countries, and a choice needs two. "
+            "Next: give rankings of more countries."
+        )
+    batch = min(hyperparameters["batch_size"], len(songs))
     network = MLPClassifier(
         hidden_layer_sizes=(hyperparameters["hidden_units"],),
         activation="tanh",
-        # scikit-learn divides the penalty by the total weight of a batch, which is about its length.
+        # scikit-learn divides the penalty by the length of a batch.
         alpha=hyperparameters["regularisation"] * batch,
         batch_size=batch,
         learning_rate_init=hyperparameters["learning_rate"],
         max_iter=hyperparameters["epochs"],
-        # Every epoch is used: early stopping would split at random and let songs leak.
-        n_iter_no_change=hyperparameters["epochs"] + 1,
         random_state=hyperparameters["seed"],
     )
-    model = Pipeline([("scale", ColumnTransformer([("all", StandardScaler(), features())])), ("network", network)])
-    # Mean 1: only the proportions of the counts matter.
-    relative = (weight[used] / weight[used].mean()).astype("float32")
+    inputs = numpy.stack([data["inputs"][name][songs] for name in features()], axis=1)
+    names = pandas.DataFrame(inputs[:1], columns=features())
+    pick, scale = ColumnTransformer([("all", "passthrough", features())]).fit(names), StandardScaler()
+    blocks = [slice(start, start + 10_000) for start in range(0, len(songs), 10_000)]
     # One thread: sums are then made in one order, and a second run gives the same bits.
-    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(rows, target, network__sample_weight=relative)
+    with threadpoolctl.threadpool_limits(1):
+        for block in blocks:
+            scale.partial_fit(inputs[block])
+        for block in blocks:
+            inputs[block] = scale.transform(inputs[block])
+        # scikit-learn draws the first weights, and makes one step.
+        network.partial_fit(inputs[:batch], labels[country[first[:batch]]], classes=labels)
+        # The optimizer's memory is three times the model, and of no use after it.
+        del network._optimizer
+        teach(network, inputs, first, country, weight[used], hyperparameters)
+    return Pipeline([("pick", pick), ("scale", scale), ("network", network)])
 
 
 def train(features_path: str, counts_path: str, hyperparameters: dict, model_path: str) -> dict:
@@ -128,14 +146,11 @@ def train(features_path: str, counts_path: str, hyperparameters: dict, model_pat
     """
     import joblib
     import numpy
-    import pyarrow.parquet
 
+    give_memory_back()
     complete = check_hyperparameters(hyperparameters)
-    labels = sorted(pyarrow.parquet.ParquetFile(counts_path).read(["country"])["country"].unique().to_pylist())
-    data = read_pairs(features_path, counts_path, labels)
+    data = read_pairs(features_path, counts_path)
     model = fit(data, data["past"] + data["future"], complete)
-    # The optimizer's memory is three times the model, and of no use after it.
-    del model.named_steps["network"]._optimizer
     joblib.dump(model, model_path)
     trained = ~data["test"][data["song"]]
     return {
@@ -166,34 +181,36 @@ def forward_scores(features_path: str, counts_path: str, hyperparameters: dict, 
     """
     import json
 
+    give_memory_back()
+    import numpy
     import pandas
-    import pyarrow.parquet
 
     complete = check_hyperparameters(hyperparameters)
-    labels = sorted(pyarrow.parquet.ParquetFile(counts_path).read(["country"])["country"].unique().to_pylist())
-    data = read_pairs(features_path, counts_path, labels)
-    test, song, past, future = (data[name] for name in ("test", "song", "past", "future"))
-    learned = ~test[song] & (past > 0)
+    data = read_pairs(features_path, counts_path)
+    song, past, future = (data[name] for name in ("song", "past", "future"))
+    test = data["test"][song]
+    learned = ~test & (past > 0)
     # Countries that began to chart after the cut cannot be predicted from before it.
-    began = set(data["country"][learned])
-    later = (future > 0) & [place in began for place in data["country"]]
+    began = numpy.unique(data["country"][learned])
+    later = (future > 0) & numpy.isin(data["country"], began)
     scores: dict = {}
-    if len(began) > 1 and (later & test[song]).any():
+    if len(began) > 1 and (later & test).any():
         model = fit(data, past, complete)
-        place = {label: column for column, label in enumerate(model.classes_)}
-        country = pandas.Series(data["labels"][data["country"]]).map(place).fillna(-1).to_numpy("int64")
-        predicted = model.predict_proba(pandas.DataFrame(data["inputs"])).astype("float64")
-        prior, table = memorise(song[learned], country[learned], past[learned], predicted.shape)
-        unseen = later & test[song]
-        known = later & pandas.Series(song).isin(song[learned]).to_numpy()
-        for name, probabilities, rows in (
-            ("forward_", predicted, unseen),
-            ("forward_prior_", prior[None].repeat(len(predicted), 0), unseen),
-            ("forward_known_", predicted, known),
+        country = numpy.searchsorted(began, data["country"])
+
+        def predict(songs: "numpy.ndarray") -> "numpy.ndarray":
+            return model.predict_proba(pandas.DataFrame({name: data["inputs"][name][songs] for name in features()}))
+
+        prior, table = memorise(song[learned], country[learned], past[learned], len(began))
+        known = later & numpy.isin(song, song[learned])
+        for name, predictor, rows in (
+            ("forward_", predict, later & test),
+            ("forward_prior_", prior, later & test),
+            ("forward_known_", predict, known),
             ("forward_known_memorised_", table, known),
         ):
             if rows.any():
-                result = score(probabilities, song[rows], country[rows], future[rows])
+                result = score(judge(predictor, song[rows], country[rows], future[rows]))
                 scores |= {name + metric: round(value, 6) for metric, value in result.items()}
     with open(scores_path, "w", encoding="utf-8") as file:
         json.dump(scores, file, indent=1, sort_keys=True)
@@ -268,27 +285,35 @@ def check_onnx(model_path: str, onnx_path: str, features_path: str, tolerance: f
     Raises:
         ValueError: If they differ by more.
     """
+    give_memory_back()
     import joblib
     import numpy
     import pandas
     import pyarrow.parquet
 
-    songs = pyarrow.parquet.ParquetFile(features_path).read()
-    test = songs["part"].to_numpy() == "test"
-    inputs = {name: songs[name].to_numpy()[test] for name in features()}
-    if not test.any():
-        raise ValueError(f"{features_path} holds no held-out song to check on. Next: prepare more songs.")
     model = joblib.load(model_path)
-    expected = model.predict_proba(pandas.DataFrame(inputs))
-    labels, found = onnx_probabilities(onnx_path, inputs)
+    labels, predict = open_onnx(onnx_path, features())
     if labels != list(model.classes_):
         raise ValueError(f"{onnx_path} names other countries than {model_path}. Next: export the model again.")
-    difference = numpy.abs(expected - found)
-    if not difference.max() <= tolerance:
-        worst = songs["spotify_id"].to_numpy()[test][difference.max(axis=1).argmax()]
+    songs, beyond, largest, worst = 0, 0, 0.0, ""
+    for batch in pyarrow.parquet.ParquetFile(features_path).iter_batches(2000, use_threads=False):
+        test = batch["part"].to_numpy(zero_copy_only=False) == "test"
+        if not test.any():
+            continue
+        inputs = {name: batch[name].to_numpy()[test] for name in features()}
+        difference = numpy.abs(model.predict_proba(pandas.DataFrame(inputs)) - predict(inputs)).max(axis=1)
+        # Written as "not within", so that a probability that is no number counts.
+        beyond += int((~(difference <= tolerance)).sum())
+        songs += len(difference)
+        if not difference.max() <= largest:
+            largest = float(difference.max())
+            worst = batch["spotify_id"].to_numpy(zero_copy_only=False)[test][difference.argmax()]
+    if not songs:
+        raise ValueError(f"{features_path} holds no held-out song to check on. Next: prepare more songs.")
+    if beyond:
         raise ValueError(
-            f"ONNX and scikit-learn differ by {difference.max():.2g} (tolerance {tolerance:g}), most for song {worst}; "
-            f"{(difference.max(axis=1) > tolerance).sum()} of {test.sum()} songs are beyond it. "
+            f"ONNX and scikit-learn differ by {largest:.2g} (tolerance {tolerance:g}), most for song {worst}; "
+            f"{beyond} of {songs} songs are beyond it. "
             "Next: do not register this model; try another preprocessing or newer skl2onnx and onnxruntime."
         )
-    return {"songs": int(test.sum()), "largest difference": float(difference.max())}
+    return {"songs": songs, "largest difference": largest}

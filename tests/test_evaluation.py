@@ -11,7 +11,7 @@ import pytest
 from jukebox_helpers import sample_data
 from jukebox_helpers.evaluation import evaluate, evaluation_picture, refuse_if_failed
 from jukebox_helpers.preparation import prepare
-from jukebox_helpers.scoring import calibration, memorise, score
+from jukebox_helpers.scoring import calibration, judge, memorise, score
 from jukebox_helpers.training import export_onnx, forward_scores, train
 
 
@@ -54,22 +54,62 @@ def room(trained, tmp_path):
 def test_scores_by_hand():
     probabilities = numpy.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
     song, country, weight = numpy.array([0, 0, 1]), numpy.array([0, 1, 0]), numpy.array([2.0, 1.0, 1.0])
-    found = score(probabilities, song, country, weight)
+    judged = judge(lambda songs: probabilities[songs], song, country, weight)
+    found = score(judged)
     expected = -(2 * numpy.log(0.5) + numpy.log(0.3) + numpy.log(0.1)) / 4
     assert found["log_loss"] == pytest.approx(expected)
     assert found["top1"] == 0.5 and found["top5"] == 1.0
     # Of the first song's three rows two are right, where half were promised; of the second's one none is.
     assert found["ece"] == pytest.approx(abs(0.5 * 3 - 2) / 4 + 0.8 / 4)
-    assert calibration(probabilities, song, country, weight) == [
-        {"confidence": 0.5, "right": pytest.approx(2 / 3)},
-        {"confidence": 0.8, "right": 0.0},
+    assert calibration(judged) == [
+        {"share": 0.75, "confidence": 0.5, "right": pytest.approx(2 / 3)},
+        {"share": 0.25, "confidence": 0.8, "right": 0.0},
     ]
 
 
 def test_a_table_remembers_what_it_saw_and_knows_the_prior_of_the_rest():
-    prior, table = memorise(numpy.array([0, 0]), numpy.array([0, 1]), numpy.array([3.0, 1.0]), (2, 2))
-    assert prior.tolist() == [0.75, 0.25] and table[1].tolist() == [0.75, 0.25]
-    assert table[0].tolist() == [0.75, 0.25] and table.sum(axis=1).tolist() == [1, 1]
+    # The pairs of song 2 do not stand together.
+    song, country = numpy.array([2, 0, 2]), numpy.array([0, 1, 1])
+    prior, table = memorise(song, country, numpy.array([2.0, 1.0, 1.0]), 3)
+    assert prior(numpy.array([0, 1])).tolist() == [[0.5, 0.5, 0.0]] * 2
+    assert table(numpy.array([2, 1, 0])) == pytest.approx(
+        numpy.array([[2.5 / 4, 1.5 / 4, 0], [0.5, 0.5, 0], [0.25, 0.75, 0]])
+    )
+
+
+def test_songs_are_judged_in_blocks_as_they_would_be_at_once():
+    random = numpy.random.default_rng(0)
+    probabilities = random.dirichlet(numpy.ones(7), 2500)
+    # Every song but the first, in no order, some of them in many countries.
+    song = random.permutation(numpy.concatenate([numpy.arange(1, 2500), random.integers(1100, 1200, 3000)]))
+    country, weight = random.integers(0, 7, len(song)), random.random(len(song))
+    asked = []
+
+    def predict(songs):
+        asked.extend(songs)
+        return probabilities[songs]
+
+    judged = judge(predict, song, country, weight)
+    assert asked == list(range(1, 2500))
+    given = probabilities[song, country]
+    assert (judged["place"] == (probabilities[song] > given[:, None]).sum(axis=1)).all()
+    assert judged["loss"] == pytest.approx(-numpy.log(given))
+    assert (judged["choice"][judged["row"]] == probabilities[song].argmax(axis=1)).all()
+    assert (judged["confidence"][judged["row"]] == probabilities[song].max(axis=1)).all()
+
+
+def test_judging_needs_no_matrix_of_songs_and_countries():
+    import tracemalloc
+
+    songs, countries = 40_000, 400
+    even = numpy.full(countries, 1 / countries, "float32")
+    tracemalloc.start()
+    song = numpy.arange(songs)
+    judge(lambda rows: numpy.tile(even, (len(rows), 1)), song, song % countries, numpy.ones(songs))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The matrix alone is 64 MB.
+    assert peak < 20e6
 
 
 def test_the_model_beats_the_prior_where_the_memorising_table_does_not(room):

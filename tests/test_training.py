@@ -14,6 +14,7 @@ import pandas
 import pytest
 
 from jukebox_helpers import sample_data
+from jukebox_helpers.network import teach
 from jukebox_helpers.preparation import prepare
 from jukebox_helpers.scoring import onnx_probabilities
 from jukebox_helpers.settings import KIT
@@ -22,6 +23,7 @@ from jukebox_helpers.training import (
     check_hyperparameters,
     check_onnx,
     export_onnx,
+    fit,
     forward_scores,
     train,
     versions,
@@ -77,6 +79,13 @@ def test_the_export_is_the_same_whatever_the_order_of_sets(trained, room, seed):
     assert digest(room.onnx) == digest(expected)
 
 
+def test_the_order_of_the_files_does_not_matter(trained, room):
+    for path in (room.features, room.counts):
+        pandas.read_parquet(path).sample(frac=1, random_state=0).to_parquet(path)
+    train(room.features, room.counts, {}, room.model)
+    assert digest(room.model) == digest(trained.model)
+
+
 def test_another_seed_is_another_model(trained, room):
     train(room.features, room.counts, {"seed": 1}, room.model)
     assert digest(room.model) != digest(trained.model)
@@ -107,6 +116,76 @@ def test_hyperparameters_are_honoured(room):
     assert network.n_iter_ == 3 and network.coefs_[0].shape == (13, 5) and network.batch_size == 64
     assert report["hyperparameters"] == check_hyperparameters({"epochs": 3, "hidden_units": 5, "batch_size": 64})
     assert report["countries"] == 9
+
+
+def test_songs_as_rows_are_taught_what_scikit_learn_teaches_by_pairs():
+    import copy
+
+    from sklearn.neural_network import MLPClassifier
+
+    random = numpy.random.default_rng(0)
+    for countries in (2, 6):
+        counts = random.integers(0, 9, (300, countries)) * (random.random((300, countries)) < 0.5)
+        counts[:, 0] += 1
+        song, country = numpy.nonzero(counts)
+        weight = counts[song, country].astype("float64")
+        inputs = random.standard_normal((300, 4)).astype("float32")
+        given = check_hyperparameters({"epochs": 12, "batch_size": 300, "regularisation": 0.01, "learning_rate": 0.05})
+        network = MLPClassifier(
+            (5,),
+            activation="tanh",
+            alpha=0.01 * weight.sum(),
+            batch_size=len(song),
+            learning_rate_init=0.05,
+            random_state=0,
+        )
+        network.partial_fit(inputs[song], country, weight.astype("float32"), classes=range(countries))
+        del network._optimizer
+        taught = copy.deepcopy(network)
+        teach(taught, inputs, numpy.flatnonzero(numpy.diff(song, prepend=-1)), country, weight, given)
+        for _ in range(12):
+            network.partial_fit(inputs[song], country, weight.astype("float32"))
+        for mine, theirs in zip(taught.coefs_ + taught.intercepts_, network.coefs_ + network.intercepts_, strict=True):
+            assert numpy.abs(mine - theirs).max() < 1e-3 < numpy.abs(theirs).max()
+        assert taught.loss_ == pytest.approx(network.loss_, abs=1e-4)
+
+
+def test_two_countries_are_enough_and_one_is_not(room):
+    counts = pandas.read_parquet(room.counts)
+    names = sorted(counts["country"].unique())
+    for kept in (2, 1):
+        counts[counts["country"].isin(names[:kept])].to_parquet(room.counts)
+        if kept == 2:
+            train(room.features, room.counts, {}, room.model)
+            export_onnx(room.model, room.onnx, {})
+            assert check_onnx(room.model, room.onnx, room.features)["largest difference"] < 1e-5
+            songs = pandas.read_parquet(room.features)
+            labels, found = onnx_probabilities(room.onnx, {name: songs[name].to_numpy() for name in features()})
+            assert labels == names[:2] and numpy.allclose(found.sum(axis=1), 1, atol=1e-5) and found.std() > 0.05
+        else:
+            with pytest.raises(ValueError, match=r"charted in 1 countries, and a choice needs two\. Next:"):
+                train(room.features, room.counts, {}, room.model)
+
+
+def test_training_needs_no_matrix_of_pairs_and_countries():
+    import tracemalloc
+
+    random = numpy.random.default_rng(0)
+    songs, countries = 20_000, 400
+    data = {
+        "inputs": {name: random.random(songs, dtype="float32") for name in features()},
+        "test": numpy.zeros(songs, bool),
+        "song": numpy.arange(songs).repeat(2),
+        "country": random.integers(0, countries // 2, 2 * songs) * 2 + numpy.tile([0, 1], songs),
+        "labels": numpy.array([f"{number:03}" for number in range(countries)]),
+    }
+    fit(data, numpy.ones(2 * songs), check_hyperparameters({"epochs": 1}))
+    tracemalloc.start()
+    fit(data, numpy.ones(2 * songs), check_hyperparameters({"epochs": 1}))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The labels as ones and zeros are 128 MB.
+    assert peak < 20e6
 
 
 def test_more_epochs_fit_better(room):
