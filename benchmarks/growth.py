@@ -9,23 +9,44 @@ from typing import TYPE_CHECKING
 from benchmarks import countwise
 from benchmarks.measure import measure
 from benchmarks.results import Figure, Result
-from benchmarks.sizes import COUNTRIES, ROWS, make_tables, repeats, rows_at, songs_at
-from jukebox_helpers import song_data, training
+from benchmarks.sizes import COUNTRIES, ROWS, repeats, rows_at, songs_at
+from jukebox_helpers import evaluation, sample_data, song_data, training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZES = (0.1, 1.0, 10.0)
+STEPS = ("rankings", "prepare", "validate", "train", "evaluate")
 
 
-def validate(rankings: str, folder: str) -> dict:
-    """The step that validates the rankings."""
-    return song_data.validate_rankings(rankings)
+def rankings(songs: str, rows: int, countries: int, folder: str) -> dict:
+    """Making up the rankings."""
+    return sample_data.make_rankings(f"{folder}/rankings.parquet", songs, rows=rows, countries=countries)
 
 
-def train(source: str, folder: str) -> dict:
-    """The step that trains."""
-    return training.train(f"{source}/features.parquet", f"{source}/counts.parquet", {}, f"{folder}/model.joblib")
+def validate(songs: str, rankings: str, folder: str) -> None:
+    """The step that validates both tables."""
+    song_data.validate_songs(songs)
+    song_data.validate_rankings(rankings)
+
+
+def train(source: str, folder: str) -> None:
+    """The step that trains, with its rehearsal of the future."""
+    prepared = f"{source}/features.parquet", f"{source}/counts.parquet"
+    training.train(*prepared, {}, f"{folder}/model.joblib")
+    training.forward_scores(*prepared, {}, f"{folder}/forward.json")
+
+
+def export(model: str, folder: str) -> None:
+    """The step that exports; it is not measured: it reads only the model."""
+    training.export_onnx(f"{model}/model.joblib", f"{folder}/model.onnx", {})
+
+
+def evaluate(source: str, model: str, onnx: str, folder: str) -> None:
+    """The step that evaluates, against a previous version, which is the same one here."""
+    onnx = f"{onnx}/model.onnx"
+    prepared = f"{source}/features.parquet", f"{source}/counts.parquet"
+    evaluation.evaluate(onnx, *prepared, onnx, None, f"{folder}/report.json", f"{model}/forward.json")
 
 
 def countries_at(scale: float) -> int:
@@ -50,35 +71,33 @@ def run(scale: float, folder: Path, say: Callable[[str], None], sizes: tuple[flo
         sizes = tuple(size for size in sizes if size >= 1)
     rows: list[dict] = []
     for size in sizes:
-        say(f"{rows_at(scale * size):,} rows: making them")
-        songs, rankings = make_tables(folder, scale * size, countries_at(scale * size))
+        count, countries = rows_at(scale * size), countries_at(scale * size)
         inner = folder / f"growth-{size:g}"
         inner.mkdir()
-        row = {
-            "size": size,
-            "rows": rows_at(scale * size),
-            "songs": songs_at(scale * size),
-            "countries": countries_at(scale * size),
-        }
+        songs = str(inner / "songs.parquet")
+        sample_data.make_songs(songs, songs=songs_at(scale * size))
+        say(f"{count:,} rows: {', '.join(STEPS)}")
         repeat = repeats(scale) if size <= 1 else 1
-        say(f"{row['rows']:,} rows: prepare, validate, train")
-        prepared = measure(countwise.prepare, inner, repeat=repeat, songs=str(songs), rankings=str(rankings))
-        steps = {
-            "prepare": prepared,
-            "validate": measure(validate, inner, repeat=repeat, rankings=str(rankings)),
-            "train": measure(train, inner, repeat=repeat, source=str(prepared.folder)),
-        }
+        made = measure(rankings, inner, repeat, songs=songs, rows=count, countries=countries)
+        table = str(made.folder / "rankings.parquet")
+        prepared = measure(countwise.prepare, inner, repeat, songs=songs, rankings=table)
+        validated = measure(validate, inner, repeat, songs=songs, rankings=table)
+        source = str(prepared.folder)
+        trained = measure(train, inner, repeat, source=source)
+        model = str(trained.folder)
+        onnx = str(measure(export, inner, model=model).folder)
+        evaluated = measure(evaluate, inner, repeat, source=source, model=model, onnx=onnx)
+        row = {"size": size, "rows": count, "songs": songs_at(scale * size), "countries": countries}
         row["pairs"] = prepared.result["pairs"]
-        for name, taken in steps.items():
+        for name, taken in zip(STEPS, (made, prepared, validated, trained, evaluated), strict=True):
             row |= {f"{name} s": taken.seconds, f"{name} MB": taken.peak_mb}
         rows.append(row)
-        rankings.unlink()
         shutil.rmtree(inner)
     by_size = {row["size"]: row for row in rows}
     one, last = by_size[1.0], rows[-1]
     factor = last["size"]
     figures = []
-    for step in ("prepare", "validate", "train"):
+    for step in STEPS:
         times, memory = (last[f"{step} {unit}"] / one[f"{step} {unit}"] for unit in ("s", "MB"))
         figures += [
             Figure(f"{step}: exponent of the time, 1 to {factor:g} times", math.log(times, factor), "", "lower", 1),
@@ -102,7 +121,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None], sizes: tuple[flo
 def draw(result: Result, axes: "Axes") -> None:
     """Seconds over rows, both logarithmic, with the peak memory at each point; beside it, linear growth."""
     rows = [row["rows"] for row in result.rows]
-    for step in ("prepare", "validate", "train"):
+    for step in STEPS:
         axes.plot(rows, [row[f"{step} s"] for row in result.rows], marker="o", label=step)
         for row in result.rows:
             place = row["rows"], row[f"{step} s"]

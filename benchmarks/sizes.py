@@ -8,22 +8,21 @@ SONGS, ROWS, COUNTRIES = 14_245, 1_130_000, 72
 """The size of the real tables."""
 
 
-def make_tables(folder: Path, scale: float, countries: int = 0) -> tuple[Path, Path]:
+def make_tables(folder: Path, scale: float) -> tuple[Path, Path]:
     """Make songs and rankings, unless they are there.
 
     Args:
         folder: Where to put them.
         scale: Share of the full size.
-        countries: Number of countries; 0: what ``make_rankings`` chooses.
 
     Returns:
         The two Parquet files.
     """
-    songs, rankings = folder / f"songs-{scale:g}.parquet", folder / f"rankings-{scale:g}-{countries}.parquet"
+    songs, rankings = folder / f"songs-{scale:g}.parquet", folder / f"rankings-{scale:g}.parquet"
     if not songs.is_file():
         make_songs(str(songs), songs=songs_at(scale))
     if not rankings.is_file():
-        make_rankings(str(rankings), str(songs), rows=rows_at(scale), countries=countries)
+        make_rankings(str(rankings), str(songs), rows=rows_at(scale))
     return songs, rankings
 
 
