@@ -22,24 +22,15 @@ def mlflow_client(tracking_uri: str) -> "MlflowClient":
     Returns:
         The client, which tells nobody that it is used.
     """
-    import gc
     import logging
     import os
 
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    # Two thousand modules come in, and all stay: a third of the time went into looking for garbage among them.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        from mlflow.tracking import MlflowClient
+    from mlflow.tracking import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-    finally:
-        gc.freeze()
-        if collecting:
-            gc.enable()
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
 def mlflow_registry(tracking_uri: str) -> "ModelRegistry":
