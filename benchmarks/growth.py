@@ -113,8 +113,8 @@ def run(scale: float, folder: Path, say: Callable[[str], None], sizes: tuple[flo
         rows=rows,
         notes=[
             f"Size 1 is {ROWS:,} rows at scale 1. Songs grow with the rows, countries with their square root.",
-            "Each is what the step of that name calls: train fits twice, the second time on the past only; evaluate scores "
-            "a previous version too. Rankings is the making of the sample rankings.",
+            "Each is what the step of that name calls: train fits twice, the second time on the past only; evaluate "
+            "scores a previous version too. Rankings is the making of the sample rankings.",
             "Seconds are those of a fresh process, imports included; they flatten the curve at small sizes.",
         ],
     )
