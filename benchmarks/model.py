@@ -111,7 +111,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
         ],
         rows=[{"way": name, **row} for name, row in rows.items()],
         notes=[
-            "Both ways fit the same network with the same hyperparameters; an epoch over rows has about 35 times the "
+            "Both ways fit the same network with the same hyperparameters; an epoch over rows has about 30 times the "
             "gradient steps of one over counts, so rows are also given about as many steps.",
             "The row-wise way gets the rankings without the songs that are held out, so that both can be scored on "
             "them: a fifth less work for it than in earnest.",
