@@ -14,7 +14,7 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.sandbox.events import events, is_running
-from jukebox_helpers.sandbox.locks import take_lock
+from jukebox_helpers.sandbox.locks import signal_group, take_lock, try_lock
 from jukebox_helpers.sandbox.ports import LOOPBACK
 from jukebox_helpers.settings import (
     GITOPS_REPOSITORY,
@@ -128,6 +128,8 @@ def down(state: Path, delete: bool = False) -> bool:
     running = is_running(state)
     if running:
         os.kill(int((state / "supervisor.lock").read_text()), signal.SIGTERM)
+        if delete:
+            _kill_server(state / "s3" / "lock")
     # The polite signal takes as long as the parts need; then the locks' holders are ended.
     for lock, patience in ((state / "supervisor.lock", 12.0), (state / "s3" / "lock", 6.0)):
         if lock.is_file():
@@ -178,6 +180,15 @@ def status(state: Path) -> dict[str, Any]:
         "buckets": present,
         "events": events(state)[-5:],
     }
+
+
+def _kill_server(lock: Path) -> None:
+    """End the S3 server at once, if there is one: it would wait for idle connections, to save what nobody wants."""
+    if lock.is_file():
+        if (descriptor := try_lock(lock)) is None:
+            signal_group(int(lock.read_text() or 0), signal.SIGKILL)
+        else:
+            os.close(descriptor)
 
 
 def _is_state(folder: Path) -> bool:
