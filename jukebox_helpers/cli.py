@@ -266,13 +266,16 @@ def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool
     better hyperparameters are for default_parameters.json, so that a commit names what a model was trained with.
     """
     from jukebox_helpers.cluster_actions import train_in_cluster
-    from jukebox_helpers.continuous_training import train_revision
-    from jukebox_helpers.progress import RunProgress
+    from jukebox_helpers.continuous_training import candidates, train_revision
+    from jukebox_helpers.progress import RunProgress, candidates_table
 
     settings = find_settings()
     train = train_in_cluster if settings.platform == "rhoai" else train_revision
     with RunProgress(Console(stderr=True)) as progress:
         run = train(settings, revision or "origin/main", progress, read_grid(grid) if grid else None)
+    found = candidates(run)
+    if found and not as_json:
+        console().print(candidates_table(found))
     show_run(run, as_json)
 
 

@@ -103,6 +103,20 @@ def default_parameters(folder: Path) -> dict[str, Any]:
         raise JukeboxError(f"{file.name} cannot be read: {error}", "Mend the file, commit and push.") from None
 
 
+def candidates(run: Run) -> list[dict[str, Any]]:
+    """What a run found out about the candidates of its grid.
+
+    Args:
+        run: A training run of this machine.
+
+    Returns:
+        For each candidate its hyperparameters and scores, the lowest log-loss first; empty without a grid.
+    """
+    outputs = Path(run.folder, "artifacts").glob("*/*/score-candidate/executor_output.json")
+    found = [json.loads(file.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"] for file in outputs]
+    return sorted(found, key=lambda one: one["log_loss"])
+
+
 def follow_training(
     settings: Settings,
     revision: str,

@@ -1,6 +1,7 @@
 """What a person sees of a run while it runs: each step with its state and time."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -65,6 +66,24 @@ def run_table(run: Run) -> Table:
     for step in run.steps:
         mark, style = MARKS[step.state]
         table.add_row(step.name, f"[{style}]{mark} {step.state}[/]", f"{step.seconds:.1f}")
+    return table
+
+
+def candidates_table(candidates: list[dict[str, Any]]) -> Table:
+    """The candidates of a grid as a table.
+
+    Args:
+        candidates: Hyperparameters and scores of each.
+
+    Returns:
+        The table, in the given order; a hyperparameter that a candidate leaves at its default is not shown for it.
+    """
+    table = Table(title="The grid's candidates, on training songs that they did not see", title_justify="left")
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for candidate in candidates:
+        table.add_row(*(f"{candidate[name]:.4g}" if name in candidate else "" for name in names))
     return table
 
 

@@ -1,9 +1,9 @@
 import dataclasses
-import json
 
 import pytest
 
 from jukebox_helpers import cross_validation, local_runner, pipelines, preparation, sample_data
+from jukebox_helpers.continuous_training import candidates
 from jukebox_helpers.settings import KIT, Settings
 
 
@@ -70,14 +70,9 @@ def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
     settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
     grid = [{"epochs": 1}, {"epochs": 3}]
     run = local_runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": grid}, settings)
-    found = []
-    for output in sorted((tmp_path / "runs" / run.id / "artifacts").rglob("executor_output.json")):
-        artifacts = json.loads(output.read_text()).get("artifacts", {})
-        metadata = artifacts.get("metrics", {"artifacts": [{"metadata": {}}]})["artifacts"][0]["metadata"]
-        if "epochs" in metadata:
-            found.append((metadata["epochs"], metadata["log_loss"]))
-    assert sorted(epochs for epochs, _ in found) == [1, 3]
-    assert dict(found)[3] < dict(found)[1]
+    better, worse = candidates(run)
+    assert (better["epochs"], worse["epochs"]) == (3, 1)
+    assert better["log_loss"] < worse["log_loss"]
     # The loop itself is no step: its candidates are.
     assert {step.name: step.state for step in run.steps}["score-candidate"] == "succeeded"
     assert "for-loop-1" not in {step.name for step in run.steps}
@@ -88,6 +83,7 @@ def test_an_empty_grid_scores_nothing(training_until_grid, tmp_path):
     run = local_runner.run_pipeline(training_until_grid, ARGUMENTS, settings)
     assert run.state == "succeeded"
     assert "score-candidate" not in {step.name for step in run.steps if step.state == "succeeded"}
+    assert candidates(run) == []
 
 
 def test_an_unknown_hyperparameter_in_the_grid_fails_by_name(training_until_grid, tmp_path):
