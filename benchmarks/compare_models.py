@@ -41,7 +41,7 @@ def taught(data: dict, weight: numpy.ndarray, **hyperparameters: Any) -> Pipelin
     return fit(data, weight, check_hyperparameters(hyperparameters))
 
 
-def by_rows(make: Callable[[], Any], data: dict, weight: numpy.ndarray) -> Pipeline:
+def by_pairs(make: Callable[[], Any], data: dict, weight: numpy.ndarray) -> Pipeline:
     """Another model, fitted by scikit-learn: a row for each song and country."""
     used = ~data["test"][data["song"]] & (weight > 0)
     model = Pipeline([("scale", ColumnTransformer([("all", StandardScaler(), features())])), ("model", make())])
@@ -51,7 +51,7 @@ def by_rows(make: Callable[[], Any], data: dict, weight: numpy.ndarray) -> Pipel
 
 
 def network(units: tuple[int, ...], activation: str = "tanh") -> MLPClassifier:
-    """The same network, but of other layers, as scikit-learn fits it: on rows."""
+    """The same network, but of other layers, as scikit-learn fits it: on pairs."""
     settings: dict[str, Any] = {"batch_size": 1000, "learning_rate_init": 0.003, "max_iter": 20, "n_iter_no_change": 21}
     return MLPClassifier(units, activation=activation, alpha=0.002 * 1000, random_state=0, **settings)
 
@@ -61,28 +61,28 @@ def candidates() -> dict[str, Callable[[dict, numpy.ndarray], Pipeline]]:
     trees: dict[str, Any] = {"n_estimators": 100, "random_state": 0, "n_jobs": 2}
     boosting: dict[str, Any] = {"max_leaf_nodes": 8, "early_stopping": False, "random_state": 0}
     return {
-        "logistic regression, C=0.1": partial(by_rows, lambda: LogisticRegression(C=0.1, max_iter=200)),
-        "logistic regression, C=0.01": partial(by_rows, lambda: LogisticRegression(C=0.01, max_iter=200)),
-        "network without hidden layer, rows": partial(by_rows, lambda: network(())),
+        "logistic regression, C=0.1": partial(by_pairs, lambda: LogisticRegression(C=0.1, max_iter=200)),
+        "logistic regression, C=0.01": partial(by_pairs, lambda: LogisticRegression(C=0.01, max_iter=200)),
+        "network without hidden layer, by pairs": partial(by_pairs, lambda: network(())),
         "network 32": partial(taught, hidden_units=32),
         CHOSEN: taught,
-        "network 64, rows": partial(by_rows, lambda: network((64,))),
+        "network 64, by pairs": partial(by_pairs, lambda: network((64,))),
         "network 64, 5 epochs": partial(taught, epochs=5),
         "network 64, 60 epochs": partial(taught, epochs=60),
         "network 64, batches of 1000 songs": partial(taught, batch_size=1000),
         "network 64, hardly regularised": partial(taught, regularisation=1e-6),
-        "network 64, relu, rows": partial(by_rows, lambda: network((64,), "relu")),
+        "network 64, relu, by pairs": partial(by_pairs, lambda: network((64,), "relu")),
         "network 128": partial(taught, hidden_units=128),
-        "network 64+64, rows": partial(by_rows, lambda: network((64, 64))),
+        "network 64+64, by pairs": partial(by_pairs, lambda: network((64, 64))),
         "gradient boosting, 10 rounds": partial(
-            by_rows, lambda: HistGradientBoostingClassifier(max_iter=10, **boosting)
+            by_pairs, lambda: HistGradientBoostingClassifier(max_iter=10, **boosting)
         ),
         "gradient boosting, 30 rounds": partial(
-            by_rows, lambda: HistGradientBoostingClassifier(max_iter=30, **boosting)
+            by_pairs, lambda: HistGradientBoostingClassifier(max_iter=30, **boosting)
         ),
-        "random forest, leaves of 50": partial(by_rows, lambda: RandomForestClassifier(min_samples_leaf=50, **trees)),
-        "random forest, leaves of 5": partial(by_rows, lambda: RandomForestClassifier(min_samples_leaf=5, **trees)),
-        "extra trees, leaves of 20": partial(by_rows, lambda: ExtraTreesClassifier(min_samples_leaf=20, **trees)),
+        "random forest, leaves of 50": partial(by_pairs, lambda: RandomForestClassifier(min_samples_leaf=50, **trees)),
+        "random forest, leaves of 5": partial(by_pairs, lambda: RandomForestClassifier(min_samples_leaf=5, **trees)),
+        "extra trees, leaves of 20": partial(by_pairs, lambda: ExtraTreesClassifier(min_samples_leaf=20, **trees)),
     }
 
 
