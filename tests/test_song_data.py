@@ -1,5 +1,6 @@
 """The schemas say everything that is wrong at once, and equal songs have equal bytes."""
 
+import gc
 import hashlib
 
 import pandas
@@ -148,6 +149,20 @@ def test_blocks_find_what_the_whole_has(songs, tmp_path, batch_rows):
     )
     assert "'spotify_id' must not be missing: 2 of 300 rows do not comply; first: row 5," in whole
     assert "'mode' must be of type int64, found double" in whole
+
+
+def test_blocks_do_not_pile_up(tables):
+    table = pyarrow.parquet.read_table(tables / "rankings.parquet")
+    schema = rankings_schema()
+    # Only what is collected on purpose is collected.
+    gc.disable()
+    try:
+        before = pyarrow.total_allocated_bytes()
+        validate_table(str(tables / "rankings.parquet"), schema, ranking_columns(), batch_rows=300)
+        left = pyarrow.total_allocated_bytes() - before
+    finally:
+        gc.enable()
+    assert left < table.nbytes / 4
 
 
 def test_what_is_no_number_is_named(tables, tmp_path):

@@ -243,6 +243,16 @@ def test_a_model_that_says_something_else_is_refused(trained, room):
         check_onnx(room.model, trained.onnx, trained.features)
 
 
+def test_a_model_whose_answer_is_no_number_is_refused(room):
+    model = joblib.load(room.model)
+    model.named_steps["network"].coefs_[0][0, 0] = numpy.nan
+    joblib.dump(model, room.model)
+    export_onnx(room.model, room.onnx, {})
+    songs = (pandas.read_parquet(room.features)["part"] == "test").sum()
+    with pytest.raises(ValueError, match=rf"differ by nan .*; {songs} of {songs} songs are beyond it\. Next:"):
+        check_onnx(room.model, room.onnx, room.features)
+
+
 def test_the_label_is_the_most_probable_country(trained):
     import onnxruntime
 
