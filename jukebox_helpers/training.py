@@ -1,7 +1,7 @@
 """From prepared counts to a fitted pipeline, and from there to one ONNX file that holds all of it.
 
 Every function here travels into pipeline steps (packages: numpy, pandas, pyarrow, scikit-learn; skl2onnx and
-onnxruntime to export and check), together with what they use of ``scoring`` and ``preparation``.
+onnxruntime to export and check), together with what they use of ``network``, ``scoring`` and ``preparation``.
 """
 
 from typing import TYPE_CHECKING
