@@ -46,7 +46,8 @@ def main() -> None:
     """Compile and run the pipeline."""
     parser = argparse.ArgumentParser(description="Load songs to s3://data/song_properties.parquet, without a version.")
     parser.add_argument("--dataset-url", required=True, help="https://, s3://, file:// or a path")
-    arguments = {"dataset_url": parser.parse_args().dataset_url}
+    source = parser.parse_args().dataset_url
+    arguments = {"dataset_url": source if "://" in source else str(Path(source).resolve())}
     with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
         compiled = compile_pipeline(data_pipeline_to_s3, Path(folder, "data-pipeline-url-to-s3.yaml"))
         show_run(run_pipeline(compiled, arguments, find_settings(), on_change=progress), as_json=False)

@@ -135,8 +135,8 @@ def bring_model(place: Workplace) -> str:
         return ""
     note = "ran the data pipeline; " if not place.on_main(VERSION_FILE) else ""
     # It is the server's file that runs, so the clone follows first.
-    follow_main(place, REPOSITORY, place.clone, 6)
-    return f"{note}{place.train_on(place.songs)}"
+    news = follow_main(place, REPOSITORY, place.clone, 6)
+    return "; ".join(filter(None, [news, f"{note}{place.train_on(place.songs)}"]))
 
 
 STAGES: tuple[tuple[int, Callable[[Workplace], str]], ...] = (
@@ -186,13 +186,13 @@ def follow_main(place: Workplace, repository: str, clone: Path, number: int) -> 
         What was done, if anything.
     """
     head = place.fetch(repository)
-    if place.git("branch", "--show-current", folder=clone) != "main":
-        place.git("switch", "--quiet", "main", folder=clone)  # git refuses it where that would lose an edit
+    switched = switch_to_main(place, clone, number)
     if not place.git("rev-list", "HEAD..origin/main", folder=clone):
-        return ""
+        return switched
+    followed = "; ".join(filter(None, [switched, f"{clone.name} follows main to {head[:10]}"]))
     try:
         place.git("merge", "--quiet", "--ff-only", "origin/main", folder=clone)
-        return f"{clone.name} follows main to {head[:10]}"
+        return followed
     except RuntimeError:
         news = keep(place, clone, number)
     changed = place.git("diff", "--name-only", "HEAD", "origin/main", folder=clone).split("\n")
@@ -204,7 +204,31 @@ def follow_main(place: Workplace, repository: str, clone: Path, number: int) -> 
                 (clone / path).unlink()
     # --keep moves the branch and stops where it would touch any other edit.
     place.git("reset", "--quiet", "--keep", "origin/main", folder=clone)
-    return f"{clone.name} follows main to {head[:10]}; {news}"
+    return f"{followed}; {news}"
+
+
+def switch_to_main(place: Workplace, clone: Path, number: int) -> str:
+    """Bring a clone to its branch main. Edits that stand in the way are kept on a branch first.
+
+    Args:
+        place: Where the attendee works.
+        clone: The attendee's clone.
+        number: The notebook that is caught up with; it names the branch.
+
+    Returns:
+        What was done, if anything.
+    """
+    branch = place.git("branch", "--show-current", folder=clone)
+    if branch == "main":
+        return ""
+    said = f"{clone.name} is on main now, and was on {branch or 'no branch'}"
+    try:
+        place.git("switch", "--quiet", "main", folder=clone)  # git refuses it where that would lose an edit
+        return said
+    except RuntimeError:
+        news = keep(place, clone, number)
+        place.git("checkout", "--quiet", "--force", "main", folder=clone)
+        return f"{said}; {news}"
 
 
 def keep(place: Workplace, clone: Path, number: int) -> str:

@@ -1,6 +1,7 @@
 """The command line: thin, everything it does can be called from Python too."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,9 @@ def cli() -> None:
 @cli.command()
 @click.option("--songs", type=FILE, help="A Parquet table of songs to start with (made up where not given).")
 @click.option("--rankings", type=FILE, help="A Parquet table of rankings for them (made up where not given).")
-@click.option("--rows", default=1_130_000, show_default=True, help="How many ranking rows to make up.")
+@click.option(
+    "--rows", type=click.IntRange(1_000), default=1_130_000, show_default=True, help="How many ranking rows to make up."
+)
 def demo(songs: Path | None, rankings: Path | None, rows: int) -> None:
     """Run the whole loop on a fresh sandbox.
 
@@ -235,7 +238,8 @@ def run_group() -> None:
 @as_json
 def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
     """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
-    from jukebox_helpers.local_runner import run_pipeline
+    from jukebox_helpers.continuous_training import server_head
+    from jukebox_helpers.local_runner import check_addresses, run_pipeline
     from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
     from jukebox_helpers.progress import RunProgress
 
@@ -250,9 +254,19 @@ def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> 
     if "://" not in dataset_url:
         dataset_url = str(Path(dataset_url).resolve())
     arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
+    check_addresses(arguments)
+    before = server_head(settings, arguments["repo_url"])
     with RunProgress(Console(stderr=True)) as progress:
         run = run_pipeline(workspace() / DATA_PIPELINE_YAML, arguments, settings, on_change=progress)
     show_run(run, as_json)
+    if not as_json:
+        md5, revision = run.output("load"), run.output("version-and-commit")
+        click.echo(
+            f"No news: main has data version {md5} already, as of revision {revision[:10]}. Nothing is trained."
+            if revision == before
+            else f"Data version {md5} is revision {revision[:10]} of main. "
+            "Its push started the training: see ./jukebox status, and what came of it with ./jukebox trace jukebox."
+        )
 
 
 @run_group.command("training-pipeline")
@@ -318,13 +332,17 @@ def schedule(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
 
 
 def read_grid(file: Path) -> list[dict[str, Any]]:
-    """Read a grid of hyperparameters."""
+    """Read a grid of hyperparameters, and refuse one that a step would refuse: before anything starts."""
+    from jukebox_helpers.training import check_hyperparameters
+
     try:
         grid = json.loads(file.read_text())
     except ValueError as error:
         raise JukeboxError(f"{file} is not JSON: {error}", 'Write a list, e.g. [{"epochs": 10}].') from None
     if not isinstance(grid, list) or not grid or not all(isinstance(candidate, dict) for candidate in grid):
         raise JukeboxError(f"{file} is not a list of hyperparameters.", 'Write one, e.g. [{"epochs": 10}].')
+    for candidate in grid:
+        check_hyperparameters(candidate)
     return grid
 
 
@@ -402,8 +420,8 @@ def reproduce(model: str, version: str, as_json: bool) -> None:
 
 @cli.command("sample-data")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--songs", default=14_245, show_default=True, help="Number of songs.")
-@click.option("--rows", default=1_130_000, show_default=True, help="Number of ranking rows.")
+@click.option("--songs", type=click.IntRange(1), default=14_245, show_default=True, help="Number of songs.")
+@click.option("--rows", type=click.IntRange(1), default=1_130_000, show_default=True, help="Number of ranking rows.")
 @click.option("--fresh", type=FILE, help="Make the songs of a later week, from this table of songs.")
 def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) -> None:
     """Make songs and rankings in FOLDER.
@@ -432,11 +450,14 @@ def load_rankings(rankings: Path) -> None:
     To s3://data/song_rankings.parquet, where the training looks for them.
     """
     from jukebox_helpers import buckets
+    from jukebox_helpers.song_data import validate_rankings
 
+    with Console(stderr=True).status("validating …"):
+        summary = validate_rankings(str(rankings))
     client = buckets.s3_client(find_settings().secret("aws-connection-data"))
     with buckets.explained(client):
         client.upload_file(str(rankings), "data", "song_rankings.parquet")
-    click.echo("Loaded to s3://data/song_rankings.parquet")
+    click.echo(f"Loaded to s3://data/song_rankings.parquet: {summary['rows']:,} rows")
 
 
 def main() -> None:
@@ -447,4 +468,13 @@ def main() -> None:
         click.secho(f"Error: {error.what}", fg="red", err=True)
         if error.next_action:
             click.echo(f"Next: {error.next_action}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        # What a step's functions raise says what to do next in its own words; of all else, one line and a way to more.
+        if os.environ.get("JUKEBOX_TRACEBACK"):
+            raise
+        what, _, next_action = str(error).partition("Next: ")
+        click.secho(f"Error: {what.strip() or type(error).__name__}", fg="red", err=True)
+        more = f"If this ({type(error).__name__}) says too little, run it again with JUKEBOX_TRACEBACK=1."
+        click.echo(f"Next: {next_action or more}", err=True)
         sys.exit(1)

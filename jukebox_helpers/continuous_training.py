@@ -35,6 +35,15 @@ def git_credentials(settings: Settings) -> Iterator[None]:
                 os.environ[key] = value
 
 
+def server_head(settings: Settings, repo_url: str) -> str:
+    """The revision at the head of ``main`` on a git server; empty where there is none or no answer."""
+    with git_credentials(settings):
+        try:
+            return git("ls-remote", repo_url, "refs/heads/main").split("\t")[0]
+        except RuntimeError:
+            return ""
+
+
 @contextmanager
 def checkout(settings: Settings, revision: str) -> Iterator[Path]:
     """Check a revision of the user's repository out into a temporary folder.
@@ -54,9 +63,10 @@ def checkout(settings: Settings, revision: str) -> Iterator[Path]:
             clone_main(settings.repository_url(), folder)
             git("checkout", "--quiet", "--detach", revision, folder=folder)
         except (OSError, RuntimeError, ValueError) as error:
+            what, _, next_action = str(error).partition("Next: ")
             raise JukeboxError(
-                f"Revision {revision!r} cannot be checked out from {settings.repository_url()}: {error}",
-                "Push the commit first, or name one that is on the server.",
+                f"Revision {revision!r} cannot be checked out from {settings.repository_url()}: {what.strip()}",
+                next_action or "Push the commit first, or name one that is on the server.",
             ) from None
         yield Path(folder)
 

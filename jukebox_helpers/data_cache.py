@@ -25,16 +25,19 @@ def cached_size(md5: str) -> int:
         md5: 32 hexadecimal digits.
 
     Returns:
-        The size in bytes.
+        The size in bytes; -1 if there is no such object.
 
     Raises:
-        FileNotFoundError: If there is no such object.
+        ConnectionError: If the S3 server does not answer.
+        PermissionError: If it refuses the credentials.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return s3_from_environment()[0].head_object(Bucket="data-cache", Key=cache_key(md5))["ContentLength"]
     except (BotoCoreError, ClientError) as error:
+        if getattr(error, "response", {}).get("Error", {}).get("Code") == "404":
+            return -1
         raise s3_problem(error, "data-cache", cache_key(md5)) from None
 
 

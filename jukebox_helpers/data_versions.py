@@ -7,9 +7,14 @@ never points at data that is not there.
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+from typing import TYPE_CHECKING
+
 from jukebox_helpers.data_cache import cache_key, cached_size, copy_to_cache
 from jukebox_helpers.git_repository import clone_main, container_environment, git
 from jukebox_helpers.transfer import s3_from_environment, s3_problem
+
+if TYPE_CHECKING:
+    from configparser import ConfigParser
 
 
 def dvc(*arguments: str, folder: str) -> str:
@@ -86,8 +91,31 @@ def read_version_file(path: str) -> dict:
     except (KeyError, IndexError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(
             f"{path} is not a DVC version file ({type(error).__name__}: {error}). "
-            "Next: restore it from an earlier revision, or run the data pipeline again."
+            "Next: restore it from an earlier revision, or delete it and run the data pipeline."
         ) from None
+
+
+def read_config(folder: str) -> "ConfigParser":
+    """DVC's configuration of a repository; empty where there is none.
+
+    Args:
+        folder: The repository.
+
+    Returns:
+        What ``.dvc/config`` says.
+
+    Raises:
+        ValueError: If ``.dvc/config`` is no configuration of DVC.
+    """
+    import configparser
+    import os
+
+    config = configparser.ConfigParser(interpolation=None)
+    try:
+        config.read(os.path.join(folder, ".dvc", "config"))
+    except configparser.Error as error:
+        raise ValueError(f".dvc/config: {error}. Next: restore it from an earlier revision, then run again.") from None
+    return config
 
 
 def read_remotes(folder: str) -> dict:
@@ -102,14 +130,7 @@ def read_remotes(folder: str) -> dict:
     Raises:
         ValueError: If ``.dvc/config`` is no configuration of DVC.
     """
-    import configparser
-    import os
-
-    config = configparser.ConfigParser()
-    try:
-        config.read(os.path.join(folder, ".dvc", "config"))
-    except configparser.Error as error:
-        raise ValueError(f".dvc/config: {error}. Next: restore it from an earlier revision, then run again.") from None
+    config = read_config(folder)
     # DVC writes a section as ['remote "s3-version"'].
     return {
         section.strip("'").removeprefix("remote ").strip('"'): config[section].get("url", "")
@@ -146,6 +167,8 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
     try:
         git("push", "--quiet", "--dry-run", "origin", "main", folder=folder + "/repository")
     except RuntimeError as error:
+        if "fetch first" in str(error):  # somebody pushed since: no question of access
+            return revision
         raise PermissionError(
             f"The git server lets this user read {repo_url} but not push to it: {error}. "
             "Next: give the user of the Secret git-auth write access."
@@ -170,19 +193,14 @@ def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
         RuntimeError: If DVC or git fail, or if every attempt lost its race.
         ValueError: If the loaded object is no longer the one that this run loaded.
     """
+    import os
+
     for _ in range(attempts):
         folder = container_environment() + "/repository"
         head = clone_main(repo_url, folder)
         version_songs(folder, md5)
-        git(
-            "add",
-            ".dvc/config",
-            ".dvc/.gitignore",
-            ".dvcignore",
-            ".gitignore",
-            "song_properties.parquet.dvc",
-            folder=folder,
-        )
+        files = (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "song_properties.parquet.dvc")
+        git("add", *(file for file in files if os.path.exists(os.path.join(folder, file))), folder=folder)
         if not git("status", "--porcelain", "--untracked-files=no", folder=folder):
             print(f"No news: revision {head[:10]} of main has data version {md5} already.")
             return {"md5": md5, "revision": head, "changed": False}
@@ -227,7 +245,9 @@ def version_songs(folder: str, md5: str) -> None:
     version_file = os.path.join(folder, "song_properties.parquet.dvc")
     try:
         set_remotes(folder, {"s3-version": "s3://data-cache", "data-source": "s3://data"})
-        if not os.path.isfile(version_file) or read_version_file(version_file)["md5"] != md5:
+        version = read_version_file(version_file) if os.path.isfile(version_file) else {}
+        # An object that is gone or torn is restored, as long as the loaded songs are the same.
+        if version.get("md5") != md5 or version["size"] != cached_size(md5):
             record_version(version_file, "remote://data-source/song_properties.parquet", md5, **copy_to_cache(md5))
     except DvcException as error:
         raise RuntimeError(
@@ -237,8 +257,8 @@ def version_songs(folder: str, md5: str) -> None:
     size, stored = read_version_file(version_file)["size"], cached_size(md5)
     if stored != size:
         raise RuntimeError(
-            f"s3://data-cache/{cache_key(md5)} holds {stored:,} of {size:,} bytes. Nothing was committed. "
-            "Next: delete that object and run the pipeline again."
+            f"s3://data-cache/{cache_key(md5)} holds {stored:,} of {size:,} bytes, although S3 has just copied them. "
+            "Nothing was committed. Next: look at the S3 server's log and its disk, then run the pipeline again."
         )
 
 
@@ -247,23 +267,22 @@ def set_remotes(folder: str, remotes: "dict[str, str]") -> None:
 
     Args:
         folder: The clone.
-        remotes: URLs by name; the first remote is the default once its URL changes.
+        remotes: URLs by name; the first remote is the default.
     """
     import logging
     import os
 
     from dvc.repo import Repo
 
-    known = read_remotes(folder)
+    known, default = read_remotes(folder), next(iter(remotes))
     missing = {remote: {"url": url} for remote, url in remotes.items() if known.get(remote) != url}
-    if not missing:
+    if not missing and read_config(folder).get("core", "remote", fallback="") == default:
         return
     logging.getLogger("dvc").setLevel(logging.WARNING)
     is_new = not os.path.isfile(os.path.join(folder, ".dvc", "config"))
     with Repo.init(folder) if is_new else Repo(folder) as repository, repository.config.edit() as config:
         config["remote"].update(missing)
-        if next(iter(remotes)) in missing:
-            config["core"]["remote"] = next(iter(remotes))
+        config["core"]["remote"] = default
 
 
 def record_version(version_file: str, source: str, md5: str, etag: str, size: int) -> None:
@@ -334,7 +353,7 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
             "train on. Next: run the data pipeline; it makes that file and its commit starts this pipeline again."
         )
     version = read_version_file(os.path.join(folder, name + ".dvc"))
-    dvc("pull", "--quiet", name + ".dvc", folder=folder)
+    dvc("pull", name + ".dvc", folder=folder)
     found = file_md5(os.path.join(folder, name))
     if found != version["md5"]:
         raise ValueError(

@@ -18,6 +18,7 @@ from jukebox_helpers.pipelines import DATA_PIPELINE_YAML, TRAINING_PIPELINE
 from jukebox_helpers.progress import RunProgress, log_of
 from jukebox_helpers.registry import mlflow_registry
 from jukebox_helpers.settings import GITOPS_REPOSITORY, Settings
+from jukebox_helpers.song_data import validate_rankings, validate_songs
 
 MODEL = "jukebox"
 RANKINGS = "song_rankings.parquet"
@@ -127,7 +128,12 @@ def demo(console: Console, songs: Path | None = None, rankings: Path | None = No
 
     Raises:
         JukeboxError: As soon as anything does not work.
+        ValueError: If a given table is not valid.
     """
+    if songs:
+        validate_songs(str(songs))
+    if rankings:
+        validate_rankings(str(rankings))
     started = time.monotonic()
     state = Path(tempfile.mkdtemp(prefix="jukebox-demo-"))
     before = os.environ.get("JUKEBOX_STATE")

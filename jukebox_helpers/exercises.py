@@ -140,6 +140,10 @@ def check_fetch(place: Workplace) -> Found:
         raise failed(f"the steps {', '.join(steps)}", f"a step {name}: the call under the 🍇")
     if "fetch-data" in steps:
         raise failed("both fetch-data and fetch-data-from-dvc", "one of them: comment out the line under the 🐶")
+    fetch = pipeline.spec["root"]["dag"]["tasks"][name]["inputs"]["parameters"]
+    if fetch["git_version"].get("componentInputParameter") != "version":
+        raise failed(f"{name} with another git_version than the pipeline's version",
+                     "git_version=version, so that exactly the pushed revision is fetched")  # fmt: skip
     given = pipeline.platform_of("exec-" + name)
     secrets = {entry["secretName"]: {pair["envVar"] for pair in entry["keyToEnv"]}
                for entry in given.get("secretAsEnv", [])}  # fmt: skip

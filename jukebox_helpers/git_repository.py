@@ -82,8 +82,15 @@ def clone_main(repo_url: str, folder: str) -> str:
     Raises:
         PermissionError: If the server refuses the credentials.
         ConnectionError: If the repository cannot be reached or is none.
-        ValueError: If the repository is empty or has no branch ``main``.
+        ValueError: If the address holds credentials, or the repository is empty or has no branch ``main``.
     """
+    import urllib.parse
+
+    if "@" in urllib.parse.urlsplit(repo_url).netloc:
+        raise ValueError(
+            "The repository's address has a user name or a password in it. "
+            "Next: give the address alone; the Secret git-auth has both."
+        )
     try:
         git("clone", "--quiet", repo_url, folder)
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,10 +59,25 @@ def lab_environment(settings: Settings, theme: str = "") -> dict[str, str]:
         (plugin / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
     return {
         **os.environ,
+        **terminal_connection(settings),
+        "DVC_NO_ANALYTICS": "1",
         "JUKEBOX_STATE": str(settings.state),
         "JUPYTERLAB_SETTINGS_DIR": str(folder),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     }
+
+
+def terminal_connection(settings: Settings) -> dict[str, str]:
+    """What DVC and boto3 look for in a terminal; git asks a helper of its own.
+
+    Not ``AWS_S3_ENDPOINT``: a sandbox that is started in such a terminal starts its own S3 server.
+    """
+    folders = sorted(settings.secrets.glob("aws-connection-*"))  # all have the same keys
+    if not folders:
+        return {}
+    secret = settings.secret(folders[0].name)
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    return {key: secret[key] for key in keys} | {"AWS_ENDPOINT_URL": secret["AWS_S3_ENDPOINT"]}
 
 
 def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
@@ -86,12 +102,15 @@ def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
         )
     running = bool(sandbox.status(state)["running"])
     settings = sandbox.up(state, lifeline=True)
+    lab = subprocess.Popen(lab_command(settings, arguments), cwd=settings.clone(), env=lab_environment(settings))
+    # Control-C reaches JupyterLab, too, which asks before it ends; what ends this process ends JupyterLab.
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: lab.terminate())
     try:
-        return subprocess.run(
-            lab_command(settings, arguments), cwd=settings.clone(), env=lab_environment(settings)
-        ).returncode
-    except KeyboardInterrupt:
-        return 0
+        return lab.wait()
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if not running:
             sandbox.down(state)

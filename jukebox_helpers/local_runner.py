@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
@@ -89,6 +90,11 @@ class Run:
         """The metadata of an artifact that a step wrote."""
         output = next(Path(self.folder, "artifacts").glob(f"*/{step}/executor_output.json"))
         return json.loads(output.read_text())["artifacts"][name]["artifacts"][0]["metadata"]
+
+    def output(self, step: str) -> Any:
+        """The value that a step returned."""
+        output = next(Path(self.folder, "artifacts").glob(f"*/{step}/executor_output.json"))
+        return json.loads(output.read_text())["parameterValues"]["Output"]
 
     def save(self) -> None:
         """Write ``run.json``, whole or not at all."""
@@ -204,7 +210,8 @@ def run_pipeline(
 
 
 def check_arguments(pipeline: CompiledPipeline, arguments: dict[str, Any]) -> None:
-    """Refuse arguments that the pipeline does not know, and the lack of one that it needs."""
+    """Refuse arguments that the pipeline does not know, the lack of one that it needs, addresses with a password."""
+    check_addresses(arguments)
     known = pipeline.parameters
     unknown = sorted(set(arguments) - set(known))
     missing = sorted(
@@ -219,6 +226,17 @@ def check_arguments(pipeline: CompiledPipeline, arguments: dict[str, Any]) -> No
         raise JukeboxError(
             f"The pipeline {pipeline.name!r} {' and '.join(problems)}.", f"Its parameters are: {', '.join(known)}."
         )
+
+
+def check_addresses(arguments: dict[str, Any]) -> None:
+    """Refuse an address with a user name or a password in it, without saying it."""
+    for name, value in arguments.items():
+        if isinstance(value, str) and "@" in urlsplit(value).netloc:
+            raise JukeboxError(
+                f"The argument {name} is an address with a user name or a password in it, which logs would keep.",
+                "Give the address alone. For git the Secret git-auth has both; for data, load it to the bucket "
+                "data, or name a file.",
+            )
 
 
 def check_packages(pipeline: CompiledPipeline, strict: bool) -> None:

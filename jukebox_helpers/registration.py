@@ -94,6 +94,8 @@ def fetch_previous_model(
     Returns:
         The record of that version; empty where there is none yet.
     """
+    import hashlib
+
     registry = open_registry(cluster_domain, namespace, prod_flag)
     record = registry.production(name) or registry.latest(name)
     if record and record["version"] == version:  # it is being made again
@@ -102,4 +104,12 @@ def fetch_previous_model(
     if not record:
         return {}
     fetch(record["uri"], target)
+    with open(target, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != record["metadata"].get("model sha256", found):
+        raise ValueError(
+            f"{record['uri']} is not the file that was registered as {name} {record['version']} (its sha256 is "
+            f"{found}), so nothing can be measured against it. Next: restore the object; "
+            f"./jukebox reproduce {name} {record['version']} makes its bytes again."
+        )
     return record

@@ -123,8 +123,13 @@ class Settings:
 
 
 def state_folder() -> Path:
-    """The state folder: ``JUKEBOX_STATE``, or ``.jukebox`` in the checkout."""
-    return Path(os.environ.get("JUKEBOX_STATE") or KIT / ".jukebox").resolve()
+    """The state folder: ``JUKEBOX_STATE``, or ``.jukebox`` in the checkout.
+
+    To a sandbox's own clone, which lies in a state folder, it is that one.
+    """
+    around = KIT.parent.parent
+    own = around if (around / "supervisor.lock").is_file() else KIT / ".jukebox"
+    return Path(os.environ.get("JUKEBOX_STATE") or own).resolve()
 
 
 def find_settings() -> Settings:

@@ -96,6 +96,11 @@ def fetch(source: str, target: str) -> int:
     address = urllib.parse.urlsplit(source)
     # A query may hold a signature, a host part a password: neither is ever said.
     shown = address._replace(netloc=address.netloc.split("@")[-1], query="", fragment="").geturl()
+    if "@" in address.netloc:
+        raise ValueError(
+            f"The source {shown} was given with a user name or a password in its address. "
+            "Next: load it to the bucket data by other means, and give its s3:// address."
+        )
     if address.scheme in ("http", "https"):
         try:
             with urllib.request.urlopen(source, timeout=60) as answer, open(target, "wb") as file:
@@ -112,6 +117,8 @@ def fetch(source: str, target: str) -> int:
             )
     elif address.scheme == "s3":
         key = address.path.lstrip("/")
+        if not (address.netloc and key):
+            raise ValueError(f"The source {shown} names no object. Next: give s3://<bucket>/<object>.")
         try:
             s3_from_environment()[0].download_file(address.netloc, key, target)
         except (BotoCoreError, ClientError) as error:

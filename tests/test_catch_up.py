@@ -8,7 +8,7 @@ from quick_model import register_quick_model
 
 from jukebox_helpers import sandbox, workshop
 from jukebox_helpers.buckets import CONFIG
-from jukebox_helpers.catch_up import catch_up
+from jukebox_helpers.catch_up import bring_model, catch_up, commit_on_main
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import TRAINING_PIPELINE
 from jukebox_helpers.workplace import VERSION_FILE, Workplace
@@ -98,6 +98,29 @@ def test_unpushed_commits_are_kept(place):
     assert "pushed the training" in bring(5)
     assert workshop.fetches_with_dvc(place.on_main(PIPELINE))
     assert place.git("show", f"HEAD~1:{PIPELINE}") == "broken"  # in the history
+
+
+def test_an_edit_on_another_branch_is_kept_and_the_clone_comes_to_main(place):
+    place.git("switch", "--quiet", "--create", "hello")
+    assert "jukebox is on main now, and was on hello" in bring(1)
+    place.git("switch", "--quiet", "hello")
+    (place.clone / "README.md").write_text("a commit of hello\n")
+    place.git("commit", "--quiet", "--all", "--message", "On hello")
+    (place.clone / "README.md").write_text("and an edit\n")
+    assert "was on hello; your own edits are kept on the branch my-work-1" in bring(1)
+    assert place.git("branch", "--show-current") == "main"
+    assert place.git("show", "my-work-1:README.md") == "and an edit"
+    assert place.git("show", "hello:README.md") == "a commit of hello"
+
+
+def test_what_is_kept_before_a_model_is_trained_is_said(place, monkeypatch):
+    bring(5)
+    (place.clone / PIPELINE).write_text("half done")
+    commit_on_main(place, "jukebox", "Somebody else's", lambda folder: (folder / PIPELINE).write_text("theirs"))
+    monkeypatch.setattr(Workplace, "train_on", lambda self, songs: "trained")
+    said = bring_model(place)
+    assert "your own edits are kept on the branch my-work-6" in said and said.endswith("trained")
+    assert place.git("show", f"my-work-6:{PIPELINE}") == "half done"
 
 
 def test_there_is_no_notebook_eight(place):

@@ -126,6 +126,15 @@ def test_a_run_of_the_inner_loop_loads_without_a_version(fresh_sandbox, tmp_path
 
     loaded = jukebox("load-rankings", str(tmp_path / "song_rankings.parquet"), state=fresh_sandbox.state)
     assert loaded.returncode == 0, loaded.stderr
+    tag = client.head_object(Bucket="data", Key="song_rankings.parquet")["ETag"]
+    for wrong in (songs, str(KIT / "README.md")):
+        refused = jukebox("load-rankings", wrong, state=fresh_sandbox.state)
+        assert refused.returncode == 1 and "Next: " in refused.stderr and "Traceback" not in refused.stderr
+    assert client.head_object(Bucket="data", Key="song_rankings.parquet")["ETag"] == tag
+
+    first, again = (jukebox("run", "data-pipeline", "--dataset-url", songs, state=fresh_sandbox.state) for _ in "12")
+    assert "is revision" in first.stdout and "started the training" in first.stdout, first.stderr
+    assert "No news: main has data version" in again.stdout
     assert client.head_object(Bucket="data", Key="song_rankings.parquet")["ContentLength"] > 0
 
     bad = subprocess.run(
@@ -154,3 +163,31 @@ def test_a_grid_that_is_none_is_refused(sandbox, tmp_path, text):
     (tmp_path / "grid.json").write_text(text)
     result = jukebox("run", "training-pipeline", "--grid", str(tmp_path / "grid.json"), state=sandbox.state)
     assert result.returncode == 1 and "grid.json is not" in result.stderr
+
+
+def test_a_grid_that_a_step_would_refuse_is_refused_before_anything_starts(sandbox, tmp_path):
+    (tmp_path / "grid.json").write_text('[{"epoch": 2}]')
+    before = set(sandbox.runs.glob("*"))
+    refused = jukebox("run", "training-pipeline", "--grid", str(tmp_path / "grid.json"), state=sandbox.state)
+    assert refused.returncode == 1 and "'epoch'" in refused.stderr and "epochs" in refused.stderr
+    assert set(sandbox.runs.glob("*")) == before
+
+
+def test_the_unexpected_is_one_message_and_a_way_to_more(tmp_path):
+    command = ["sample-data", str(tmp_path), "--fresh", str(KIT / "README.md")]
+    short = jukebox(*command)
+    assert short.returncode == 1 and "JUKEBOX_TRACEBACK=1" in short.stderr and "Traceback" not in short.stderr
+    environment = {**os.environ, "PYTHONPATH": str(KIT), "JUKEBOX_TRACEBACK": "1"}
+    long = subprocess.run(
+        [sys.executable, "-m", "jukebox_helpers", *command], env=environment, capture_output=True, text=True
+    )
+    assert "Traceback" in long.stderr
+
+
+def test_in_the_clone_of_a_sandbox_its_own_state_is_meant(sandbox):
+    program = "from jukebox_helpers.settings import state_folder; print(state_folder())"
+    environment = {key: value for key, value in os.environ.items() if key not in ("JUKEBOX_STATE", "PYTHONPATH")}
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=sandbox.clone(), capture_output=True, text=True
+    )
+    assert found.stdout.strip() == str(sandbox.state)

@@ -15,10 +15,13 @@ import pytest
 
 from jukebox_helpers import buckets, data_cache, data_versions, git_repository, sample_data, transfer, workshop
 from jukebox_helpers.continuous_training import git_credentials
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_repository import clone_main
 from jukebox_helpers.local_runner import RunFailed, run_pipeline
 from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
 from jukebox_helpers.sandbox import wait_for
 from jukebox_helpers.settings import KIT, write_secret
+from jukebox_helpers.transfer import fetch
 
 SONGS = 200
 
@@ -207,6 +210,23 @@ def test_bad_sources_are_refused(platform, s3, repository, tmp_path):
     expect_failure(platform, s3, repository, "http://127.0.0.1:9/x?signature=hidden", "extract", "127.0.0.1:9/x ")
     expect_failure(platform, s3, repository, "s3://pipeline/nothing", "extract", "no object s3://pipeline/nothing")
     expect_failure(platform, s3, repository, "ftp://example.com/x", "extract", "ftp://example.com/x")
+    expect_failure(platform, s3, repository, "s3://pipeline", "extract", "names no object")
+
+
+@pytest.mark.parametrize("name", ["dataset_url", "repo_url"])
+def test_an_address_with_a_password_is_refused_and_said_nowhere(platform, songs, repository, name):
+    before = set(platform.runs.glob("*"))
+    arguments = {"dataset_url": str(songs), "repo_url": repository, name: "http://somebody:hunter2@127.0.0.1:9/x"}
+    with pytest.raises(JukeboxError, match=name) as refused:
+        run_pipeline(KIT / DATA_PIPELINE_YAML, arguments, platform)
+    assert "hunter2" not in str(refused.value) and set(platform.runs.glob("*")) == before
+    # In a cluster nobody stands before the steps, so these refuse it, too.
+    with pytest.raises(ValueError, match="password in it") as refused:
+        clone_main("http://somebody:hunter2@127.0.0.1:9/x", "nowhere")
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(ValueError, match="http://127.0.0.1:9/x was given with") as refused:
+        fetch("http://somebody:hunter2@127.0.0.1:9/x", "nowhere")
+    assert "hunter2" not in str(refused.value)
 
 
 def with_secret(settings, tmp_path, name, **values):

@@ -140,6 +140,7 @@ def test_fetch(place):
     right = file.read_text()
     for wrong, outcome, words in (
         (right.replace("    # fetch_task = fetch_data()\n", "    fetch_data()\n"), "failed", ["comment out the line"]),
+        (right.replace("git_version=version", "git_version='main'"), "failed", ["git_version=version"]),
         (right.replace("'password': 'password',", ""), "failed", ["without password", "git-auth"]),
         (
             right.replace("(cluster_domain=cluster_domain, git_version=version)", "("),

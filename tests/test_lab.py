@@ -1,14 +1,17 @@
 """The door to the workshop, as far as no browser is needed."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from jukebox_helpers import lab
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.settings import CONNECTION_KEYS, KIT, Settings, write_secret
 
 
 @pytest.fixture
@@ -22,6 +25,34 @@ def test_root_is_allowed_only_where_one_is_root(settings, monkeypatch, user, all
     command = lab.lab_command(settings, ("--no-browser",))
     assert ("--allow-root" in command) is allowed
     assert command[-1] == "--no-browser" and "--ServerApp.ip=127.0.0.1" in command
+
+
+def test_terminals_have_a_connection_and_no_endpoint_that_a_sandbox_would_take(settings, monkeypatch):
+    monkeypatch.delenv("AWS_S3_ENDPOINT", raising=False)
+    assert "AWS_ENDPOINT_URL" not in lab.lab_environment(settings)
+    values = dict.fromkeys(CONNECTION_KEYS, "x") | {"AWS_S3_ENDPOINT": settings.s3_endpoint}
+    write_secret(settings.secrets / "aws-connection-models", values)
+    environment = lab.lab_environment(settings)
+    assert environment["AWS_ENDPOINT_URL"] == settings.s3_endpoint and environment["AWS_SECRET_ACCESS_KEY"] == "x"
+    assert "AWS_S3_ENDPOINT" not in environment and "AWS_S3_BUCKET" not in environment
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_jupyterlab_ends_with_its_door(tmp_path, number):
+    environment = {**os.environ, "JUKEBOX_STATE": str(tmp_path / "state"), "PYTHONPATH": str(KIT)}
+    command = [sys.executable, "-m", "jukebox_helpers", "lab", "--no-browser", "--ServerApp.port=0", "--ServerApp.answer_yes=True"]
+    with open(tmp_path / "log", "w") as log:
+        door = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + 90
+    while "is running at" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    lab_process = psutil.Process(door.pid).children()[-1]
+    # Control-C goes to all of the terminal's processes; whoever ends a process means that one.
+    os.killpg(door.pid, number) if number == signal.SIGINT else door.send_signal(number)
+    assert door.wait(60) is not None
+    assert not lab_process.is_running()
+    assert "Shutting down" in (tmp_path / "log").read_text() or number == signal.SIGTERM
+    assert subprocess.run([*command[:3], "status"], env=environment, capture_output=True).returncode == 1
 
 
 def test_a_workbench_is_a_jupyterlab_already(tmp_path, monkeypatch):
