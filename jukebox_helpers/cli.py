@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import KIT, find_settings, state_folder
+from jukebox_helpers.settings import KIT, REPOSITORY, find_settings, state_folder
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
@@ -223,8 +223,9 @@ def workspace() -> Path:
     """The folder whose pipelines are meant: the checkout one stands in, else the attendee's clone, else the kit."""
     from jukebox_helpers.pipelines import DATA_PIPELINE
 
-    here = [folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / DATA_PIPELINE).is_file()]
-    return here[0] if here else KIT
+    clone = state_folder() / "work" / REPOSITORY
+    places = (Path.cwd(), *Path.cwd().parents, clone, KIT)
+    return next(folder for folder in places if (folder / DATA_PIPELINE).is_file())
 
 
 @cli.group("run")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import psutil
 from packaging.requirements import Requirement
 
 from jukebox_helpers.errors import JukeboxError
@@ -63,6 +64,7 @@ class Run:
         state: Where the run stands.
         error: Why it failed, in the words of the step that did.
         seconds: How long it took.
+        pid: The process that follows it; 0 for a run in a cluster.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Run:
     state: Literal["running", "succeeded", "failed"] = "running"
     error: str = ""
     seconds: float = 0.0
+    pid: int = 0
 
     def step(self, name: str) -> Step:
         """The step of that name; a step inside a loop is added when it first shows."""
@@ -116,9 +119,12 @@ class RunFailed(JukeboxError):
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run from its folder."""
+    """Read a run from its folder; one whose process is gone has failed, whatever it wrote last."""
     known = json.loads((folder / "run.json").read_text())
-    return Run(**{**known, "steps": [Step(**step) for step in known["steps"]]})
+    run = Run(**{**known, "steps": [Step(**step) for step in known["steps"]]})
+    if run.state == "running" and run.pid and not psutil.pid_exists(run.pid):
+        run.state, run.error = "failed", "The run was ended from outside, before its last step."
+    return run
 
 
 def run_pipeline(
@@ -155,7 +161,8 @@ def run_pipeline(
     scratch = folder / "scratch"
     scratch.mkdir(parents=True)
     (folder / "pipeline.yaml").write_text(text)
-    run = Run(run_id, pipeline.name, str(folder), arguments, [Step(name) for name in pipeline.steps()])
+    steps = [Step(name) for name in pipeline.steps()]
+    run = Run(run_id, pipeline.name, str(folder), arguments, steps, pid=os.getpid())
     run.save()
 
     environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}

@@ -147,6 +147,9 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
     faults: dict[tuple[str, str], dict] = {}
     with open_table(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        names = file.schema_arrow.names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{path} has more than one column {', '.join(twice)}. Next: keep one of each name.")
         empty = as_contract(file.schema_arrow.empty_table(), columns)
         structure = column_faults(empty.schema.names, list(columns))
         known = [name for name in columns if name in empty.schema.names]
@@ -156,6 +159,14 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
         start = 0
         for batch in file.iter_batches(batch_rows, columns=known, use_threads=False):
             table = as_contract(pyarrow.Table.from_batches([batch]), columns)
+            for name in known:
+                try:
+                    table[name].validate(full=True)
+                except pyarrow.ArrowInvalid:
+                    faults[name, "must be UTF-8 text"] = {"count": 0, "rows": []}
+            if faults.keys() & {(name, "must be UTF-8 text") for name in known}:
+                unique = {}
+                break  # what is no text cannot be shown
             frame = table.to_pandas(types_mapper=pandas.ArrowDtype)
             for name, kept in unique.items():
                 kept.append(table[name])

@@ -368,9 +368,52 @@ def test_a_version_whose_data_is_gone_is_not_committed(platform, s3, songs, repo
     monkeypatch.setattr(data_versions, "record_version", losing_record)
     with connection(platform):
         md5 = load_songs(songs, tmp_path)
-        with pytest.raises(FileNotFoundError, match="data-cache"):
+        with pytest.raises(RuntimeError, match="data-cache.*Nothing was committed"):
             data_versions.commit_data_version(repository, md5)
     assert len(git_log(platform, repository)) == 1
+
+
+def test_a_torn_or_lost_object_is_restored_and_the_default_remote_too(platform, s3, songs, repository, tmp_path):
+    with connection(platform):
+        md5 = load_songs(songs, tmp_path)
+        data_versions.commit_data_version(repository, md5)
+        whole = s3.get_object(Bucket="data-cache", Key=data_cache.cache_key(md5))["Body"].read()
+        for damage in (
+            lambda: s3.delete_object(Bucket="data-cache", Key=data_cache.cache_key(md5)),
+            lambda: s3.put_object(Bucket="data-cache", Key=data_cache.cache_key(md5), Body=whole[:100]),
+        ):
+            damage()
+            data_versions.commit_data_version(repository, md5)
+            assert s3.get_object(Bucket="data-cache", Key=data_cache.cache_key(md5))["Body"].read() == whole
+        folder = str(tmp_path / "clone")
+        clone_main(repository, folder)
+        for lines in (["config", "core.remote", "data-source"], ["config", "--unset", "core.remote"]):
+            data_versions.dvc(*lines, folder=folder)
+            (tmp_path / "clone" / ".dvcignore").unlink(missing_ok=True)
+            git_repository.git("commit", "--quiet", "--all", "--message", "Damage", folder=folder)
+            git_repository.git("push", "--quiet", "origin", "main", folder=folder)
+            assert data_versions.commit_data_version(repository, md5)["changed"]
+            git_repository.git("pull", "--quiet", folder=folder)
+            assert data_versions.dvc("config", "core.remote", folder=folder).strip() == "s3-version"
+
+
+def test_a_push_in_between_is_no_lack_of_access(platform, repository, tmp_path, monkeypatch):
+    """Somebody pushes after this run has cloned and before it tries whether it may push."""
+    real = data_versions.clone_main
+
+    def overtaken(repo_url, folder):
+        revision = real(repo_url, folder)
+        monkeypatch.setattr(data_versions, "clone_main", real)
+        other = str(tmp_path / "other")
+        real(repo_url, other)
+        git_repository.git("commit", "--quiet", "--allow-empty", "--message", "Quicker", folder=other)
+        git_repository.git("push", "--quiet", "origin", "main", folder=other)
+        return revision
+
+    with connection(platform):
+        git_repository.container_environment()
+        monkeypatch.setattr(data_versions, "clone_main", overtaken)
+        assert data_versions.check_write_access(repository, ["data"])
 
 
 def git_folder(path):

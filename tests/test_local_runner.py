@@ -237,3 +237,13 @@ def test_no_step_runs_on_when_the_runner_ends(tmp_path, end):
     process.wait(timeout=20)
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+def test_a_run_whose_process_is_gone_has_failed(settings):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid, state in ((gone.pid, "failed"), (os.getpid(), "running")):
+        folder = settings.runs / str(pid)
+        folder.mkdir(parents=True)
+        local_runner.Run("r", "p", str(folder), {}, pid=pid).save()
+        assert local_runner.read_run(folder).state == state

@@ -170,6 +170,15 @@ def test_the_same_model_again_brings_a_lost_file_back(registry, sandbox, name, o
     assert list(stored().values()) == [b"a model"]
 
 
+def test_a_file_that_is_not_the_registered_one_is_no_measure(registry, sandbox, name, onnx, tmp_path):
+    register(onnx(), name, version="1111111111")
+    assert previous(name, tmp_path) == ("1111111111", b"a model")
+    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client.put_object(Bucket="models", Key=key(name, version="1111111111"), Body=b"garbage")
+    with pytest.raises(ValueError, match=f"not the file that was registered as {name} 1111111111.*Next: restore"):
+        previous(name, tmp_path)
+
+
 def test_the_same_model_again_can_go_to_production(registry, name, onnx):
     register(onnx(), name)
     assert register(onnx(), name, prod_flag=True)["production"]

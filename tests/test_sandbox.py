@@ -523,7 +523,7 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
         assert git(again.clone(), "ls-remote", "origin", "main").split()[0] == revision
         event = platform.wait_for(state, revision, 5)
         assert event["state"] == "failed"
-        assert "push again" in event["detail"]
+        assert "git commit --allow-empty, and push" in event["detail"]
         stopped = hang(again)
     finally:
         assert platform.down(state)
@@ -643,3 +643,9 @@ def test_a_proxy_does_not_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.M
     finally:
         platform.down(state, delete=True)
     assert not state.exists()
+
+
+def test_a_state_folder_that_addresses_would_take_apart_is_refused(tmp_path):
+    with pytest.raises(JukeboxError, match="in its path") as refused:
+        platform.up(tmp_path / "what?")
+    assert "JUKEBOX_STATE" in refused.value.next_action and not (tmp_path / "what?").exists()

@@ -209,3 +209,19 @@ def test_a_changed_value_changes_the_bytes_and_nothing_else(songs, tmp_path):
 def _write(frame, path):
     frame.to_parquet(path)
     return str(path)
+
+
+def test_text_that_is_no_text_is_named(tables, tmp_path):
+    table = pyarrow.parquet.read_table(tables / "songs.parquet")
+    broken = pyarrow.array([b"\xff\xfe"] + [b"x"] * (table.num_rows - 1), pyarrow.binary()).view(pyarrow.string())
+    table = table.set_column(table.schema.get_field_index("name"), "name", broken)
+    pyarrow.parquet.write_table(table, tmp_path / "bad.parquet")
+    with pytest.raises(ValueError, match="name.*must be UTF-8 text"):
+        validate_songs(str(tmp_path / "bad.parquet"))
+
+
+def test_a_column_that_is_there_twice_is_named(tables, tmp_path):
+    table = pyarrow.parquet.read_table(tables / "songs.parquet")
+    pyarrow.parquet.write_table(table.append_column("tempo", table["tempo"]), tmp_path / "bad.parquet")
+    with pytest.raises(ValueError, match="more than one column tempo.*Next:"):
+        validate_songs(str(tmp_path / "bad.parquet"))

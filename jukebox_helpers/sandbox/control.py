@@ -55,6 +55,11 @@ def up(
         JukeboxError: If it does not start, with the reason.
     """
     state = state.resolve()
+    if odd := [character for character in "?%$" if character in str(state)]:
+        raise JukeboxError(
+            f"The state folder {state} has {' and '.join(odd)} in its path, where addresses are taken apart.",
+            "Set JUKEBOX_STATE to another folder.",
+        )
     if described_by(state) is not None:
         return read_sandbox_settings(state)
     if state.exists() and any(state.iterdir()) and not _is_state(state):

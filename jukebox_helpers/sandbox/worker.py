@@ -21,6 +21,9 @@ from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT
 TRAINING_COMMAND = "JUKEBOX_TRAINING_COMMAND"
 """Names another command for a push of code; ``{revision}`` in it stands for the commit."""
 
+CUT_SHORT = "the sandbox stopped before this was done; git commit --allow-empty, and push"
+"""What becomes of an event that a stop has overtaken, and what to do next."""
+
 
 def training_command(revision: str) -> list[str]:
     """The command that trains from a revision."""
@@ -54,7 +57,12 @@ class Worker:
         """Begin. What an earlier supervisor left undone is recorded as failed."""
         for event in events(self.state):
             if event["state"] not in OVER:
-                record(self.state, event, "failed", "the sandbox stopped before this was done; push again")
+                record(
+                    self.state,
+                    event,
+                    "failed",
+                    CUT_SHORT,
+                )
         for thread in self._threads:
             thread.start()
 
@@ -120,7 +128,12 @@ class Worker:
                 self._child = guard.start(training_command(event["revision"]), environment, file, KIT)
             code = self._child.wait()
         if self._stopping.is_set():
-            record(self.state, event, "failed", "the sandbox was stopped before this was done; push again")
+            record(
+                self.state,
+                event,
+                "failed",
+                CUT_SHORT,
+            )
         elif code == 0:
             record(self.state, event, "done")
         else:
