@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import psutil
 from packaging.requirements import Requirement
 
 from jukebox_helpers.errors import JukeboxError
@@ -122,8 +121,11 @@ def read_run(folder: Path) -> Run:
     """Read a run from its folder; one whose process is gone has failed, whatever it wrote last."""
     known = json.loads((folder / "run.json").read_text())
     run = Run(**{**known, "steps": [Step(**step) for step in known["steps"]]})
-    if run.state == "running" and run.pid and not psutil.pid_exists(run.pid):
-        run.state, run.error = "failed", "The run was ended from outside, before its last step."
+    if run.state == "running" and run.pid:
+        try:
+            os.kill(run.pid, 0)  # sends nothing, and says whether there is somebody
+        except ProcessLookupError:
+            run.state, run.error = "failed", "The run was ended from outside, before its last step."
     return run
 
 
