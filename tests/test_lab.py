@@ -54,12 +54,11 @@ def test_jupyterlab_ends_with_its_door(tmp_path, number):
     deadline = time.monotonic() + 90
     while "is running at" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
         time.sleep(0.2)
-    lab_process = psutil.Process(door.pid).children()[-1]
+    (lab_process,) = (child for child in psutil.Process(door.pid).children() if "jupyterlab" in child.cmdline())
     # Control-C goes to all of the terminal's processes; whoever ends a process means that one.
     os.killpg(door.pid, number) if number == signal.SIGINT else door.send_signal(number)
     assert door.wait(60) is not None
     assert not lab_process.is_running()
-    assert "Interrupted" in (tmp_path / "log").read_text() or number == signal.SIGTERM
     assert subprocess.run([*command[:3], "status"], env=environment, capture_output=True).returncode == 1
 
 
