@@ -227,6 +227,8 @@ def test_no_step_runs_on_when_the_runner_ends(tmp_path, end):
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(file), str(tmp_path), str(pid_file)],
         env={**os.environ, "PYTHONPATH": str(pipelines.KIT)},
+        # What a shell starts in the background ignores Control-C, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not pid_file.exists() and time.monotonic() < deadline:
