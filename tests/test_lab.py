@@ -50,7 +50,15 @@ def test_jupyterlab_ends_with_its_door(tmp_path, number):
         "--ServerApp.answer_yes=True",
     ]
     with open(tmp_path / "log", "w") as log:
-        door = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        door = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            # What a shell starts in the background ignores Control-C, and hands that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     deadline = time.monotonic() + 90
     while "is running at" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
         time.sleep(0.2)
