@@ -474,8 +474,8 @@ def main() -> None:
         # What a step's functions raise says what to do next in its own words; of all else, one line and a way to more.
         if os.environ.get("JUKEBOX_TRACEBACK"):
             raise
-        what, _, next_action = str(error).partition("Next: ")
-        click.secho(f"Error: {what.strip() or type(error).__name__}", fg="red", err=True)
+        told = JukeboxError.told(error)
+        click.secho(f"Error: {told.what or type(error).__name__}", fg="red", err=True)
         more = f"If this ({type(error).__name__}) says too little, run it again with JUKEBOX_TRACEBACK=1."
-        click.echo(f"Next: {next_action or more}", err=True)
+        click.echo(f"Next: {told.next_action or more}", err=True)
         sys.exit(1)

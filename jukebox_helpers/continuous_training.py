@@ -63,10 +63,10 @@ def checkout(settings: Settings, revision: str) -> Iterator[Path]:
             clone_main(settings.repository_url(), folder)
             git("checkout", "--quiet", "--detach", revision, folder=folder)
         except (OSError, RuntimeError, ValueError) as error:
-            what, _, next_action = str(error).partition("Next: ")
+            told = JukeboxError.told(error)
             raise JukeboxError(
-                f"Revision {revision!r} cannot be checked out from {settings.repository_url()}: {what.strip()}",
-                next_action or "Push the commit first, or name one that is on the server.",
+                f"Revision {revision!r} cannot be checked out from {settings.repository_url()}: {told.what}",
+                told.next_action or "Push the commit first, or name one that is on the server.",
             ) from None
         yield Path(folder)
 
