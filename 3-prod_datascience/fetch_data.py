@@ -2,10 +2,11 @@
 
 from kfp.dsl import Dataset, Output
 
-from jukebox_helpers.data_versions import fetch_data_version, fetch_rankings
+from jukebox_helpers.data_versions import fetch_data_version
 from jukebox_helpers.git_repository import repository_url
 from jukebox_helpers.pipelines import step
 from jukebox_helpers.preparation import rankings_digest
+from jukebox_helpers.rankings import fetch_rankings
 from jukebox_helpers.sample_data import make_rankings, make_songs
 
 
@@ -14,21 +15,23 @@ def fetch_data(songs: Output[Dataset], rankings: Output[Dataset]):
     """Make the sample tables, the same bytes every time. They have no version, and the model says so."""
     make_songs(songs.path)
     make_rankings(rankings.path, songs.path)
-    rankings.metadata["rankings sha256"] = rankings_digest(rankings.path)
+    rankings.metadata.update({"rankings sha256": rankings_digest(rankings.path), "rankings source": "made up (sample)"})
 
 
-@step("boto3", "dvc[s3]", "pyyaml")
+@step("boto3", "dvc[s3]", "numpy", "pyarrow", "pyyaml")
 def fetch_data_from_dvc(
     cluster_domain: str,
     git_version: str,
     songs: Output[Dataset],
     rankings: Output[Dataset],
-    rankings_object: str = "song_rankings.parquet",
+    rankings_object: str = "",
 ):
-    """Fetch the songs of exactly one revision with DVC, and the rankings with their hash."""
+    """Fetch the songs of exactly one revision with DVC, and the rankings that it names or `rankings_object` does."""
     import os
 
     url = repository_url(cluster_domain, os.environ["namespace"])
-    songs.metadata.update(fetch_data_version(url, git_version, songs.path))
-    rankings.metadata["rankings sha256"] = fetch_rankings(rankings_object, rankings.path)
+    facts = fetch_data_version(url, git_version, songs.path)
+    source = rankings_object or facts.pop("rankings source")
+    songs.metadata.update(facts)
+    rankings.metadata.update(fetch_rankings(source, songs.path, rankings.path))
     print(f"Songs of data version {songs.metadata['DVC training data hash']}, revision {git_version}.")

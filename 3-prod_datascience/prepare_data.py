@@ -4,15 +4,18 @@ from kfp.dsl import Dataset, Input, Output
 
 from jukebox_helpers.pipelines import step
 from jukebox_helpers.preparation import prepare
+from jukebox_helpers.step_metadata import recorded
 
 
 @step("duckdb", "pyarrow")
 def prepare_data(songs: Input[Dataset], rankings: Input[Dataset], features: Output[Dataset], counts: Output[Dataset]):
     """Count each song's days in each country's charts, and keep a fifth of the songs for the evaluation."""
+    import json
+
     summary = prepare(songs.path, rankings.path, features.path, counts.path)
     # From here on, the features carry the lineage: the later steps need no raw table.
-    features.metadata.update(songs.metadata | rankings.metadata)
+    features.metadata.update(recorded(songs.metadata, rankings.metadata))
     features.metadata["songs rows"] = summary["songs"]
     features.metadata["rankings rows"] = summary["rows"]
-    features.metadata["preparation"] = summary
+    features.metadata["preparation"] = json.dumps(summary, sort_keys=True)
     print(summary)

@@ -32,7 +32,7 @@ def training_pipeline(
     cluster_domain: str,
     model_storage_pvc: str,
     prod_flag: bool,
-    grid: list = [],  # noqa: B006 (KFP reads the default, nobody changes it)
+    grid: list[dict] = [],  # noqa: B006 (KFP reads the default, nobody changes it)
     tolerances: dict = {},  # noqa: B006
 ):
     """Fetch, validate, prepare, train, export, compare, evaluate, register.
@@ -57,7 +57,7 @@ def training_pipeline(
     # The revision names the songs, but nothing names the rankings before they are fetched.
     fetch_task.set_caching_options(False)
     songs, rankings = fetch_task.outputs["songs"], fetch_task.outputs["rankings"]
-    validate_task = validate_data(songs=songs, rankings=rankings)
+    validate_task = validate_data(songs=songs, rankings=rankings, prod_flag=prod_flag)
     prepare_task = prepare_data(songs=songs, rankings=rankings).after(validate_task)
     features, counts = prepare_task.outputs["features"], prepare_task.outputs["counts"]
 

@@ -5,6 +5,7 @@ from kfp.dsl import Artifact, Dataset, Input, Model
 from jukebox_helpers.evaluation import refuse_if_failed
 from jukebox_helpers.pipelines import step
 from jukebox_helpers.registration import register_model_version
+from jukebox_helpers.step_metadata import recorded
 
 
 @step("boto3", "model-registry")
@@ -31,7 +32,11 @@ def register_model(
         name=model_name,
         version=version,
         # Without a data version there is no checkout; then the version is all that is known of the revision.
-        facts={"git revision": version, **features.metadata, **onnx_model.metadata, **model.metadata, "run": run},
+        facts={
+            "git revision": version,
+            **recorded(features.metadata, onnx_model.metadata, model.metadata),
+            "run": run,
+        },
         metrics=evaluation["metrics"],
         cluster_domain=cluster_domain,
         namespace=os.environ["namespace"],

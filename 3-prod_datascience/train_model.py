@@ -15,10 +15,12 @@ def train_model(
     forward: Output[Artifact],
 ):
     """Learn from the songs of the training part which countries play them; rehearse the future on the past."""
+    import json
+
     trained = train(features.path, counts.path, hyperparameters, model.path)
-    model.metadata["parameters"] = trained["hyperparameters"]
+    model.metadata["parameters"] = json.dumps(trained["hyperparameters"], sort_keys=True)
     packages = versions()
     model.metadata["python"] = packages.pop("python")
-    model.metadata["packages"] = packages
+    model.metadata["packages"] = json.dumps(packages, sort_keys=True)
     scores = forward_scores(features.path, counts.path, hyperparameters, forward.path)
     print(trained, scores)

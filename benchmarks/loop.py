@@ -40,11 +40,12 @@ def bare_work(songs: str, rankings: str, folder: str) -> dict:
     return evaluation.evaluate(onnx, features, counts, None, None, report, forward)["gate"]
 
 
-def set_up(settings: Settings, rows: int) -> Demo:
+def set_up(settings: Settings, rankings: Path) -> Demo:
     """Bring a fresh sandbox to where data can arrive: buckets applied, training on versioned data."""
-    show = Demo(settings, Console(quiet=True), rows)
+    show = Demo(settings, Console(quiet=True))
     show.apply_buckets()
     workshop.train_on_versioned_data(settings.clone() / TRAINING_PIPELINE)
+    show.load_rankings(rankings)
     # Nothing is versioned yet, so the training that this push starts stops at once.
     show.follow(show.push("jukebox", "Train on versioned data"))
     return show
@@ -95,7 +96,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     bare = measure(bare_work, folder, songs=str(fresh), rankings=str(fresh_rankings))
     with fresh_sandbox(folder) as settings:
         say("setting a sandbox up")
-        show = set_up(settings, rows_at(scale))
+        show = set_up(settings, rankings)
         if scale >= 1:
             # A small run only shows that all works; and the gate may well refuse what little data have changed.
             say("the first data version and its model")

@@ -100,14 +100,6 @@ def bring_first_version(place: Workplace) -> str:
     return "tracked the songs with DVC in the practice repository" + (f"; {kept}" if kept else "")
 
 
-def bring_rankings(place: Workplace) -> str:
-    """The rankings lie where the training looks for them."""
-    if "song_rankings.parquet" in place.objects("data"):
-        return ""
-    place.load_rankings(place.rankings_of(place.songs))
-    return "loaded the rankings"
-
-
 def bring_training_code(place: Workplace) -> str:
     """The training on main fetches its data with DVC."""
     path = str(TRAINING_PIPELINE)
@@ -144,7 +136,6 @@ STAGES: tuple[tuple[int, Callable[[Workplace], str]], ...] = (
     (2, bring_buckets),
     (2, bring_practice),
     (3, bring_first_version),
-    (4, bring_rankings),
     (5, bring_training_code),
     (6, bring_model),
 )

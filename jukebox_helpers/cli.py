@@ -35,17 +35,14 @@ def cli() -> None:
 @cli.command()
 @click.option("--songs", type=FILE, help="A Parquet table of songs to start with (made up where not given).")
 @click.option("--rankings", type=FILE, help="A Parquet table of rankings for them (made up where not given).")
-@click.option(
-    "--rows", type=click.IntRange(1_000), default=1_130_000, show_default=True, help="How many ranking rows to make up."
-)
-def demo(songs: Path | None, rankings: Path | None, rows: int) -> None:
+def demo(songs: Path | None, rankings: Path | None) -> None:
     """Run the whole loop on a fresh sandbox.
 
     Data in, two traced models out, nothing left behind. Exit code 0 only if all of it worked.
     """
     from jukebox_helpers.demo import demo as run_demo
 
-    run_demo(console(), songs, rankings, rows)
+    run_demo(console(), songs, rankings)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -446,9 +443,9 @@ def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) ->
 @cli.command("load-rankings")
 @click.argument("rankings", type=FILE)
 def load_rankings(rankings: Path) -> None:
-    """Load RANKINGS for the training.
+    """Load RANKINGS to s3://data/song_rankings.parquet.
 
-    To s3://data/song_rankings.parquet, where the training looks for them.
+    A revision trains on them that names this address in its default_parameters.json.
     """
     from jukebox_helpers import buckets
     from jukebox_helpers.song_data import validate_rankings
@@ -459,6 +456,10 @@ def load_rankings(rankings: Path) -> None:
     with buckets.explained(client):
         client.upload_file(str(rankings), "data", "song_rankings.parquet")
     click.echo(f"Loaded to s3://data/song_rankings.parquet: {summary['rows']:,} rows")
+    click.echo(
+        'To train on them, set "rankings": "s3://data/song_rankings.parquet" in '
+        "3-prod_datascience/default_parameters.json, commit and push."
+    )
 
 
 def main() -> None:

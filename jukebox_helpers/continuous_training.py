@@ -12,8 +12,15 @@ from typing import Any
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.git_repository import clone_main, git
 from jukebox_helpers.local_runner import Run, read_run, run_pipeline
-from jukebox_helpers.pipelines import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, compile_file, read_pipeline
+from jukebox_helpers.pipelines import (
+    DEFAULT_PARAMETERS,
+    TRAINING_PIPELINE,
+    TRAINING_PIPELINE_YAML,
+    compile_file,
+    read_pipeline,
+)
 from jukebox_helpers.settings import Settings
+from jukebox_helpers.step_metadata import read_json
 
 REVISION_DIGITS = 10
 """A model version is named by this many characters of its git revision."""
@@ -105,11 +112,15 @@ def train_revision(
 
 
 def default_parameters(folder: Path) -> dict[str, Any]:
-    """The parameters that a revision trains with, from its ``default_parameters.json``."""
-    file = folder / TRAINING_PIPELINE.parent / "default_parameters.json"
+    """The parameters that a revision trains with, from its ``default_parameters.json``.
+
+    Its key ``rankings`` is not one of them: the fetch reads it from the revision itself.
+    """
+    file = folder / DEFAULT_PARAMETERS
     try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+        known = json.loads(file.read_text())
+        return {name: value for name, value in known.items() if name != "rankings"}
+    except (OSError, ValueError, AttributeError) as error:
         raise JukeboxError(f"{file.name} cannot be read: {error}", "Mend the file, commit and push.") from None
 
 
@@ -198,7 +209,7 @@ def rebuild(settings: Settings, record: dict[str, Any], on_change: Callable[[Run
             pipeline = pipeline.with_argument("fetch-data-from-dvc", "rankings_object", rankings)
         arguments = {
             **default_parameters(folder),
-            "hyperparameters": json.loads(metadata["parameters"]),
+            "hyperparameters": read_json(metadata["parameters"]),
             "version": record["version"],
             "cluster_domain": settings.cluster_domain,
         }

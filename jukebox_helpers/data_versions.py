@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jukebox_helpers.data_cache import cache_key, cached_size, copy_to_cache
 from jukebox_helpers.git_repository import clone_main, container_environment, git
+from jukebox_helpers.rankings import rankings_source
 from jukebox_helpers.transfer import s3_from_environment, s3_problem
 
 if TYPE_CHECKING:
@@ -326,7 +327,8 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
 
     Returns:
         What lineage needs: ``git revision`` (40 hexadecimal digits), ``git repository``,
-        ``DVC training data hash``, ``DVC data path``, ``DVC remotes`` (JSON).
+        ``DVC training data hash``, ``DVC data path``, ``DVC remotes`` (JSON), ``rankings source``
+        (what the revision says, see `rankings.fetch_rankings`).
 
     Raises:
         FileNotFoundError: If the revision has no version file.
@@ -367,40 +369,5 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
         "DVC training data hash": version["md5"],
         "DVC data path": name,
         "DVC remotes": json.dumps(read_remotes(folder), sort_keys=True),
+        "rankings source": rankings_source(folder),
     }
-
-
-def fetch_rankings(key: str, rankings_path: str) -> str:
-    """Fetch the rankings, and keep the very bytes under their hash beside the versioned data.
-
-    Args:
-        key: The object in the connection's bucket, e.g. ``song_rankings.parquet``; or an object of
-            ``data-cache`` by hash, as ``rankings/<sha256>.parquet``.
-        rankings_path: The file to write.
-
-    Returns:
-        The sha256 of the bytes.
-
-    Raises:
-        FileNotFoundError: If the object or the bucket is missing.
-    """
-    import hashlib
-
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client, bucket = s3_from_environment()
-    by_hash = key.startswith("rankings/")
-    try:
-        client.download_file("data-cache" if by_hash else bucket, key, rankings_path)
-        with open(rankings_path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if by_hash and key != f"rankings/{digest}.parquet":
-            raise ValueError(
-                f"s3://data-cache/{key} has other bytes than its name says ({digest}). "
-                "Next: restore the object; nothing may write there by hand."
-            )
-        if not by_hash:
-            client.upload_file(rankings_path, "data-cache", f"rankings/{digest}.parquet")
-    except (BotoCoreError, ClientError) as error:
-        raise s3_problem(error, "data-cache" if by_hash else bucket, key) from None
-    return digest

@@ -14,7 +14,7 @@ from jukebox_helpers.continuous_training import follow_training, git_credentials
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.git_repository import git
 from jukebox_helpers.local_runner import Run, RunFailed, run_pipeline
-from jukebox_helpers.pipelines import DATA_PIPELINE_YAML, TRAINING_PIPELINE
+from jukebox_helpers.pipelines import DATA_PIPELINE_YAML, DEFAULT_PARAMETERS, TRAINING_PIPELINE
 from jukebox_helpers.progress import RunProgress, log_of
 from jukebox_helpers.registry import mlflow_registry
 from jukebox_helpers.settings import GITOPS_REPOSITORY, Settings
@@ -30,13 +30,11 @@ class Demo:
     Args:
         settings: The sandbox.
         console: Where to tell the story.
-        rows: How many ranking rows to make, where none are given.
     """
 
-    def __init__(self, settings: Settings, console: Console, rows: int) -> None:
+    def __init__(self, settings: Settings, console: Console) -> None:
         self.settings = settings
         self.console = console
-        self.rows = rows
         self.data = settings.state / "demo-data"
         self.data.mkdir()
 
@@ -70,17 +68,11 @@ class Demo:
         self.note(str(event.get("detail", "")))
 
     def load_rankings(self, rankings: Path) -> None:
-        """Put the rankings where the training looks for them."""
+        """Put rankings into the bucket ``data``, and name their address for the next revision."""
         client = buckets.s3_client(self.settings.secret("aws-connection-data"))
         client.upload_file(str(rankings), "data", RANKINGS)
+        workshop.name_rankings(self.settings.clone() / DEFAULT_PARAMETERS, f"s3://data/{RANKINGS}")
         self.note(f"rankings loaded to s3://data/{RANKINGS}")
-
-    def make_rankings(self, songs: Path, name: str) -> Path:
-        """Make rankings for given songs."""
-        target = self.data / name
-        with self.console.status(f"making {self.rows:,} ranking rows …"):
-            sample_data.make_rankings(str(target), str(songs), rows=self.rows)
-        return target
 
     def run_data_pipeline(self, songs: Path) -> str:
         """Run the data pipeline from the compiled YAML, and return the head of main after it."""
@@ -117,14 +109,13 @@ class Demo:
             raise RunFailed(run)
 
 
-def demo(console: Console, songs: Path | None = None, rankings: Path | None = None, rows: int = 1_130_000) -> None:
+def demo(console: Console, songs: Path | None = None, rankings: Path | None = None) -> None:
     """Run the whole loop on a fresh sandbox, headless, and stop everything.
 
     Args:
         console: Where to tell what happens.
         songs: A table of songs to start with; made up where not given.
         rankings: A table of rankings for them; made up where not given.
-        rows: How many ranking rows to make up.
 
     Raises:
         JukeboxError: As soon as anything does not work.
@@ -139,7 +130,7 @@ def demo(console: Console, songs: Path | None = None, rankings: Path | None = No
     before = os.environ.get("JUKEBOX_STATE")
     os.environ["JUKEBOX_STATE"] = str(state)
     try:
-        tell(console, state, songs, rankings, rows)
+        tell(console, state, songs, rankings)
         console.print(f"\n[green]The whole loop worked[/], in {time.monotonic() - started:.0f} s.", highlight=False)
     finally:
         sandbox.down(state)
@@ -147,11 +138,11 @@ def demo(console: Console, songs: Path | None = None, rankings: Path | None = No
         os.environ.pop("JUKEBOX_STATE") if before is None else os.environ.update(JUKEBOX_STATE=before)
 
 
-def tell(console: Console, state: Path, songs: Path | None, rankings: Path | None, rows: int) -> None:
+def tell(console: Console, state: Path, songs: Path | None, rankings: Path | None) -> None:
     """The story itself: sandbox, buckets, code, data, training, fresh data, training, lineage."""
     with console.status("starting the sandbox …"):
         settings = sandbox.up(state, lifeline=True)
-    show = Demo(settings, console, rows)
+    show = Demo(settings, console)
     show.say("A fresh sandbox: S3, git, a model registry, all on this machine")
     show.note(f"S3 {settings.s3_endpoint}   git {settings.repository_url()}   state {state}")
 
@@ -160,6 +151,8 @@ def tell(console: Console, state: Path, songs: Path | None, rankings: Path | Non
 
     show.say("The training shall use versioned data: edit, commit, push. Nothing is versioned yet, so it must stop")
     workshop.train_on_versioned_data(settings.clone() / TRAINING_PIPELINE)
+    if rankings:
+        show.load_rankings(rankings)
     stopped = show.follow(show.push("jukebox", "Train on versioned data"))
     if stopped.state != "failed" or "song_properties.parquet.dvc" not in stopped.error:
         raise JukeboxError(f"The training without a data version should have said so, but it {stopped.state}.")
@@ -169,7 +162,8 @@ def tell(console: Console, state: Path, songs: Path | None, rankings: Path | Non
     first = songs or show.data / "song_properties.parquet"
     if not songs:
         sample_data.make_songs(str(first))
-    show.load_rankings(rankings or show.make_rankings(first, RANKINGS))
+    if not rankings:
+        show.note("rankings: made up for these songs, and recorded as such (--rankings FILE brings your own)")
     show.train(first)
 
     show.say("A week later, fresh songs arrive: new ones, and some corrected ones")
@@ -177,7 +171,6 @@ def tell(console: Console, state: Path, songs: Path | None, rankings: Path | Non
     fresh.parent.mkdir()
     news = sample_data.make_fresh_songs(str(first), str(fresh))
     show.note(f"{news['new']:,} new songs, {news['corrected']} corrected")
-    show.load_rankings(show.make_rankings(fresh, "fresh_rankings.parquet"))
     show.train(fresh)
 
     show.say("Where do these models come from?")

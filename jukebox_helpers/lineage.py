@@ -5,7 +5,6 @@ whether something that was rebuilt is the same. `lineage_tree` and `compare` sho
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from jukebox_helpers.data_cache import cache_key
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.lineage_view import compare, lineage_tree
 from jukebox_helpers.registry import ModelRegistry
+from jukebox_helpers.step_metadata import read_json
 
 __all__ = ["compare", "compare_digests", "lineage_tree", "trace", "unknown", "verify"]
 
@@ -32,6 +32,7 @@ RECORDED_AS = {
     "data.rows": "songs rows",
     "rankings.sha256": "rankings sha256",
     "rankings.rows": "rankings rows",
+    "rankings.source": "rankings source",
     "preparation": "preparation",
     "parameters": "parameters",
     "packages": "packages",
@@ -94,15 +95,6 @@ def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dic
     data["object"] = f"{cache}/{cache_key(md5)}" if md5 else None
     rankings["object"] = f"{cache}/rankings/{sha256}.parquet" if sha256 else None
     return lineage | {"other": metadata, "missing": missing}
-
-
-def read_json(text: str) -> dict[str, Any]:
-    """The JSON object of a text; what a person registered by hand may be something else, and is kept as it is."""
-    try:
-        value = json.loads(str(text))
-    except ValueError:
-        value = text
-    return value if isinstance(value, dict) else {"text": value}
 
 
 def unknown(registry: ModelRegistry, name: str, version: str | None) -> JukeboxError:

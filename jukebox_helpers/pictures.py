@@ -284,7 +284,7 @@ def lineage_picture(lineage: Mapping[str, Any]) -> Diagram:
         "data": ("data.md5", "data version",
                  [value("data.md5", data["md5"], "{:.10}…"), value("data.rows", data["rows"], "{:,} songs")]),
         "rankings": ("rankings.sha256", "rankings", [value("rankings.sha256", rankings["sha256"], "{:.10}…"),
-                     value("rankings.rows", rankings["rows"], "{:,} rows")]),
+                     value("rankings.rows", rankings["rows"], "{:,} rows"), rankings["source"] or ""]),
         "run": ("run.pipeline run", "run", [value("run.pipeline run", run["pipeline run"])]),
         "model": ("file.sha256", "model version" + ", in production" * bool(lineage["production"]),
                   [name, "sha256 " + value("file.sha256", lineage["file"]["sha256"], "{:.10}…")]),

@@ -29,6 +29,7 @@ DATA_PIPELINE = Path("5-data-versioning/4-data_pipeline_with_dvc_versioning.py")
 DATA_PIPELINE_YAML = Path("5-data-versioning/song-properties-etl.yaml")
 TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
 TRAINING_PIPELINE_YAML = Path("3-prod_datascience/training-pipeline.yaml")
+DEFAULT_PARAMETERS = Path("3-prod_datascience/default_parameters.json")
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The C parser, where PyYAML has it, reads a pipeline forty times as fast."""

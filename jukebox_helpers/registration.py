@@ -8,15 +8,6 @@ from jukebox_helpers.registry_records import check_registration, same_model
 from jukebox_helpers.transfer import fetch, load_object, s3_from_environment
 
 
-def whole_numbers(value: object) -> object:
-    """Make whole floats integers again, at any depth: an artifact's metadata turns 72 into 72.0."""
-    if isinstance(value, dict):
-        return {key: whole_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [whole_numbers(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def register_model_version(
     onnx_path: str,
     name: str,
@@ -37,8 +28,7 @@ def register_model_version(
         onnx_path: The ONNX file.
         name: The registered model.
         version: The model version: the first 10 characters of the git revision.
-        facts: What the steps recorded of the data, the model and the run, by name; anything that is no
-            scalar is kept as JSON, whole numbers as integers.
+        facts: What the steps recorded of the data, the model and the run, by name: scalars, or JSON texts.
         metrics: The evaluation's metrics by name.
         cluster_domain: Where the registry is.
         namespace: The project, whose user the registry belongs to.
@@ -51,18 +41,10 @@ def register_model_version(
         ValueError: If the version exists with another model, or a fact cannot be kept.
     """
     import hashlib
-    import json
 
     with open(onnx_path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    artifact_only = ("display_name", "store_session_info")
-    metadata = {key: whole_numbers(value) for key, value in facts.items() if key not in artifact_only}
-    metadata |= {f"metric.{key}": value for key, value in metrics.items()}
-    metadata = {
-        key: value if isinstance(value, (str, int, float)) else json.dumps(value, sort_keys=True)
-        for key, value in metadata.items()
-    }
-    metadata["model sha256"] = digest
+    metadata = facts | {f"metric.{key}": value for key, value in metrics.items()} | {"model sha256": digest}
     check_registration(name, version, "s3://", metadata)
     registry = open_registry(cluster_domain, namespace, prod_flag)
     existing = registry.find(name, version)

@@ -261,13 +261,13 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
     return {"song": song, "start": start, "end": end, "list": where[:, 0], "slot": where[:, 1], "strength": strength}
 
 
-def make_rankings(path: str, songs_path: str, rows: int = 1_130_000, seed: int = 7, countries: int = 0) -> dict:
+def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, countries: int = 0) -> dict:
     """Write daily rankings of given songs, in blocks of days, in memory that does not grow with the rows.
 
     Args:
         path: The Parquet file to write.
         songs_path: The songs that chart, Parquet: made-up or real.
-        rows: Number of rows.
+        rows: Number of rows; 0: as many for each song as in the real charts, about 79.
         seed: Same seed and songs, same bytes.
         countries: Number of countries; 0: the 72 of the real charts, fewer if that leaves less than four weeks.
 
@@ -283,6 +283,7 @@ def make_rankings(path: str, songs_path: str, rows: int = 1_130_000, seed: int =
     songs = pyarrow.parquet.ParquetFile(songs_path).read(use_threads=False)
     songs = songs.sort_by([("event_timestamp", "ascending"), ("spotify_id", "ascending")]).combine_chunks()
     slots = min(50, songs.num_rows)
+    rows = rows or 79 * songs.num_rows
     countries = countries or min(72, max(3, rows // (slots * 28) - 1))
     lists = countries + 1
     days = -(-rows // (lists * slots))

@@ -69,12 +69,13 @@ def s3_problem(error: Exception, bucket: str, key: str = "") -> "Exception":
     )
 
 
-def fetch(source: str, target: str) -> int:
+def fetch(source: str, target: str, named_by: str = "the pipeline's parameter dataset_url") -> int:
     """Copy a source of data to a file.
 
     Args:
         source: ``http://``, ``https://``, ``s3://bucket/key``, ``file://`` or a path.
         target: The file to write.
+        named_by: What names the source, so that a message can say what to check.
 
     Returns:
         The number of bytes.
@@ -107,9 +108,7 @@ def fetch(source: str, target: str) -> int:
                 shutil.copyfileobj(answer, file, 1 << 20)
                 expected = answer.headers.get("Content-Length")
         except (urllib.error.URLError, OSError) as error:
-            raise ConnectionError(
-                f"The source {shown} cannot be read: {error}. Next: check the pipeline's parameter dataset_url."
-            ) from None
+            raise ConnectionError(f"The source {shown} cannot be read: {error}. Next: check {named_by}.") from None
         if expected and int(expected) != os.path.getsize(target):
             raise ConnectionError(
                 f"The source {shown} broke off after {os.path.getsize(target):,} of {int(expected):,} bytes. "
@@ -127,8 +126,7 @@ def fetch(source: str, target: str) -> int:
         path = urllib.request.url2pathname(address.path) if address.scheme else source
         if not os.path.isfile(path):
             raise FileNotFoundError(
-                f"There is no file {path}. Next: check the pipeline's parameter dataset_url; "
-                "a path is a path of the machine that runs the step."
+                f"There is no file {path}. Next: check {named_by}; a path is a path of the machine that runs the step."
             )
         shutil.copyfile(path, target)
     else:
@@ -138,12 +136,13 @@ def fetch(source: str, target: str) -> int:
     return os.path.getsize(target)
 
 
-def load_object(path: str, key: str) -> str:
-    """Put a file into the connection's bucket, whole or not at all.
+def load_object(path: str, key: str, bucket: str = "") -> str:
+    """Put a file into a bucket, whole or not at all.
 
     Args:
         path: The file.
         key: The object's name.
+        bucket: The bucket; empty means the connection's own.
 
     Returns:
         The object's address, ``s3://bucket/key``.
@@ -156,7 +155,8 @@ def load_object(path: str, key: str) -> str:
     from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client, bucket = s3_from_environment()
+    client, own = s3_from_environment()
+    bucket = bucket or own
     try:
         client.upload_file(path, bucket, key)
     except S3UploadFailedError as error:

@@ -25,9 +25,8 @@ from jukebox_helpers.song_data import transform_songs, validate_songs
 
 MODEL = "jukebox"
 VERSION_FILE = "song_properties.parquet.dvc"
-RANKINGS = "song_rankings.parquet"
-SONGS, ROWS = 2_000, 80_000
-"""The size of the workshop's tables: small, so that no cell takes longer than a minute."""
+SONGS = 2_000
+"""The size of the workshop's table: small, so that no cell takes longer than a minute."""
 
 
 class Workplace:
@@ -78,11 +77,6 @@ class Workplace:
         """The songs of a week later: new ones, and some corrected."""
         return self.table("fresh_songs.parquet", lambda path: sample_data.make_fresh_songs(str(self.songs), path))
 
-    def rankings_of(self, songs: Path) -> Path:
-        """Rankings of one of the two tables of songs."""
-        name = songs.name.replace("songs", "rankings")
-        return self.table(name, lambda path: sample_data.make_rankings(path, str(songs), rows=ROWS))
-
     # S3
 
     @cached_property
@@ -120,11 +114,6 @@ class Workplace:
         bucket, _, key = address.removeprefix("s3://").partition("/")
         with explained(self.s3):
             self.s3.download_file(bucket, key, path)
-
-    def load_rankings(self, rankings: Path) -> None:
-        """Put rankings where the training looks for them."""
-        with explained(self.s3):
-            self.s3.upload_file(str(rankings), "data", RANKINGS)
 
     def wait_for_buckets(self, *names: str, timeout: float = 120.0) -> list[str]:
         """Wait until buckets are there.
@@ -196,7 +185,7 @@ class Workplace:
         return self.registry.versions(MODEL)
 
     def run_data_pipeline(self, songs: Path, show: Callable[[Run], None] | None = None) -> str:
-        """Run the data pipeline from the clone's compiled YAML, with the rankings of those songs in place.
+        """Run the data pipeline from the clone's compiled YAML.
 
         Args:
             songs: The table of songs.
@@ -208,7 +197,6 @@ class Workplace:
         Raises:
             RunFailed: If a step has failed.
         """
-        self.load_rankings(self.rankings_of(songs))
         source = self.clone / DATA_PIPELINE_YAML
         arguments = {"dataset_url": songs.resolve().as_uri(), "repo_url": self.settings.repository_url()}
         run_pipeline(source, arguments, self.settings, on_change=show or live_graph(source))

@@ -1,5 +1,6 @@
 """The edits that an attendee makes, as code: for the demonstration, for solutions and for the tests of both."""
 
+import json
 import re
 from pathlib import Path
 
@@ -94,3 +95,14 @@ def add_buckets(config_file: Path, names: list[str]) -> bool:
     missing = [name for name in names if not re.search(rf"^\s*- name: {re.escape(name)}\s*$", text, re.MULTILINE)]
     config_file.write_text(text.rstrip("\n") + "\n" + "".join(f"  - name: {name}\n" for name in missing))
     return bool(missing)
+
+
+def name_rankings(parameters_file: Path, source: str) -> None:
+    """Say where the rankings of the next revision come from.
+
+    Args:
+        parameters_file: ``default_parameters.json``.
+        source: An address, ``s3://…`` or ``https://…``, or ``sample``.
+    """
+    parameters = json.loads(parameters_file.read_text())
+    parameters_file.write_text(json.dumps(parameters | {"rankings": source}, indent=2) + "\n")

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from jukebox_helpers.preparation import prepare
+from jukebox_helpers.sample_data import make_rankings
 from jukebox_helpers.training import export_onnx, train
 from jukebox_helpers.workplace import MODEL
 
@@ -15,7 +16,8 @@ def register_quick_model(place, version="0123456789", data_version="a" * 32):
     folder.mkdir(parents=True, exist_ok=True)
     features, counts, model, onnx = (str(folder / name) for name in ("f.parquet", "c.parquet", "m.joblib", "m.onnx"))
     if not Path(model).is_file():
-        prepare(str(place.songs), str(place.rankings_of(place.songs)), features, counts)
+        make_rankings(str(folder / "r.parquet"), str(place.songs), rows=80_000)
+        prepare(str(place.songs), str(folder / "r.parquet"), features, counts)
         train(features, counts, {"epochs": 3}, model)
     export_onnx(model, onnx, {"git revision": version})
     place.s3.upload_file(onnx, "models", f"{MODEL}/{version}/model.onnx")

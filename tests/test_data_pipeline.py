@@ -544,26 +544,9 @@ def test_training_fetches_exactly_one_revision(platform, songs, repository, tmp_
             assert found["git revision"].startswith(revision)
         with pytest.raises(FileNotFoundError, match=r"song_properties\.parquet\.dvc.*data pipeline"):
             data_versions.fetch_data_version(repository, seed, str(tmp_path / "none"))
+        assert found["rankings source"] == "sample"  # this repository has no default_parameters.json
         with pytest.raises(RuntimeError, match="no revision 'abcdef0123'"):
             data_versions.fetch_data_version(repository, "abcdef0123", str(tmp_path / "none"))
-
-
-def test_rankings_are_kept_by_their_hash(platform, s3, songs, tmp_path):
-    rankings, fetched, again = (str(tmp_path / name) for name in ("rankings", "fetched", "again"))
-    sample_data.make_rankings(rankings, str(songs), rows=2_000)
-    with connection(platform):
-        s3.upload_file(rankings, "data", "song_rankings.parquet")
-        digest = data_versions.fetch_rankings("song_rankings.parquet", fetched)
-        s3.put_object(Bucket="data", Key="song_rankings.parquet", Body=b"newer")
-        assert data_versions.fetch_rankings(f"rankings/{digest}.parquet", again) == digest
-        with open(rankings, "rb") as one, open(again, "rb") as other:
-            assert one.read() == other.read()
-        s3.put_object(Bucket="data-cache", Key=f"rankings/{digest}.parquet", Body=b"edited by hand")
-        with pytest.raises(ValueError, match="other bytes than its name says"):
-            data_versions.fetch_rankings(f"rankings/{digest}.parquet", again)
-        s3.delete_object(Bucket="data", Key="song_rankings.parquet")
-        with pytest.raises(FileNotFoundError, match="song_rankings"):
-            data_versions.fetch_rankings("song_rankings.parquet", again)
 
 
 def test_no_secret_in_logs_or_repository(platform, songs, repository):

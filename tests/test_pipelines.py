@@ -91,6 +91,10 @@ def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
         "grid": "LIST",
         "tolerances": "STRUCT",
     }
+    # The items of an untyped list are strings to a driver, and a step that wants a dict refuses them.
+    (loop,) = (one for name, one in training_pipeline.spec["components"].items() if name.startswith("comp-for-loop"))
+    item = loop["inputDefinitions"]["parameters"]["pipelinechannel--grid-loop-item"]
+    assert item["parameterType"] == "STRUCT"
     optional = [name for name, parameter in training_pipeline.parameters.items() if "defaultValue" in parameter]
     assert optional == ["grid", "tolerances"]
     steps = list(training_pipeline.steps())
@@ -195,7 +199,7 @@ def test_the_sources_are_there_to_be_read(data_pipeline):
     text = (KIT / pipelines.DATA_PIPELINE_YAML).read_text()
     assert "     def transform_songs(source: str, target: str) -> dict:\n" in text
     program = data_pipeline.executors["exec-load"]["command"][-1]
-    assert '    """Put a file into the connection\'s bucket, whole or not at all."""\n' in program
+    assert '    """Put a file into a bucket, whole or not at all."""\n' in program
     assert "Args:" not in program
 
 

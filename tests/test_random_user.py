@@ -107,11 +107,10 @@ def run(start, fresh_sandbox, tmp_path):
 
 
 def test_the_steps_run_as_somebody_without_a_home(fresh_sandbox, run, tmp_path):
-    show = Demo(fresh_sandbox, Console(quiet=True), rows=20_000)
+    show = Demo(fresh_sandbox, Console(quiet=True))
     show.apply_buckets()
     songs = tmp_path / "songs.parquet"
     sample_data.make_songs(str(songs), songs=600)
-    show.load_rankings(show.make_rankings(songs, "rankings.parquet"))
     before = show.head()
     arguments = {"dataset_url": songs.as_uri(), "repo_url": fresh_sandbox.repository_url()}
     run(read_pipeline((KIT / DATA_PIPELINE_YAML).read_text()), arguments)

@@ -1,0 +1,119 @@
+"""Where a revision's rankings come from, and their very bytes under their hash."""
+
+import hashlib
+import json
+
+import pytest
+
+from jukebox_helpers import buckets, sample_data, workshop
+from jukebox_helpers.continuous_training import default_parameters
+from jukebox_helpers.pipelines import DEFAULT_PARAMETERS
+from jukebox_helpers.rankings import fetch_rankings, rankings_source, refuse_made_up
+from jukebox_helpers.settings import KIT
+
+
+@pytest.fixture
+def s3(sandbox, monkeypatch):
+    """The buckets of the data, and around them what a step has: the connection of the bucket ``data``."""
+    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    buckets.apply(["data", "data-cache"], client)
+    for key, value in (sandbox.secret("aws-connection-models") | {"AWS_S3_BUCKET": "data"}).items():
+        monkeypatch.setenv(key, value)
+    return client
+
+
+@pytest.fixture
+def songs(tmp_path):
+    path = tmp_path / "songs.parquet"
+    sample_data.make_songs(str(path), songs=200)
+    return path
+
+
+@pytest.fixture
+def revision(tmp_path):
+    """A checkout whose ``default_parameters.json`` says what it is given."""
+    file = tmp_path / "revision" / DEFAULT_PARAMETERS
+    file.parent.mkdir(parents=True)
+
+    def revision(text):
+        file.write_text(text)
+        return tmp_path / "revision"
+
+    return revision
+
+
+def kept(s3, digest):
+    return s3.get_object(Bucket="data-cache", Key=f"rankings/{digest}.parquet")["Body"].read()
+
+
+def test_the_kit_ships_with_sample_rankings_which_are_no_argument_of_the_pipeline():
+    assert rankings_source(str(KIT)) == "sample"
+    assert "rankings" not in default_parameters(KIT)
+
+
+def test_a_revision_without_the_key_or_the_file_gets_sample_rankings(revision, tmp_path):
+    assert rankings_source(str(revision('{"model_name": "x"}'))) == "sample"
+    assert rankings_source(str(tmp_path)) == "sample"
+
+
+def test_the_workshop_edit_names_an_address(revision):
+    folder = revision('{"model_name": "x", "rankings": "sample"}')
+    workshop.name_rankings(folder / DEFAULT_PARAMETERS, "s3://data/mine.parquet")
+    assert rankings_source(str(folder)) == "s3://data/mine.parquet"
+    assert json.loads((folder / DEFAULT_PARAMETERS).read_text())["model_name"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "is not a JSON object"),
+        ("[]", "is not a JSON object"),
+        ('{"rankings": "song_rankings.parquet"}', "neither an s3:// or https:// address"),
+        ('{"rankings": null}', "has None as its rankings"),
+    ],
+)
+def test_what_cannot_be_a_source_is_refused(revision, text, problem):
+    with pytest.raises(ValueError, match=f"default_parameters.json of this revision .*{problem}.*Next: "):
+        rankings_source(str(revision(text)))
+
+
+def test_sample_rankings_are_made_for_the_songs_and_kept(s3, songs, tmp_path):
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    facts = fetch_rankings("sample", str(songs), one)
+    assert facts["rankings source"] == "made up (sample)"
+    sample_data.make_rankings(two, str(songs))
+    with open(one, "rb") as a, open(two, "rb") as b:
+        assert (content := a.read()) == b.read() == kept(s3, facts["rankings sha256"])
+    assert facts["rankings sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_rankings_of_an_address_are_kept_by_their_hash(s3, songs, tmp_path):
+    rankings, fetched, again = (str(tmp_path / name) for name in ("rankings", "fetched", "again"))
+    sample_data.make_rankings(rankings, str(songs), rows=2_000)
+    s3.upload_file(rankings, "data", "mine.parquet")
+    facts = fetch_rankings("s3://data/mine.parquet", str(songs), fetched)
+    assert facts["rankings source"] == "s3://data/mine.parquet"
+    digest = facts["rankings sha256"]
+    s3.put_object(Bucket="data", Key="mine.parquet", Body=b"newer")
+    by_hash = f"rankings/{digest}.parquet"
+    assert fetch_rankings(by_hash, str(songs), again)["rankings sha256"] == digest
+    with open(rankings, "rb") as one, open(again, "rb") as other:
+        assert one.read() == other.read()
+    s3.put_object(Bucket="data-cache", Key=by_hash, Body=b"edited by hand")
+    with pytest.raises(ValueError, match="other bytes than its name says"):
+        fetch_rankings(by_hash, str(songs), again)
+    with pytest.raises(FileNotFoundError, match="s3://data/gone.parquet"):
+        fetch_rankings("s3://data/gone.parquet", str(songs), again)
+
+
+def test_an_address_that_cannot_be_read_names_the_file_to_correct(s3, songs, tmp_path):
+    with pytest.raises(ConnectionError, match="check the key rankings in 3-prod_datascience/default_parameters.json"):
+        fetch_rankings("https://127.0.0.1:1/r?sig=hidden", str(songs), str(tmp_path / "r"))
+
+
+def test_a_model_for_production_is_not_trained_on_made_up_rankings():
+    made_up = {"rankings source": "made up (sample)"}
+    with pytest.raises(ValueError, match="made up.*prod_flag.*Next: name the address"):
+        refuse_made_up(made_up, prod_flag=True)
+    refuse_made_up(made_up, prod_flag=False)
+    refuse_made_up({"rankings source": "s3://data/mine.parquet"}, prod_flag=True)
