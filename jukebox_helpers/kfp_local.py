@@ -19,7 +19,7 @@ import kfp  # noqa: F401
 
 del os.environ["_KFP_RUNTIME"]
 from kfp import local
-from kfp.local import pipeline_orchestrator
+from kfp.local import pipeline_orchestrator, subprocess_task_handler
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 
@@ -34,6 +34,9 @@ def main() -> int:
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=end_with_the_starter, daemon=True).start()
     spec = json_format.ParseDict(order["spec"], pipeline_spec_pb2.PipelineSpec())
+    # KFP would write its interpreter's path over every "python3", unquoted in a script of `sh -c` and in arguments,
+    # too. As in a container, `python3` is found on PATH; `local_runner` puts this interpreter's folder first.
+    subprocess_task_handler.replace_python_executable = lambda command, _: command
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=order["folder"])
     try:
         pipeline_orchestrator.run_local_pipeline(spec, order["arguments"])

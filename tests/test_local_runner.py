@@ -1,9 +1,12 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -86,6 +89,23 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     assert [step.state for step in run.steps] == ["succeeded"] * 3 and run.error == ""
     assert run.metadata("show-environment", "found")["text"] == "hello"
     assert local_runner.read_run(settings.runs / run.id) == run
+
+
+@pytest.mark.parametrize("name", ["Ünï cödé's kit ♫", "python3 kit"])
+def test_the_interpreter_and_the_state_may_be_in_a_folder_of_any_name(compiled, settings, tmp_path, monkeypatch, name):
+    around = tmp_path / name
+    # A folder that Python takes for the virtual environment of these tests.
+    (around / "bin").mkdir(parents=True)
+    for program in ("python", "python3"):
+        (around / "bin" / program).symlink_to(Path(sys.executable).resolve())
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", around)
+    (around / "lib").symlink_to(Path(sys.prefix) / "lib")
+    monkeypatch.setattr(sys, "executable", str(around / "bin" / "python"))
+    shutil.copytree(settings.secrets, around / "state" / "secrets")
+    run = local_runner.run_pipeline(compiled, {"text": "It's"}, replace(settings, state=around / "state"))
+    assert [step.state for step in run.steps] == ["succeeded"] * 3
+    environment = json.loads(run.artifact("show-environment", "found").read_text())
+    assert environment["PATH"].startswith(str(around / "bin"))
 
 
 def test_the_very_bytes_that_ran_are_kept(compiled, settings):
