@@ -4,6 +4,7 @@ import base64
 import hmac
 import html
 import json
+import mimetypes
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -70,8 +71,26 @@ class Web:
             return _answer(respond, "302 Found", b"", headers=[("Location", f"/{user}/{found[1]}/")])
         if path == f"/{user}" or path.startswith(f"/{user}/"):
             environ["SCRIPT_NAME"], environ["PATH_INFO"] = f"/{user}", path.removeprefix(f"/{user}") or "/"
-            return self._git_pages()(environ, respond)
+            return self._git_page(environ, respond)
         return _answer(respond, "404 Not Found", b"There is no such page.\n")
+
+    def _git_page(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+        """Answer with a page of klaus; with the picture itself where no page is asked for."""
+        path = environ["PATH_INFO"]
+        if path.endswith("/"):  # klaus makes the folders that a README links to files
+            environ["PATH_INFO"] = re.sub("^(/[^/]+)/blob/", r"\1/tree/", path)
+        kind = mimetypes.guess_type(path)[0] or ""
+        if not kind.startswith("image/") or "text/html" in environ.get("HTTP_ACCEPT", ""):
+            return self._git_pages()(environ, respond)
+        # klaus makes the pictures of a README addresses of pages, and gives no type to the bytes of a file.
+        environ["PATH_INFO"] = re.sub("^(/[^/]+)/blob/", r"\1/raw/", path)
+
+        def respond_as_picture(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            typed = [(name, value or kind) if name == "Content-Type" else (name, value) for name, value in headers]
+            # A picture that was pushed runs no script here.
+            return respond(status, [*typed, ("Content-Security-Policy", "sandbox")], *rest)
+
+        return self._git_pages()(environ, respond_as_picture)
 
     def _git_pages(self) -> Any:
         """The pages of klaus, imported by the first visitor: a start does not wait for them."""
