@@ -116,7 +116,7 @@ class Workplace:
             self.s3.download_file(bucket, key, path)
 
     def wait_for_buckets(self, *names: str, timeout: float = 120.0) -> list[str]:
-        """Wait until buckets are there.
+        """Wait until buckets are there, on a laptop with their connections.
 
         Args:
             names: The buckets.
@@ -129,17 +129,21 @@ class Workplace:
             JukeboxError: If one is still missing then.
         """
         deadline = time.monotonic() + timeout
-        while missing := set(names) - set(self.buckets()):
+        while missing := self._missing(names):
             if time.monotonic() > deadline:
                 raise JukeboxError(
-                    f"The S3 server has no bucket {', '.join(sorted(missing))} after {timeout:.0f} s.",
+                    f"After {timeout:.0f} s the S3 server still has no {', '.join(missing)}.",
                     "Look at ./jukebox status (on the laptop) or at Argo CD (in the cluster): what became of the push?",
                 )
             time.sleep(0.2)
-        # The connection, a Secret, comes right after its bucket.
-        while self.is_sandbox and not (self.settings.secrets / f"aws-connection-{names[-1]}").is_dir():
-            time.sleep(0.1)
         return self.buckets()
+
+    def _missing(self, names: tuple[str, ...]) -> list[str]:
+        """The buckets that are not there and, on a laptop, the connections that are not: each follows its bucket."""
+        present = self.buckets()
+        buckets = [f"bucket {name}" for name in names if name not in present]
+        secrets = [f"aws-connection-{name}" for name in names if self.is_sandbox and name in present]
+        return buckets + [f"Secret {secret}" for secret in secrets if not (self.settings.secrets / secret).is_dir()]
 
     # git
 
