@@ -55,12 +55,17 @@ def catch_up(number: int, say: Say = print) -> Workplace:
 
 
 def bring_clones(place: Workplace) -> str:
-    """The clones are there; on a laptop they always are."""
-    if (place.gitops / ".git").exists():
-        return ""
-    with git_credentials(place.settings):
-        clone_main(place.settings.repository_url(GITOPS_REPOSITORY), str(place.gitops))
-    return f"cloned {GITOPS_REPOSITORY} to {place.gitops}"
+    """The clones are there, and a pull puts own commits on top of main; on a laptop the sandbox sees to both."""
+    news = ""
+    if not (place.gitops / ".git").exists():
+        with git_credentials(place.settings):
+            clone_main(place.settings.repository_url(GITOPS_REPOSITORY), str(place.gitops))
+        news = f"cloned {GITOPS_REPOSITORY} to {place.gitops}"
+    for folder in (place.clone, place.gitops):
+        for key in ("pull.rebase", "pull.ff", "rebase.autoStash"):
+            if not git("config", "--local", "--default", "", "--get", key, folder=str(folder)):
+                git("config", key, "true", folder=str(folder))
+    return news
 
 
 def bring_buckets(place: Workplace) -> str:

@@ -1,6 +1,8 @@
 """Catching up: what is missing is brought, and nothing of the attendee's is lost."""
 
 import os
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from conftest import STAND_IN
@@ -8,8 +10,9 @@ from quick_model import register_quick_model
 
 from jukebox_helpers import sandbox, workshop
 from jukebox_helpers.buckets import CONFIG
-from jukebox_helpers.catch_up import bring_model, catch_up, commit_on_main
+from jukebox_helpers.catch_up import bring_clones, bring_model, catch_up, commit_on_main
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_repository import git
 from jukebox_helpers.pipelines import TRAINING_PIPELINE
 from jukebox_helpers.workplace import VERSION_FILE, Workplace
 
@@ -126,3 +129,41 @@ def test_what_is_kept_before_a_model_is_trained_is_said(place, monkeypatch):
 def test_there_is_no_notebook_eight(place):
     with pytest.raises(JukeboxError, match="no notebook 8"):
         catch_up(8)
+
+
+def test_clones_of_a_workbench_pull_with_own_commits_and_edits(tmp_path):
+    """There, the attendee has cloned with plain git."""
+    place = SimpleNamespace(clone=tmp_path / "jukebox", gitops=tmp_path / "mlops-gitops")
+    server, other = tmp_path / "server.git", tmp_path / "other"
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(server))
+    for folder in (other, place.clone, place.gitops):
+        git("clone", "--quiet", str(server), str(folder))
+        for key in ("name", "email"):
+            git("config", f"user.{key}", "user7@example.com", folder=str(folder))
+    (other / "README.md").write_text("The workshop")
+    git("add", "--all", folder=str(other))
+    git("commit", "--quiet", "-m", "The workshop", folder=str(other))
+    git("push", "--quiet", "origin", "main", folder=str(other))
+    git("pull", "--quiet", "origin", "main", folder=str(place.clone))
+    git("commit", "--quiet", "--allow-empty", "-m", "Mine", folder=str(place.clone))
+    git("commit", "--quiet", "--allow-empty", "-m", "The pipeline's", folder=str(other))
+    git("push", "--quiet", "origin", "main", folder=str(other))
+    (place.clone / "README.md").write_text("An edit")
+    with pytest.raises(RuntimeError, match="reconcile divergent branches"):
+        git("pull", "--quiet", "origin", "main", folder=str(place.clone))
+    assert bring_clones(place) == ""
+    git("pull", "--quiet", "origin", "main", folder=str(place.clone))
+    log = git("log", "--format=%s", folder=str(place.clone)).splitlines()
+    assert log == ["Mine", "The pipeline's", "The workshop"]
+    assert (place.clone / "README.md").read_text() == "An edit"
+
+
+def test_waiting_for_buckets_ends_and_says_what_is_missing(sandbox, tmp_path):
+    place = Workplace(sandbox)
+    with pytest.raises(JukeboxError, match="After 0 s the S3 server still has no bucket of-nobody.") as late:
+        place.wait_for_buckets("models", "of-nobody", timeout=0)
+    assert "./jukebox status" in late.value.next_action
+    assert "models" in place.wait_for_buckets("models", timeout=0)
+    place.settings = replace(sandbox, state=tmp_path)  # the bucket is there, its connection is not
+    with pytest.raises(JukeboxError, match="still has no Secret aws-connection-models."):
+        place.wait_for_buckets("models", timeout=0)

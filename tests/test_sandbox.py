@@ -2,6 +2,8 @@ import base64
 import http.client
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import psutil
 import pytest
@@ -260,6 +263,28 @@ def test_there_are_pages_to_look_at(own: Settings) -> None:
     assert ask(own, "/user1/nothing/", password)[0] == 404
 
 
+def test_the_pictures_and_folders_of_a_readme_are_found(own: Settings) -> None:
+    def open_page(path: str, accept: str = "text/html,image/webp,*/*;q=0.8") -> tuple[int, str | None, bytes]:
+        # As a browser does: what it wants for a page, and for an <img>.
+        request = urllib.request.Request(urljoin(own.cluster_domain, path), headers={"Accept": accept})
+        login = f"{own.user}:{own.secret('git-auth')['password']}"
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read()
+
+    page = open_page("/user1/jukebox/")[2].decode()
+    (base,) = re.findall(r'<base href="([^"]+)"', page)
+    (picture,) = re.findall(r'<img [^>]*src="(docs/[^"]+)"', page)
+    for accept in ("image/avif,image/webp,image/svg+xml,image/*,*/*;q=0.8", "*/*"):
+        status, kind, shown = open_page(urljoin(base, picture), accept)
+        assert (status, kind) == (200, "image/svg+xml")
+        assert shown == (KIT / picture).read_bytes()
+    assert open_page(urljoin(base, picture))[1] == "text/html; charset=utf-8"
+    assert open_page(f"/user1/jukebox/raw/main/{picture}", "*/*")[1] == "image/svg+xml"
+    assert b"conftest.py" in open_page(urljoin(base, "tests/"))[2]
+    assert b"Architecture, in one page" in open_page(urljoin(base, "docs/architecture.md"))[2]
+
+
 def test_git_refuses_what_is_not_its_protocol(own: Settings) -> None:
     password = own.secret("git-auth")["password"]
     assert ask(own, "/user1/jukebox.git/HEAD", password)[0] == 404
@@ -276,6 +301,26 @@ def test_a_wrong_password_is_refused_by_git(own: Settings, tmp_path: Path) -> No
         helper = "credential.helper=!printf 'username=user1\\npassword=wrong\\n'"
         url = own.repository_url()
         git(tmp_path, "clone", "-c", "credential.helper=", "-c", helper, url, str(tmp_path / "clone"))
+
+
+def test_a_pull_keeps_commits_and_edits_when_somebody_else_pushed_first(own: Settings, tmp_path: Path) -> None:
+    (tmp_path / "gitconfig").write_text("[pull]\nff = only\n")  # what many a developer has set
+    other, clone = another_clone(own, tmp_path / "other"), own.clone()
+    git(clone, "pull", "--quiet")
+    theirs = commit(other, "of-the-pipeline.txt")
+    git(other, "push", "--quiet")
+    commit(clone, "of-the-attendee.txt")
+    with (clone / "README.md").open("a") as file:
+        file.write("an edit without a commit")
+    with pytest.raises(JukeboxError, match="rejected"):
+        git(clone, "push", "--quiet")
+    attendee = {**os.environ, "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
+    git(clone, "pull", "--quiet", environment=attendee)
+    assert git(clone, "rev-parse", "HEAD^") == theirs
+    assert git(clone, "status", "--porcelain", "--untracked-files=no") == " M README.md"
+    git(clone, "push", "--quiet")
+    git(clone, "checkout", "--quiet", "README.md")
+    assert git(clone, "rev-parse", "HEAD") == git(clone, "ls-remote", "origin", "main").split()[0]
 
 
 def test_large_pushes_and_shallow_clones(own: Settings, tmp_path: Path) -> None:
@@ -606,6 +651,40 @@ def test_ports_that_others_took_meanwhile_are_replaced(tmp_path: Path) -> None:
         platform.down(state)
         for other in others:
             other.close()
+
+
+def test_a_state_folder_can_be_moved_and_its_clones_still_pull(tmp_path: Path) -> None:
+    clone = platform.up(tmp_path / "state", lifeline=True).clone()
+    platform.down(tmp_path / "state")
+    # As an older kit has left it, and with what the attendee set.
+    git(clone, "config", "--unset", "rebase.autoStash")
+    git(clone, "config", "pull.rebase", "merges")
+    git(clone, "config", "--add", "credential.helper", "cache")
+    moved = tmp_path / "Ünï cödé's kit ♫" / ".jukebox"
+    moved.parent.mkdir()
+    (tmp_path / "state").rename(moved)
+    settings = platform.up(moved, lifeline=True)
+    try:
+        for name in (REPOSITORY, GITOPS_REPOSITORY):
+            git(settings.clone(name), "pull", "--quiet")
+        ours = git(settings.clone(), "config", "--get-all", "credential.helper").splitlines()
+        assert ours[0] == "" and "/.jukebox/secrets/" in ours[1] and ours[2:] == ["cache"]
+        assert git(settings.clone(), "config", "pull.rebase") == "merges"
+        assert git(settings.clone(), "config", "rebase.autoStash") == "true"
+        assert (moved / "kit").read_text() == f"{KIT}\n"
+    finally:
+        platform.down(moved)
+
+
+def test_the_launcher_of_a_clone_says_where_its_kit_was(tmp_path: Path) -> None:
+    clone = tmp_path / "state" / "work" / "jukebox"
+    clone.mkdir(parents=True)
+    shutil.copy(KIT / "jukebox", clone)
+    (tmp_path / "state" / "supervisor.lock").touch()
+    (tmp_path / "state" / "kit").write_text(f"{tmp_path}/away\n")
+    refused = subprocess.run([clone / "jukebox", "status"], capture_output=True, text=True, timeout=20)
+    assert refused.returncode == 1 and f"not in {tmp_path}/away any more. Run ./jukebox up" in refused.stderr
+    assert not (clone / ".venv").exists()
 
 
 def test_a_folder_that_is_no_sandbox_is_left_alone(tmp_path: Path) -> None:

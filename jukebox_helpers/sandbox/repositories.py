@@ -132,9 +132,10 @@ def clone(state: Path, user: str, base_url: str) -> None:
         user: The attendee.
         base_url: The sandbox's address, which the clones get as remote.
     """
-    credential = state / "secrets" / "sandbox" / "credential"
-    helper = f'!f() {{ test "$1" = get && cat {shlex.quote(str(credential))}; }}; f'
+    if state / "work" / REPOSITORY != KIT:
+        (state / "kit").write_text(f"{KIT}\n")  # what the launcher of a clone hands over to
     for name in SEEDS:
+        url = f"{base_url}/{user}/{name}.git"
         work = state / "work" / name
         if not work.exists():
             partial = work.with_name(f".{name}.partial")
@@ -145,11 +146,24 @@ def clone(state: Path, user: str, base_url: str) -> None:
             git(partial, "config", "user.email", f"{user}@example.com")
             # The empty one first: nobody else's helper is asked, and none learns this password.
             git(partial, "config", "credential.helper", "")
-            git(partial, "config", "--add", "credential.helper", helper)
-            _point(partial, f"{base_url}/{user}/{name}.git")
+            _configure(partial, state, url)
             partial.rename(work)
         elif (work / ".git").exists():
-            _point(work, f"{base_url}/{user}/{name}.git")
+            _configure(work, state, url)
+
+
+def _configure(work: Path, state: Path, url: str) -> None:
+    """Set what a clone needs at each start: the state folder may have moved, the clone may be an older kit's."""
+    _point(work, url)
+    # Pipelines commit to main, too: a pull puts the attendee's own commits on top, and keeps edits without a commit,
+    # also where their own configuration allows fast-forwards only.
+    for key in ("pull.rebase", "pull.ff", "rebase.autoStash"):
+        if not git(work, "config", "--local", "--default", "", "--get", key):
+            git(work, "config", key, "true")
+    credential = state / "secrets" / "sandbox" / "credential"
+    helper = f'!f() {{ test "$1" = get && cat {shlex.quote(str(credential))}; }}; f'
+    # In place of the helper that names the same file elsewhere; one that the attendee added stays.
+    git(work, "config", "--replace-all", "credential.helper", helper, "/secrets/sandbox/credential")
 
 
 def _point(work: Path, url: str) -> None:
