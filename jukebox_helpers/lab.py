@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError
@@ -30,6 +32,7 @@ def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={clone.parent}",
         f"--FileContentsManager.preferred_dir={clone}",
+        f"--ServerApp.terminado_settings=shell_command={shlex.join(terminal_shell(settings))}",
         f"--LabApp.default_url=/lab/tree/{clone.name}/notebooks/0-welcome.ipynb",
         "--LabApp.extension_manager=readonly",
         # In a container one is often root, and JupyterLab asks to be told.
@@ -67,6 +70,41 @@ def lab_environment(settings: Settings, theme: str = "") -> dict[str, str]:
     }
 
 
+def terminal_shell(settings: Settings) -> list[str]:
+    """The command that a terminal starts: the user's own shell, with the kit's programs before all others.
+
+    The files that a shell reads first may put another Python there, or set PATH anew (as Debian's ``/etc/profile``
+    does for the login shells that JupyterLab starts otherwise). So a file of ours is read after the user's own.
+
+    Args:
+        settings: The platform.
+
+    Returns:
+        The command.
+    """
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    folder = settings.state / "jupyterlab" / "terminal"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"\n'
+    match Path(shell).name:
+        case "bash":
+            (folder / "bashrc").write_text(f"[ -r ~/.bashrc ] && . ~/.bashrc\n{path}")
+            return [shell, "--rcfile", str(folder / "bashrc"), "-i"]
+        case "zsh":
+            # It looks for its files in $ZDOTDIR, which the user's .zshenv may set:
+            # https://zsh.sourceforge.io/Doc/Release/Files.html
+            (folder / ".zshenv").write_text(
+                f"ZDOTDIR={shlex.quote(os.environ.get('ZDOTDIR') or str(Path.home()))}\n"
+                '[ -r "$ZDOTDIR/.zshenv" ] && . "$ZDOTDIR/.zshenv"\n'
+                f"users_zdotdir=$ZDOTDIR ZDOTDIR={shlex.quote(str(folder))}\n"
+            )
+            (folder / ".zshrc").write_text(
+                f'ZDOTDIR=$users_zdotdir; unset users_zdotdir\n[ -r "$ZDOTDIR/.zshrc" ] && . "$ZDOTDIR/.zshrc"\n{path}'
+            )
+            return ["env", f"ZDOTDIR={folder}", shell, "-i"]
+    return [shell]
+
+
 def terminal_connection(settings: Settings) -> dict[str, str]:
     """What DVC and boto3 look for in a terminal; git asks a helper of its own.
 
@@ -78,6 +116,26 @@ def terminal_connection(settings: Settings) -> dict[str, str]:
     secret = settings.secret(folders[0].name)
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
     return {key: secret[key] for key in keys} | {"AWS_ENDPOINT_URL": secret["AWS_S3_ENDPOINT"]}
+
+
+def start_lab(
+    command: list[str], settings: Settings, environment: dict[str, str], log: IO[str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start JupyterLab.
+
+    Args:
+        command: The command, as of `lab_command`.
+        settings: The platform.
+        environment: The environment, as of `lab_environment`.
+        log: The file that takes what it prints; this process's output where not given.
+
+    Returns:
+        The process.
+    """
+    # In its root folder: JupyterLab looks for a terminal's folder relative to where it runs first, and in the clone
+    # "jukebox" is the launcher.
+    folder = settings.clone().parent
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
 def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
@@ -102,7 +160,7 @@ def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
         )
     running = bool(sandbox.status(state)["running"])
     settings = sandbox.up(state, lifeline=True)
-    lab = subprocess.Popen(lab_command(settings, arguments), cwd=settings.clone(), env=lab_environment(settings))
+    lab = start_lab(lab_command(settings, arguments), settings, lab_environment(settings))
     # Control-C reaches JupyterLab, too, which asks before it ends; what ends this process ends JupyterLab.
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, lambda *_: None)

@@ -1,14 +1,17 @@
 """A JupyterLab on a sandbox's clones, and a Chromium that looks at it."""
 
+import json
 import os
 import shutil
 import socket
-import subprocess
 import time
 import urllib.request
+import uuid
 from contextlib import contextmanager
 
-from jukebox_helpers.lab import lab_command, lab_environment
+import websocket
+
+from jukebox_helpers.lab import lab_command, lab_environment, start_lab
 from jukebox_helpers.settings import KIT
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -37,7 +40,7 @@ def jupyterlab(settings, folder, theme="JupyterLab Light"):
     command = lab_command(settings, (f"--ServerApp.port={port}", "--ServerApp.open_browser=False"))
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, cwd=settings.clone(), stdout=log, stderr=log)
+        server = start_lab(command, settings, environment, log)
         try:
             wait_until_ready(f"http://127.0.0.1:{port}/api/status?token={token}", server, folder)
             yield f"http://127.0.0.1:{port}", token
@@ -56,6 +59,65 @@ def wait_until_ready(address, server, folder):
         except OSError:
             time.sleep(0.3)
     raise RuntimeError(f"JupyterLab does not start: {(folder / 'lab.log').read_text()[-2000:]}")
+
+
+def ask(address, token, endpoint, **body):
+    """Post a request to JupyterLab's REST API, as its pages do."""
+    request = urllib.request.Request(f"{address}/api/{endpoint}", json.dumps(body).encode(), method="POST")
+    request.add_header("Authorization", f"token {token}")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+@contextmanager
+def channel(address, token, path):
+    """A websocket of JupyterLab."""
+    socket = websocket.create_connection(
+        f"{address.replace('http', 'ws', 1)}/{path}", header=[f"Authorization: token {token}"], timeout=60
+    )
+    try:
+        yield socket
+    finally:
+        socket.close()
+
+
+def run_in_terminal(address, token, folder, script, output):
+    """Open a terminal in a folder of the file browser, let its shell read a script, and give what that printed."""
+    name = ask(address, token, "terminals", cwd=folder)["name"]
+    with channel(address, token, f"terminals/websocket/{name}") as terminal:
+        terminal.send(json.dumps(["stdin", f". {script} >{output}.partial 2>&1; mv {output}.partial {output}\r"]))
+        deadline = time.monotonic() + 60
+        while not output.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    return output.read_text()
+
+
+def run_in_cell(address, token, folder, code):
+    """Run a cell of a notebook in a folder of the file browser, and give what it printed."""
+    session = ask(
+        address,
+        token,
+        "sessions",
+        path=f"{folder}/x.ipynb".lstrip("/"),
+        name="x",
+        type="notebook",
+        kernel={"name": "python3"},
+    )
+    kernel, number = session["kernel"]["id"], uuid.uuid4().hex
+    content = {"code": code, "silent": False, "allow_stdin": False}
+    message = {"header": {"msg_id": number, "msg_type": "execute_request", "version": "5.3", "session": number,
+                          "username": "", "date": ""}}  # fmt: skip
+    printed = ""
+    with channel(address, token, f"api/kernels/{kernel}/channels") as cell:
+        cell.send(json.dumps({**message, "channel": "shell", "parent_header": {}, "metadata": {}, "content": content}))
+        while True:
+            answer = json.loads(cell.recv())
+            if answer["parent_header"].get("msg_id") != number:
+                continue
+            if answer["msg_type"] == "stream":
+                printed += answer["content"]["text"]
+            if answer["msg_type"] == "status" and answer["content"]["execution_state"] == "idle":
+                return printed
 
 
 @contextmanager

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
+from lab_browser import jupyterlab, run_in_cell, run_in_terminal
 
 from jukebox_helpers import lab
 from jukebox_helpers.errors import JukeboxError
@@ -68,6 +70,37 @@ def test_jupyterlab_ends_with_its_door(tmp_path, number):
     assert door.wait(60) is not None
     assert not lab_process.is_running()
     assert subprocess.run([*command[:3], "status"], env=environment, capture_output=True).returncode == 1
+
+
+SCRIPT = """pwd
+command -v jukebox dvc python
+python -c "import sys; print(sys.prefix)"
+dvc --version && git --version
+jukebox status --json
+[ ! -f jukebox ] || ./jukebox status --json
+"""
+
+
+def test_in_every_folder_a_terminal_and_a_cell_find_the_kits_programs(sandbox, tmp_path, monkeypatch):
+    """Whatever the user's shell is told by its own files, as /etc/profile does to a login shell on Debian."""
+    programs = Path(sys.executable).parent
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    (tmp_path / ".bashrc").write_text("PATH=/usr/bin:/bin\n")
+    (tmp_path / "script").write_text(SCRIPT)
+    work = sandbox.clone().parent
+    (work / "data-practice").mkdir(exist_ok=True)
+    with jupyterlab(sandbox, tmp_path / "lab") as (address, token):
+        for number, folder in enumerate(("", "jukebox", "jukebox/notebooks", "mlops-gitops", "data-practice")):
+            said = run_in_terminal(address, token, folder, tmp_path / "script", tmp_path / f"said-{number}")
+            cell = run_in_cell(address, token, folder, f"!. {tmp_path}/script")
+            for printed in (said, cell.replace("\r\n", "\n")):
+                lines = printed.splitlines()
+                assert lines[0] == str(work / folder)
+                assert lines[1:5] == [*(str(programs / name) for name in ("jukebox", "dvc", "python")), sys.prefix]
+                assert printed.count(f'"state": "{sandbox.state}"') == (2 if folder == "jukebox" else 1), printed
+                assert "git version " in printed
+    assert not (sandbox.clone() / ".venv").exists()
 
 
 def test_a_workbench_is_a_jupyterlab_already(tmp_path, monkeypatch):
