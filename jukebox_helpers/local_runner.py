@@ -316,11 +316,18 @@ def container_env(pipeline: CompiledPipeline, executor: str, settings: Settings)
 
 
 def with_environments(spec: dict[str, Any], environments: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """A copy of a pipeline spec for this machine: each container with its environment and without ``pip install``."""
+    """A copy of a pipeline spec for this machine: each container with its environment and without ``pip install``.
+
+    What the platform spec gives comes after the step's own variables, and of two that share a name the later one
+    counts, as KFP's driver and Kubernetes have it
+    (https://github.com/kubeflow/pipelines/blob/master/backend/src/v2/driver/k8s.go).
+    """
     spec = copy.deepcopy(spec)
     for label, executor in spec["deploymentSpec"]["executors"].items():
         container = executor["container"]
-        container["env"] = [{"name": name, "value": value} for name, value in environments[label].items()]
+        own = {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
+        both = own | environments[label]
+        container["env"] = [{"name": name, "value": value} for name, value in both.items()]
         if "pip install" in container["command"][2]:
             container["command"] = container["command"][3:]
     return spec

@@ -108,6 +108,23 @@ def test_the_interpreter_and_the_state_may_be_in_a_folder_of_any_name(compiled, 
     assert environment["PATH"].startswith(str(around / "bin"))
 
 
+def test_a_step_keeps_its_own_variables_and_the_platforms_come_last(settings, tmp_path):
+    @dsl.pipeline(name="setting")
+    def setting():
+        task = show_environment(text="x")
+        task.set_env_variable("OWN", "of the step").set_env_variable("EMPTY", "")
+        # A name given twice: KFP's driver puts Secrets and field paths behind, and the last one counts.
+        task.set_env_variable("VARIABLE", "of the step").set_env_variable("namespace", "of the step")
+        kubernetes.use_secret_as_env(task, secret_name="a-secret", secret_key_to_env={"key": "VARIABLE"})
+        kubernetes.use_field_path_as_env(task, env_name="namespace", field_path="metadata.namespace")
+
+    file = pipelines.compile_pipeline(setting, tmp_path / "setting.yaml")
+    run = local_runner.run_pipeline(file, {}, settings)
+    environment = json.loads(run.artifact("show-environment", "found").read_text())
+    assert (environment["OWN"], environment["EMPTY"]) == ("of the step", "")
+    assert (environment["VARIABLE"], environment["namespace"]) == (SECRET_VALUE, "user1-toolings")
+
+
 def test_the_very_bytes_that_ran_are_kept(compiled, settings):
     run = local_runner.run_pipeline(compiled, {"text": "x"}, settings)
     assert (settings.runs / run.id / "pipeline.yaml").read_bytes() == compiled.read_bytes()
