@@ -263,14 +263,17 @@ def test_a_disconnected_cluster_has_its_own_index_and_image(helm):
 
 
 HEAD = "abcdef0123456789abcdef0123456789abcdef01"
-PUSH = {"ref": MAIN, "after": HEAD, "repository": {"name": "jukebox"}}
+PUSH = {"ref": MAIN, "after": HEAD, "repository": {"name": "jukebox", "full_name": "user1/jukebox"}}
 EVENTS = {
     "main": ("push", PUSH, True),
     "another branch": ("push", {**PUSH, "ref": "refs/heads/dev"}, False),
     "a tag": ("push", {**PUSH, "ref": "refs/tags/main"}, False),
     "a longer branch": ("push", {**PUSH, "ref": MAIN + "tenance"}, False),
     "a deleted branch": ("push", {**PUSH, "after": "0" * 40}, False),
-    "another repository": ("push", {**PUSH, "repository": {"name": "songs"}}, False),
+    "another repository": ("push", {**PUSH, "repository": {"name": "songs", "full_name": "user1/songs"}}, False),
+    "another user": ("push", {**PUSH, "repository": {"name": "jukebox", "full_name": "user2/jukebox"}}, False),
+    "a path": ("push", {**PUSH, "after": "../../x"}, False),
+    "a number": ("push", {**PUSH, "after": 7}, False),
     "another event": ("pull_request", PUSH, False),
     "not a push's body": ("push", {"zen": "Half measures"}, False),
 }
@@ -288,7 +291,8 @@ def test_the_cluster_follows_the_pushes_that_the_sandbox_follows(ask, ct_pipelin
     for (name, (event, body, follows)), said in zip(EVENTS.items(), answer, strict=False):
         cluster = event in settings[0]["eventTypes"] and said is True
         raw = json.dumps(body).encode()
-        judged, state, _ = judge({"X-Gitea-Event": event, "X-Gitea-Signature": sign(raw, "key")}, raw, "key")
+        headers = {"X-Gitea-Event": event, "X-Gitea-Signature": sign(raw, "key")}
+        judged, state, _ = judge(headers, raw, "key", "user1")
         assert cluster == (state == "queued") == follows, name
         if follows:
             assert answer[-1] == judged["version"] == HEAD[:10] and overlay["key"] == "version"

@@ -442,17 +442,56 @@ def test_an_unsigned_or_wrongly_signed_event_is_refused(own: Settings) -> None:
 
 
 def test_signed_events_that_are_no_push_to_main_are_ignored(own: Settings) -> None:
-    event = {"ref": "refs/heads/main", "after": "a" * 40, "repository": {"name": REPOSITORY}}
+    repository = {"name": REPOSITORY, "full_name": f"user1/{REPOSITORY}"}
+    event = {"ref": "refs/heads/main", "after": "a" * 40, "repository": repository}
     for answer, reason in (
         (deliver(own, event, kind="issues"), "'issues'"),
         (deliver(own, event | {"ref": "refs/heads/other"}), "refs/heads/other"),
         (deliver(own, event | {"after": "0" * 40}), "deleted"),
-        (deliver(own, event | {"repository": {"name": "empty"}}), "nothing follows"),
+        (deliver(own, event | {"repository": {"name": "empty", "full_name": "user1/empty"}}), "nothing follows"),
+        (deliver(own, event | {"repository": {**repository, "full_name": "user2/jukebox"}}), "user2/jukebox"),
+        # A branch that is made or deleted: no "after".
+        (deliver(own, {"ref": "idea", "ref_type": "branch", "repository": repository}, kind="delete"), "'delete'"),
     ):
         assert answer[0] == 202
         assert answer[1]["state"] == "ignored"
         assert reason in answer[1]["detail"]
     assert deliver(own, {"ref": "refs/heads/main"})[1]["state"] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"after": "../../x"}, "'../../x' is not 40 hexadecimal digits"),
+        ({"after": "a" * 39}, "40 hexadecimal digits"),
+        ({"after": "a" * 40 + "\n"}, "40 hexadecimal digits"),
+        ({"after": "--upload-pack=x".ljust(40, "a")}, "40 hexadecimal digits"),
+        ({"after": ["a" * 40]}, "not a text"),
+        ({"after": 7}, "not a text"),
+        ({"after": None}, "not a text"),
+        ({"ref": ["refs/heads/main"]}, "not a text"),
+        ({"repository": {"name": [REPOSITORY], "full_name": "user1/jukebox"}}, "not a text"),
+        ({"repository": "jukebox"}, "not a push event"),
+    ],
+)
+def test_a_signed_event_that_names_no_commit_is_refused(own: Settings, changed: dict[str, Any], reason: str) -> None:
+    def files() -> set[Path]:
+        return {path for path in own.state.parent.rglob("*.log") if "s3" not in path.parts}
+
+    before = files()
+    repository = {"name": REPOSITORY, "full_name": f"user1/{REPOSITORY}"}
+    event = {"ref": "refs/heads/main", "after": "a" * 40, "repository": repository}
+    status, answer = deliver(own, event | changed)
+    assert (status, answer["state"]) == (403, "refused") and reason in answer["detail"]
+    assert platform.events(own.state)[-1]["revision"] == "" and files() == before
+
+
+def test_a_body_that_cannot_be_read_is_refused(own: Settings) -> None:
+    for body in (b"[" * 500_000, b"[]", b"7", b"\xff"):
+        signature = sign(body, own.secret("sandbox")["webhook_key"])
+        assert (
+            ask(own, "/events", method="POST", body=body, X_Gitea_Event="push", X_Gitea_Signature=signature)[0] == 403
+        )
 
 
 def test_the_event_has_giteas_shape(own: Settings) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -112,13 +113,14 @@ def is_running(state: Path) -> bool:
     return False
 
 
-def judge(headers: Mapping[str, str], body: bytes, key: str) -> tuple[dict[str, Any], str, str]:
+def judge(headers: Mapping[str, str], body: bytes, key: str, user: str) -> tuple[dict[str, Any], str, str]:
     """Decide about a delivery.
 
     Args:
         headers: The request's headers.
         body: The request's body, unchanged.
         key: The key that deliveries are signed with.
+        user: Whose repositories are followed.
 
     Returns:
         The event, its first state (``queued``, ``ignored`` or ``refused``) and the reason.
@@ -136,22 +138,23 @@ def judge(headers: Mapping[str, str], body: bytes, key: str) -> tuple[dict[str, 
     if not hmac.compare_digest(headers.get("X-Gitea-Signature", "").encode(), sign(body, key).encode()):
         # Nothing of an unsigned body is kept: anybody may have written it.
         return event | {"event": "", "delivery": ""}, "refused", "the signature is missing or wrong"
-    try:
-        payload = json.loads(body)
-        event |= {
-            "repository": payload["repository"]["name"],
-            "ref": payload["ref"],
-            "revision": payload["after"],
-            "version": payload["after"][:10],
-        }
-    except (ValueError, KeyError, TypeError):
-        return event, "refused", "the body is no push event"
     if event["event"] != "push":
         return event, "ignored", f"the event is {event['event']!r}, not 'push'"
-    if event["ref"] != MAIN:
-        return event, "ignored", f"the push is to {event['ref']}, not to {MAIN}"
-    if not event["revision"].strip("0"):
+    try:
+        payload = json.loads(body)
+        repository = payload["repository"]
+        name, full_name, ref, revision = (repository["name"], repository["full_name"], payload["ref"], payload["after"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return event, "refused", "the body is not a push event"
+    if not all(isinstance(value, str) for value in (name, full_name, ref, revision)):
+        return event, "refused", "the body is not a push event: a name, the ref or the revision is not a text"
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        return event, "refused", f"the revision {revision[:60]!r} is not 40 hexadecimal digits"
+    event |= {"repository": name, "ref": ref, "revision": revision, "version": revision[:10]}
+    if ref != MAIN:
+        return event, "ignored", f"the push is to {ref}, not to {MAIN}"
+    if not revision.strip("0"):
         return event, "ignored", "the branch was deleted"
-    if event["repository"] not in (REPOSITORY, GITOPS_REPOSITORY):
-        return event, "ignored", f"nothing follows a push to {event['repository']}"
+    if name not in (REPOSITORY, GITOPS_REPOSITORY) or full_name != f"{user}/{name}":
+        return event, "ignored", f"nothing follows a push to {full_name}"
     return event, "queued", ""

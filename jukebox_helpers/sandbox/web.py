@@ -108,7 +108,8 @@ class Web:
         if length > EVENT_LIMIT:
             return _answer(respond, "413 Content Too Large", b"{}")
         state = self.settings.state
-        event, outcome, reason = judge(_headers(environ), environ["wsgi.input"].read(length), self._key)
+        body = environ["wsgi.input"].read(length)
+        event, outcome, reason = judge(_headers(environ), body, self._key, self.settings.user)
         event = record(state, event, outcome, reason)
         if outcome == "queued":
             self.submit(event)
