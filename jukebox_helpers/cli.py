@@ -236,7 +236,7 @@ def run_group() -> None:
 @as_json
 def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
     """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
-    from jukebox_helpers.continuous_training import server_head
+    from jukebox_helpers.continuous_training import repository_argument, server_head
     from jukebox_helpers.local_runner import check_addresses, run_pipeline
     from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
     from jukebox_helpers.progress import RunProgress
@@ -251,7 +251,7 @@ def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> 
         return
     if "://" not in dataset_url:
         dataset_url = str(Path(dataset_url).resolve())
-    arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
+    arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
     check_addresses(arguments)
     before = server_head(settings, arguments["repo_url"])
     with RunProgress(Console(stderr=True)) as progress:

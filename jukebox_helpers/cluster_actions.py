@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.cluster_pipelines import Imported, Schedule, connect
-from jukebox_helpers.continuous_training import REVISION_DIGITS, checkout, default_parameters
+from jukebox_helpers.continuous_training import REVISION_DIGITS, checkout, default_parameters, repository_argument
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.git_repository import git
 from jukebox_helpers.local_runner import Run
@@ -69,7 +69,7 @@ def schedule_data_pipeline(settings: Settings, dataset_url: str, repo_url: str |
         The schedule, made now or found.
     """
     server = connect(settings)
-    arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
+    arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
     return server.schedule(*server.latest(DATA_PIPELINE_NAME), arguments, f"{DATA_PIPELINE_NAME}-daily")
 
 
@@ -92,7 +92,7 @@ def run_data_pipeline(
         JukeboxError: If nothing was imported, or the pipeline server refuses.
     """
     server = connect(settings)
-    arguments = {"dataset_url": dataset_url, "repo_url": repo_url or settings.repository_url()}
+    arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
     latest = server.latest(DATA_PIPELINE_NAME)
     return server.run(*latest, arguments, f"{DATA_PIPELINE_NAME}-adhoc-run", settings.runs, on_change)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_password import check_repository_address
 from jukebox_helpers.git_repository import clone_main, git
 from jukebox_helpers.local_runner import Run, read_run, run_pipeline
 from jukebox_helpers.pipelines import (
@@ -28,10 +29,12 @@ REVISION_DIGITS = 10
 
 @contextmanager
 def git_credentials(settings: Settings) -> Iterator[None]:
-    """Answer git's question for credentials from the Secret ``git-auth`` while the block runs."""
-    secret = settings.secret("git-auth")
-    before = {key: os.environ.get(key) for key in secret}
-    os.environ.update(secret)
+    """Answer the platform's git server from the Secret ``git-auth`` while the block runs."""
+    values = settings.secret("git-auth")
+    if settings.git_server:
+        values["JUKEBOX_GIT_SERVER"] = settings.git_server
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -42,12 +45,34 @@ def git_credentials(settings: Settings) -> Iterator[None]:
                 os.environ[key] = value
 
 
+def repository_argument(settings: Settings, repo_url: str | None) -> str:
+    """The data pipeline's argument ``repo_url``.
+
+    Args:
+        settings: The platform.
+        repo_url: The git repository that keeps the version file; None means the platform's.
+
+    Returns:
+        Its address.
+
+    Raises:
+        JukeboxError: If it holds credentials, or is not on the platform's git server.
+    """
+    address = repo_url or settings.repository_url()
+    with git_credentials(settings):
+        try:
+            check_repository_address(address)
+        except ValueError as error:
+            raise JukeboxError.told(error) from None
+    return address
+
+
 def server_head(settings: Settings, repo_url: str) -> str:
     """The revision at the head of ``main`` on a git server; empty where there is none or no answer."""
     with git_credentials(settings):
         try:
             return git("ls-remote", repo_url, "refs/heads/main").split("\t")[0]
-        except RuntimeError:
+        except (OSError, RuntimeError):
             return ""
 
 
@@ -65,9 +90,10 @@ def checkout(settings: Settings, revision: str) -> Iterator[Path]:
     Raises:
         JukeboxError: If the server has no such revision, or no such repository.
     """
-    with tempfile.TemporaryDirectory(prefix="jukebox-revision-") as folder, git_credentials(settings):
+    with tempfile.TemporaryDirectory(prefix="jukebox-revision-") as folder:
         try:
-            clone_main(settings.repository_url(), folder)
+            with git_credentials(settings):
+                clone_main(settings.repository_url(), folder)
             git("checkout", "--quiet", "--detach", revision, folder=folder)
         except (OSError, RuntimeError, ValueError) as error:
             told = JukeboxError.told(error)

@@ -140,6 +140,9 @@ def look_at_repository(settings: Settings) -> Finding:
             head = git("ls-remote", url, "refs/heads/main")
     except JukeboxError as error:
         return Finding("git repository", False, error.what, error.next_action)
+    except PermissionError as error:
+        explained = JukeboxError.told(error)
+        return Finding("git repository", False, explained.what, explained.next_action)
     except RuntimeError as error:
         if "certificate" in str(error):
             next_action = "Name the file with the cluster's CA in the variable GIT_SSL_CAINFO."

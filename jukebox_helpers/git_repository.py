@@ -3,6 +3,14 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+from jukebox_helpers.git_password import (
+    check_repository_address,
+    credential_helper,
+    git_server,
+    server_of_domain,
+    why_no_password,
+)
+
 
 def repository_url(cluster_domain: str, namespace: str, repository: str = "jukebox") -> str:
     """The HTTP address of one of the user's git repositories. It never holds a password.
@@ -15,18 +23,15 @@ def repository_url(cluster_domain: str, namespace: str, repository: str = "jukeb
     Returns:
         The address.
     """
-    user = namespace.split("-")[0]
-    if cluster_domain.startswith("http://"):
-        return f"{cluster_domain}/{user}/{repository}.git"
-    return f"https://gitea-gitea.{cluster_domain}/{user}/{repository}.git"
+    return f"{server_of_domain(cluster_domain)}/{namespace.split('-')[0]}/{repository}.git"
 
 
 def git(*arguments: str, folder: str = ".") -> str:
     """Run git and return what it prints.
 
     Where the environment holds ``username`` and ``password`` (the Secret ``git-auth``), they answer git's
-    question for credentials from there: they stand in no URL, argument, file or log
-    (https://git-scm.com/docs/gitcredentials).
+    question for credentials from there: they stand in no URL, argument, file or log. Only the platform's git server
+    gets them, no other host, redirect or submodule (https://git-scm.com/docs/gitcredentials).
 
     Args:
         arguments: The git command, e.g. ``"clone", url, "."``.
@@ -36,6 +41,7 @@ def git(*arguments: str, folder: str = ".") -> str:
         Standard output, without the last line break.
 
     Raises:
+        PermissionError: If a server asks for a password that is not for it.
         RuntimeError: If git fails, with its own words.
     """
     import os
@@ -45,12 +51,15 @@ def git(*arguments: str, folder: str = ".") -> str:
     if environment.get("SSL_CERT_FILE"):  # Kubeflow names the cluster's authorities here; git does not look
         environment.setdefault("GIT_SSL_CAINFO", environment["SSL_CERT_FILE"])
     if "password" in environment:
-        answer = '!f() { echo "username=$username"; echo "password=$password"; }; f'
+        # The empty helper first: no other one is asked, and none learns this password.
         settings = {
-            "credential.helper": ["", answer],
+            "credential.helper": [""],
+            "http.followRedirects": ["false"],
             "http.lowSpeedLimit": ["1"],
             "http.lowSpeedTime": ["60"],
         }
+        if server := git_server():
+            settings[f"credential.{server}.helper"] = [credential_helper()]
         pairs = [(key, value) for key, values in settings.items() for value in values]
         environment["GIT_CONFIG_COUNT"] = str(len(pairs))
         for number, (key, value) in enumerate(pairs):
@@ -65,7 +74,10 @@ def git(*arguments: str, folder: str = ".") -> str:
         text=True,
     )
     if result.returncode != 0:
-        raise RuntimeError(f"git {arguments[0]} failed: {(result.stderr or result.stdout).strip()}")
+        words = (result.stderr or result.stdout).strip()
+        if "password" in environment and "could not read Username" in words:
+            raise PermissionError(f"git {arguments[0]} failed: {words}. {why_no_password()}")
+        raise RuntimeError(f"git {arguments[0]} failed: {words}")
     return result.stdout.rstrip("\n")
 
 
@@ -82,19 +94,14 @@ def clone_main(repo_url: str, folder: str) -> str:
     Raises:
         PermissionError: If the server refuses the credentials.
         ConnectionError: If the repository cannot be reached or is none.
-        ValueError: If the address holds credentials, or the repository is empty or has no branch ``main``.
+        ValueError: If the address holds credentials or is not on the platform's git server, or the repository is
+            empty or has no branch ``main``.
     """
-    import urllib.parse
-
-    if "@" in urllib.parse.urlsplit(repo_url).netloc:
-        raise ValueError(
-            "The repository's address has a user name or a password in it. "
-            "Next: give the address alone; the Secret git-auth has both."
-        )
+    check_repository_address(repo_url)
     try:
         git("clone", "--quiet", repo_url, folder)
     except RuntimeError as error:
-        if "Authentication failed" in str(error) or "could not read Username" in str(error):
+        if "Authentication failed" in str(error):
             raise PermissionError(
                 f"The git server refuses the user name or password for {repo_url}. "
                 "Next: check the Secret git-auth (keys username and password)."

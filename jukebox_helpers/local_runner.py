@@ -175,6 +175,8 @@ def run_pipeline(
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     if tracking_uri or settings.tracking_uri:
         environment["MLFLOW_TRACKING_URI"] = tracking_uri or settings.tracking_uri
+    if settings.git_server:
+        environment["JUKEBOX_GIT_SERVER"] = settings.git_server
     order = {
         "spec": with_environments(pipeline.spec, environments),
         "arguments": arguments,

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_password import server_of
 from jukebox_helpers.settings import KIT
 
 DATA_PIPELINE = Path("5-data-versioning/4-data_pipeline_with_dvc_versioning.py")
@@ -158,6 +159,7 @@ def compile_pipeline(pipeline: Any, target: Path) -> Path:
     components = pipeline.pipeline_spec.components
     for platform in pipeline.platform_spec.platforms.values():
         name_volumes_inside(components, platform.deployment_spec.executors)
+        name_git_server(pipeline.pipeline_spec.deployment_spec["executors"], platform.deployment_spec.executors)
         for executor in platform.deployment_spec.executors.values():
             for kind, names in redundant.items():
                 if kind not in executor:
@@ -168,6 +170,29 @@ def compile_pipeline(pipeline: Any, target: Path) -> Path:
     compiler.Compiler().compile(pipeline, str(target))
     target.write_text(readable(target.read_text()))
     return target
+
+
+def name_git_server(containers: Any, executors: Any) -> None:
+    """Give the git server that ``JUKEBOX_GIT_SERVER`` names to the steps that have the git password.
+
+    Args:
+        containers: The executors of the pipeline spec; changed in place.
+        executors: Those of the platform spec.
+
+    Raises:
+        JukeboxError: If the variable holds no address.
+    """
+    named = os.environ.get("JUKEBOX_GIT_SERVER", "")
+    if not named:
+        return
+    if not (server := server_of(named)):
+        raise JukeboxError("JUKEBOX_GIT_SERVER is not an address.", "Set it to https://<host of the git server>.")
+    for label, executor in executors.items():
+        secrets = dict(executor).get("secretAsEnv", [])
+        if any(secret["secretName"] == "git-auth" for secret in secrets):
+            variables = containers[label]["container"].get_or_create_list("env")
+            if not any(variable["name"] == "JUKEBOX_GIT_SERVER" for variable in variables):  # compiled before
+                variables.append({"name": "JUKEBOX_GIT_SERVER", "value": server})
 
 
 def name_volumes_inside(components: Any, executors: Any) -> None:

@@ -5,7 +5,6 @@ All of it is found but, at times, the cluster domain; that is asked once and rem
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,8 @@ import click
 
 from jukebox_helpers import settings as where
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_password import domain_in
 from jukebox_helpers.git_repository import git
-
-DOMAIN = re.compile(r"(?:^|//|[.@\"])(apps[a-z0-9-]*(?:\.[a-z0-9-]+)+)", re.IGNORECASE)
-"""The domain of all routes of a cluster, in an address: ``apps.<cluster>``, or ``apps-crc.testing`` on a laptop.
-https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/ingress_and_load_balancing"""
 
 QUESTION = "Cluster domain (apps.<cluster>), or any address of this cluster from your browser"
 
@@ -71,20 +67,6 @@ def remembered_cluster_domain(state: Path) -> str:
         return domain_in(json.loads(memory(state).read_text())["cluster_domain"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def domain_in(text: str) -> str:
-    """The cluster domain in an address, e.g. of a route; empty if there is none.
-
-    Args:
-        text: An address, a host name or the domain itself.
-
-    Returns:
-        The domain, in lowercase.
-    """
-    found = [match.lower() for match in DOMAIN.findall(text)]
-    # A namespace may be called "apps", too.
-    return next((domain for domain in found if not re.search(r"\.svc(\.|$)", domain)), "")
 
 
 def find_cluster_domain(state: Path) -> str:

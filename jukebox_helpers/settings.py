@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_password import server_of, server_of_domain
 from jukebox_helpers.git_repository import repository_url
 
 KIT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,12 @@ class Settings:
     def repository_url(self, repository: str = REPOSITORY) -> str:
         """The HTTP address of one of the user's git repositories. It never holds a password."""
         return repository_url(self.known_cluster_domain(), self.namespace, repository)
+
+    @property
+    def git_server(self) -> str:
+        """The platform's git server, the only one that gets the git password; empty where it is unknown."""
+        named = server_of(self.environment.get("JUKEBOX_GIT_SERVER", ""))
+        return named or (server_of_domain(self.cluster_domain) if self.cluster_domain else "")
 
     def known_cluster_domain(self) -> str:
         """The cluster domain, or a `JukeboxError` that says how to tell it."""

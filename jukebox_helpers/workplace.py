@@ -14,6 +14,7 @@ from jukebox_helpers.continuous_training import follow_training, git_credentials
 from jukebox_helpers.data_cache import cache_key
 from jukebox_helpers.data_versions import file_md5, read_version_file
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_password import credential_helper, git_server
 from jukebox_helpers.git_repository import git
 from jukebox_helpers.lineage import compare_digests
 from jukebox_helpers.local_runner import Run, run_pipeline
@@ -282,10 +283,11 @@ class Workplace:
             if folder.is_dir():
                 values = self.settings.secret("aws-connection-data")
                 os.environ.update({key: values[key] for key in CONNECTION_KEYS})
-        elif "password" in os.environ:
-            answer = '!f() { echo "username=$username"; echo "password=$password"; }; f'
-            os.environ.update(GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="credential.helper")
-            os.environ["GIT_CONFIG_VALUE_0"] = answer
+        elif "password" in os.environ and (server := self.settings.git_server or git_server()):
+            key = f"credential.{server}.helper"
+            os.environ.update(GIT_CONFIG_COUNT="2", GIT_CONFIG_KEY_0=key, GIT_CONFIG_KEY_1=key)
+            # The empty one first: no other helper is asked, and none learns this password.
+            os.environ.update(GIT_CONFIG_VALUE_0="", GIT_CONFIG_VALUE_1=credential_helper())
         # DVC finds the S3 server here, so no address stands in git.
         os.environ["AWS_ENDPOINT_URL"] = os.environ.get("AWS_S3_ENDPOINT", self.settings.s3_endpoint)
 

@@ -23,7 +23,8 @@ def no_platform_around(tmp_path_factory: pytest.TempPathFactory) -> None:
     What a step leaves to its container to clear away lies in a folder of this session.
     """
     tempfile.tempdir = str(tmp_path_factory.mktemp("tmp"))
-    for key in (*CONNECTION_KEYS, "JUKEBOX_STATE", "JUKEBOX_TRAINING_COMMAND", "username", "password", "namespace"):
+    ours = ("JUKEBOX_STATE", "JUKEBOX_TRAINING_COMMAND", "JUKEBOX_GIT_SERVER", "JUKEBOX_OAUTH_ISSUER")
+    for key in (*CONNECTION_KEYS, *ours, "KUBERNETES_SERVICE_HOST", "username", "password", "namespace"):
         os.environ.pop(key, None)
     os.environ.update(GIT_TERMINAL_PROMPT="0", DVC_NO_ANALYTICS="1", NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
 

@@ -1,18 +1,25 @@
 """Servers on loopback that are not what they should be: a page where an API was expected, a self-made certificate."""
 
+import base64
+import io
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from jukebox_helpers.sandbox.git_server import GitServer
 
 PAGE = b"<!DOCTYPE html>\n<html>\n<title>Log in</title>\n</html>\n"
 
@@ -72,3 +79,54 @@ def make_certificate(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
     return context
+
+
+GIT_PASSWORD = "correct horse"
+
+
+class ThreadedServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        """Keep the tests' output clean."""
+
+
+class RecordingGitServer:
+    """A git server that writes down every ``Authorization`` header that it gets.
+
+    Args:
+        root: The repositories.
+        password: What it asks for; anybody may read and write where it is None.
+        redirect: Another server, to which every request is sent.
+    """
+
+    def __init__(self, root: Path, password: str | None = GIT_PASSWORD, redirect: str = "") -> None:
+        self.serve, self.redirect = GitServer(root), redirect
+        self.requests: list[str] = []
+        self.seen: list[str] = []
+        self.expected = password and f"Basic {base64.b64encode(f'user1:{password}'.encode()).decode()}"
+        self.server = make_server("127.0.0.1", 0, self.answer, ThreadedServer, Quiet)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        given = environ.get("HTTP_AUTHORIZATION")
+        self.requests.append(environ["PATH_INFO"])
+        self.seen += [given] * bool(given)
+        if self.expected and given != self.expected:
+            respond("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="x", charset="UTF-8"')])
+            return [b""]
+        if self.redirect:
+            query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
+            respond("302 Found", [("Location", f"{self.redirect}{environ['PATH_INFO']}{query}")])
+            return [b""]
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+        return self.serve(environ, respond)
+
+    def close(self) -> None:
+        """Stop it."""
+        self.server.shutdown()
+        self.server.server_close()

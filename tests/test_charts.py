@@ -245,6 +245,7 @@ def test_the_task_asks_for_what_the_kit_asks_for(ct_pipeline):
     assert plain["cluster_domain"] == DOMAIN and plain["JUKEBOX_BASE_IMAGE"] == BASE_IMAGE
     url = next(entry["value"] for entry in clone["env"] if entry["name"] == "URL")
     assert url == f"https://gitea-gitea.{DOMAIN}/user1/jukebox.git"
+    assert plain["JUKEBOX_GIT_SERVER"] == f"https://gitea-gitea.{DOMAIN}"
     binding = of_kind(ct_pipeline, "RoleBinding", "ct-pipeline")
     assert binding["roleRef"]["name"] == "ds-pipeline-user-access-dspa"
     run = a_run(of_kind(ct_pipeline, "TriggerTemplate"))["spec"]

@@ -7,11 +7,13 @@ server a stand-in, the pod a mount namespace in which the files of the service a
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
 import yaml
 from fake_pipelines_server import FakePipelines
+from loopback import RecordingGitServer
 from rendering import of_kind, render_ct_pipeline
 from test_registry_kubeflow import make_certificate
 from throwaway import environment_with
@@ -108,6 +110,25 @@ def test_a_clone_that_is_not_the_revision_fails(run, changed, said):
     assert changed.get("password", "x" * 9) not in done.stdout + done.stderr
 
 
+def test_the_clone_gives_the_password_to_its_server_only(sandbox, run, tmp_path):
+    password, root = r"back\slash\n%s\"'", sandbox.state / "git"
+    server, other = RecordingGitServer(root, password), RecordingGitServer(root, password)
+    url = f"{server.url}/{sandbox.user}/jukebox.git"
+    try:
+        done = run("clone", URL=url, password=password)
+        assert done.returncode == 0 and set(server.seen) == {server.expected}, done.stderr
+        shutil.rmtree(tmp_path / "jukebox")
+        server.redirect = other.url
+        assert run("clone", URL=url, password=password).returncode != 0
+        # Nor where a redirect comes before the question.
+        server.expected = None
+        assert run("clone", URL=url, password=password).returncode != 0
+    finally:
+        server.close()
+        other.close()
+    assert other.requests == other.seen == []
+
+
 class QuickPipelines(FakePipelines):
     """A pipeline server whose runs end at the first question, all steps at once."""
 
@@ -145,6 +166,7 @@ def train(sandbox, run, server, python, tmp_path):
     def train():
         assert run("clone").returncode == 0
         changed = {"KF_PIPELINES_ENDPOINT": server.url, "cluster_domain": sandbox.cluster_domain}
+        changed["JUKEBOX_GIT_SERVER"] = sandbox.cluster_domain
         return run("train", before, **changed, JUKEBOX_STATE=tmp_path / "state")
 
     return train

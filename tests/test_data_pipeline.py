@@ -12,6 +12,7 @@ import threading
 
 import pyarrow.parquet
 import pytest
+from loopback import RecordingGitServer
 
 from jukebox_helpers import buckets, data_cache, data_versions, git_repository, sample_data, transfer, workshop
 from jukebox_helpers.continuous_training import git_credentials
@@ -229,6 +230,17 @@ def test_an_address_with_a_password_is_refused_and_said_nowhere(platform, songs,
     assert "hunter2" not in str(refused.value)
 
 
+def test_the_git_password_is_for_the_platforms_server_only(platform, s3, songs, tmp_path):
+    before, other = objects(s3), RecordingGitServer(tmp_path)
+    try:
+        with pytest.raises(RunFailed, match="'check-access'.*is not on the platform's git server") as caught:
+            run(platform, songs.as_uri(), f"{other.url}/user1/jukebox.git")
+    finally:
+        other.close()
+    assert caught.value.next_action.startswith(f"give the address of a repository on {platform.cluster_domain}")
+    assert other.requests == other.seen == [] and objects(s3) == before
+
+
 def with_secret(settings, tmp_path, name, **values):
     """The same platform, with one secret changed."""
     state = tmp_path / "other-state"
@@ -283,6 +295,7 @@ class connection:
 
     def __init__(self, settings):
         self.values = {**settings.secret("aws-connection-data"), **settings.secret("git-auth")}
+        self.values["JUKEBOX_GIT_SERVER"] = settings.git_server
 
     def __enter__(self):
         self.before = dict(os.environ)

@@ -82,7 +82,8 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     assert environment["MLFLOW_TRACKING_URI"] == "sqlite:///x"
     assert "AWS_SECRET_ACCESS_KEY" not in environment
     folders = {"HOME", "TMPDIR", "MPLCONFIGDIR", "PYTHONPATH"}
-    allowed = {*local_runner.PASSED_ON, *folders, "PYTHONUNBUFFERED", "MLFLOW_TRACKING_URI"}
+    assert environment["JUKEBOX_GIT_SERVER"] == settings.cluster_domain
+    allowed = {*local_runner.PASSED_ON, *folders, "PYTHONUNBUFFERED", "MLFLOW_TRACKING_URI", "JUKEBOX_GIT_SERVER"}
     made_by_the_shell = {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE", "_KFP_RUNTIME"}
     assert set(environment) - allowed - made_by_the_shell == {"VARIABLE", "namespace"}
     assert ["running", "pending", "pending"] in seen
@@ -115,6 +116,7 @@ def test_a_step_keeps_its_own_variables_and_the_platforms_come_last(settings, tm
         task.set_env_variable("OWN", "of the step").set_env_variable("EMPTY", "")
         # A name given twice: KFP's driver puts Secrets and field paths behind, and the last one counts.
         task.set_env_variable("VARIABLE", "of the step").set_env_variable("namespace", "of the step")
+        task.set_env_variable("JUKEBOX_GIT_SERVER", "https://git.example.com")
         kubernetes.use_secret_as_env(task, secret_name="a-secret", secret_key_to_env={"key": "VARIABLE"})
         kubernetes.use_field_path_as_env(task, env_name="namespace", field_path="metadata.namespace")
 
@@ -123,6 +125,7 @@ def test_a_step_keeps_its_own_variables_and_the_platforms_come_last(settings, tm
     environment = json.loads(run.artifact("show-environment", "found").read_text())
     assert (environment["OWN"], environment["EMPTY"]) == ("of the step", "")
     assert (environment["VARIABLE"], environment["namespace"]) == (SECRET_VALUE, "user1-toolings")
+    assert environment["JUKEBOX_GIT_SERVER"] == "https://git.example.com"
 
 
 def test_the_very_bytes_that_ran_are_kept(compiled, settings):

@@ -157,6 +157,24 @@ def test_image_and_package_index_are_one_setting_each(checkout, monkeypatch):
         target.write_bytes(before)
 
 
+def test_a_git_server_named_at_compile_time_reaches_the_steps_with_the_password(checkout, monkeypatch):
+    monkeypatch.setenv("JUKEBOX_GIT_SERVER", "https://Git.example.com/")
+    target = checkout / pipelines.DATA_PIPELINE_YAML
+    before = target.read_bytes()
+    try:
+        pipelines.compile_file(checkout / pipelines.DATA_PIPELINE)
+        executors = pipelines.read_pipeline(target.read_text()).executors
+    finally:
+        target.write_bytes(before)
+    given = {label: container["env"] for label, container in executors.items() if "env" in container}
+    assert list(given) == ["exec-check-access", "exec-version-and-commit"]
+    assert list(given.values()) == [[{"name": "JUKEBOX_GIT_SERVER", "value": "https://git.example.com"}]] * 2
+    monkeypatch.setenv("JUKEBOX_GIT_SERVER", "git.example.com")
+    with pytest.raises(JukeboxError, match="JUKEBOX_GIT_SERVER is not an address"):
+        pipelines.compile_file(checkout / pipelines.DATA_PIPELINE)
+    assert target.read_bytes() == before
+
+
 def callee(number: int) -> int:
     return number + 1
 

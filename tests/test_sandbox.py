@@ -100,7 +100,7 @@ def commit(clone: Path, file: str = "song.txt", text: str | bytes = "la") -> str
 
 def another_clone(settings: Settings, folder: Path, *options: str, name: str = REPOSITORY) -> Path:
     """A clone over HTTP, with the attendee's credentials."""
-    helper = git(settings.clone(), "config", "--get-all", "credential.helper").splitlines()[-1]
+    helper = git(settings.clone(), "config", "--get-urlmatch", "credential.helper", settings.cluster_domain)
     arguments = ["-c", "credential.helper=", "-c", f"credential.helper={helper}", *options]
     git(folder.parent, "clone", "--quiet", *arguments, settings.repository_url(name), str(folder))
     git(folder, "config", "user.name", "other")
@@ -492,6 +492,25 @@ def test_a_body_that_cannot_be_read_is_refused(own: Settings) -> None:
         assert (
             ask(own, "/events", method="POST", body=body, X_Gitea_Event="push", X_Gitea_Signature=signature)[0] == 403
         )
+
+
+def test_a_clone_gives_the_password_to_its_sandbox_only(fresh_sandbox: Settings) -> None:
+    clone, here = fresh_sandbox.clone(), fresh_sandbox.cluster_domain
+    # As an older kit wrote it, for every server, at another place and another port.
+    for value in ("", "!f() { cat /elsewhere/secrets/sandbox/credential; }; f"):
+        git(clone, "config", "--add", "credential.helper", value)
+    git(clone, "config", "--add", "credential.http://127.0.0.1:9.helper", "!cat /elsewhere/secrets/sandbox/credential")
+    git(clone, "config", "--add", "credential.https://example.com.helper", "cache")
+    platform.down(fresh_sandbox.state)
+    here = platform.up(fresh_sandbox.state, lifeline=True).cluster_domain
+
+    helpers = git(clone, "config", "--local", "--get-regexp", r"^credential\..*helper$").splitlines()
+    assert {line.split()[0] for line in helpers} == {
+        f"credential.{here}.helper",
+        "credential.https://example.com.helper",
+    }
+    assert len(helpers) == 3 and "/elsewhere" not in "".join(helpers)
+    assert git(clone, "ls-remote", "origin", "refs/heads/main")
 
 
 def test_the_event_has_giteas_shape(own: Settings) -> None:

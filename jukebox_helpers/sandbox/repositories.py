@@ -1,6 +1,7 @@
 """The sandbox's git repositories: bare ones seeded from the kit, and the attendee's clones of them."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT, REPOSITORY
 
 SEEDS = {REPOSITORY: "", GITOPS_REPOSITORY: GITOPS_REPOSITORY}
 """The folder of the kit that each repository begins as."""
+
+CREDENTIAL = Path("secrets", "sandbox", "credential")
+"""The file in the state folder that answers git's question for credentials."""
 
 HOOKS = {REPOSITORY: ("post-receive",), GITOPS_REPOSITORY: ("pre-receive", "post-receive")}
 
@@ -144,15 +148,13 @@ def clone(state: Path, user: str, base_url: str) -> None:
             git(state, "clone", "--quiet", str(bare_repository(state, user, name)), str(partial))
             git(partial, "config", "user.name", user)
             git(partial, "config", "user.email", f"{user}@example.com")
-            # The empty one first: nobody else's helper is asked, and none learns this password.
-            git(partial, "config", "credential.helper", "")
-            _configure(partial, state, url)
+            _configure(partial, state, base_url, url)
             partial.rename(work)
         elif (work / ".git").exists():
-            _configure(work, state, url)
+            _configure(work, state, base_url, url)
 
 
-def _configure(work: Path, state: Path, url: str) -> None:
+def _configure(work: Path, state: Path, base_url: str, url: str) -> None:
     """Set what a clone needs at each start: the state folder may have moved, the clone may be an older kit's."""
     _point(work, url)
     # Pipelines commit to main, too: a pull puts the attendee's own commits on top, and keeps edits without a commit,
@@ -160,10 +162,27 @@ def _configure(work: Path, state: Path, url: str) -> None:
     for key in ("pull.rebase", "pull.ff", "rebase.autoStash"):
         if not git(work, "config", "--local", "--default", "", "--get", key):
             git(work, "config", key, "true")
-    credential = state / "secrets" / "sandbox" / "credential"
+    _set_credential_helper(work, state / CREDENTIAL, base_url)
+
+
+def _set_credential_helper(work: Path, credential: Path, base_url: str) -> None:
+    """Give a clone the sandbox's password for the sandbox's own address, which may be another one at each start.
+
+    Args:
+        work: The clone.
+        credential: The file with the user name and the password, as git reads them from a helper.
+        base_url: The sandbox's address.
+    """
+    names = git(work, "config", "--local", "--name-only", "--list").splitlines()
+    ours = [name for name in names if re.fullmatch(r"credential\.(http://127\.0\.0\.1:\d+\.)?helper", name)]
+    for name in dict.fromkeys(ours):
+        if str(CREDENTIAL) in git(work, "config", "--local", "--get-all", name):
+            # Ours only: one that the attendee added stays.
+            git(work, "config", "--local", "--unset-all", name, str(CREDENTIAL))
     helper = f'!f() {{ test "$1" = get && cat {shlex.quote(str(credential))}; }}; f'
-    # In place of the helper that names the same file elsewhere; one that the attendee added stays.
-    git(work, "config", "--replace-all", "credential.helper", helper, "/secrets/sandbox/credential")
+    # The empty one first: nobody else's helper is asked, and none learns this password.
+    for value in ("", helper):
+        git(work, "config", "--local", "--add", f"credential.{base_url}.helper", value)
 
 
 def _point(work: Path, url: str) -> None:

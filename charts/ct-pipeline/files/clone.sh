@@ -4,7 +4,11 @@ set -eu
 cat "$TRUSTED_CA"/*.crt > "$HOME/ca.crt" 2> /dev/null || true
 [ ! -s "$HOME/ca.crt" ] || export GIT_SSL_CAINFO="$HOME/ca.crt"
 git config --global --add safe.directory '*'
-git config --global credential.helper '!f() { echo "username=$username"; echo "password=$password"; }; f'
+# The password is for the server in URL only: not for a redirect's or a submodule's.
+PATH_OF_URL="${URL#*://*/}"
+git config --global "credential.${URL%/"$PATH_OF_URL"}.helper" \
+  '!f() { printf "username=%s\npassword=%s\n" "$username" "$password"; }; f'
+git config --global http.followRedirects false
 git clone --quiet "$URL" "$SOURCE/jukebox"
 cd "$SOURCE/jukebox"
 git checkout --quiet --detach "$REVISION"

@@ -1,0 +1,167 @@
+"""The git password: the one server that gets it, and how git gets it from the environment.
+
+A pipeline's parameter ``repo_url`` may name any server; the password in the Secret ``git-auth`` is for the platform's.
+
+All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+"""
+
+
+def credential_helper() -> str:
+    """A credential helper for git that answers with ``username`` and ``password`` of the environment.
+
+    ``printf``, because the ``echo`` of some shells reads a backslash as the start of an escape sequence
+    (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/echo.html).
+
+    Returns:
+        The value of ``credential.<server>.helper`` (https://git-scm.com/docs/gitcredentials).
+    """
+    return '!f() { printf "username=%s\\npassword=%s\\n" "$username" "$password"; }; f'
+
+
+def server_of(address: str) -> str:
+    """The server that an address names.
+
+    Args:
+        address: An HTTP address.
+
+    Returns:
+        ``http(s)://host[:port]``, in lowercase and without a default port; empty if there is none in it.
+    """
+    import urllib.parse
+
+    try:
+        parts = urllib.parse.urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    if not host or parts.scheme not in ("http", "https"):
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, 80 if parts.scheme == "http" else 443) else f":{port}")
+
+
+def domain_in(text: str) -> str:
+    """The cluster domain in an address, e.g. of a route; empty if there is none.
+
+    All routes of a cluster share it: ``apps.<cluster>``, or ``apps-crc.testing`` on a laptop
+    (https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/ingress_and_load_balancing).
+
+    Args:
+        text: An address, a host name or the domain itself.
+
+    Returns:
+        The domain, in lowercase.
+    """
+    import re
+
+    found = re.findall(r"(?:^|//|[.@\"])(apps[a-z0-9-]*(?:\.[a-z0-9-]+)+)", text, re.IGNORECASE)
+    # A namespace may be called "apps", too.
+    return next((domain for domain in map(str.lower, found) if not re.search(r"\.svc(\.|$)", domain)), "")
+
+
+def server_of_domain(cluster_domain: str) -> str:
+    """The git server of a cluster domain.
+
+    Args:
+        cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``.
+
+    Returns:
+        Its address.
+    """
+    return cluster_domain if cluster_domain.startswith("http://") else f"https://gitea-gitea.{cluster_domain}"
+
+
+def oauth_issuer(account: str = "/var/run/secrets/kubernetes.io/serviceaccount") -> str:
+    """The address of OpenShift's OAuth server, a route of the cluster. Any pod may read it, without a token.
+
+    Asked once for each process and its children.
+
+    Args:
+        account: The folder of the pod's service account, whose ``ca.crt`` the API server's certificate is checked with.
+
+    Returns:
+        ``https://oauth-openshift.apps.<cluster>``; empty outside OpenShift
+        (https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/authentication_and_authorization/configuring-internal-oauth).
+    """
+    import http.client
+    import json
+    import os
+    import ssl
+
+    host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
+    if not host or "JUKEBOX_OAUTH_ISSUER" in os.environ:
+        return os.environ.get("JUKEBOX_OAUTH_ISSUER", "")
+    issuer = ""
+    try:
+        context = ssl.create_default_context(cafile=account + "/ca.crt")
+        port = int(os.environ.get("KUBERNETES_SERVICE_PORT", "443"))
+        connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
+        connection.request("GET", "/.well-known/oauth-authorization-server")
+        issuer = str(json.loads(connection.getresponse().read())["issuer"])
+        connection.close()
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        pass  # not OpenShift, or not readable here: the server stays unknown, and whoever needs it says so
+    os.environ["JUKEBOX_OAUTH_ISSUER"] = issuer
+    return issuer
+
+
+def git_server() -> str:
+    """The platform's git server, the only one that gets the git password.
+
+    Named by ``JUKEBOX_GIT_SERVER``; in a cluster, found by what the platform wrote: the S3 connection where its
+    endpoint is a route, then the API server's public metadata. Never by a pipeline's parameters.
+
+    Returns:
+        ``http(s)://host[:port]``; empty where it is unknown.
+    """
+    import os
+
+    if os.environ.get("JUKEBOX_GIT_SERVER"):
+        return server_of(os.environ["JUKEBOX_GIT_SERVER"])
+    domain = domain_in(server_of(os.environ.get("AWS_S3_ENDPOINT", ""))) or domain_in(server_of(oauth_issuer()))
+    return server_of_domain(domain) if domain else ""
+
+
+def check_repository_address(repo_url: str) -> None:
+    """Refuse a repository that the git password is not for, before anything connects to it.
+
+    Args:
+        repo_url: The repository's HTTP address.
+
+    Raises:
+        ValueError: If the address holds credentials, or is not on the platform's git server.
+    """
+    import os
+    import urllib.parse
+
+    if "@" in urllib.parse.urlsplit(repo_url).netloc:
+        raise ValueError(
+            "The repository's address has a user name or a password in it. "
+            "Next: give the address alone; the Secret git-auth has both."
+        )
+    server = git_server() if "password" in os.environ else ""
+    if server and server_of(repo_url) != server:
+        raise ValueError(
+            f"The repository {repo_url} is not on the platform's git server {server}; the password in the Secret "
+            f"git-auth is for that one only. Next: give the address of a repository on {server}."
+        )
+
+
+def why_no_password() -> str:
+    """Why git asked for a password and got none, although there is one.
+
+    Returns:
+        The reason, and what to do next.
+    """
+    server = git_server()
+    if server:
+        return (
+            f"No password was sent: the one in the Secret git-auth is for {server} only. "
+            f"Next: give the address of a repository on {server}."
+        )
+    return (
+        "No password was sent: the one in the Secret git-auth is for the platform's git server only, and which one "
+        "that is could not be found. Next: name it when compiling the pipeline, "
+        "JUKEBOX_GIT_SERVER=https://<host> ./jukebox compile; or set AWS_S3_ENDPOINT in the connection to the S3 "
+        "server's route, https://<name>.apps.<cluster>."
+    )

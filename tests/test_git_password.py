@@ -1,0 +1,286 @@
+"""The git password goes to the platform's git server only: real git against servers that write down what they get."""
+
+import json
+import os
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+from loopback import GIT_PASSWORD as PASSWORD
+from loopback import RecordingGitServer, make_certificate
+
+from jukebox_helpers import data_versions, git_password
+from jukebox_helpers.continuous_training import git_credentials, repository_argument, server_head
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.git_repository import clone_main, git
+from jukebox_helpers.settings import Settings
+from jukebox_helpers.workplace import Workplace
+
+QUOTED = [
+    r"back\slash\\n\t\0101\c",
+    'double"quote',
+    "single'quote",
+    "$HOME${HOME}$(id)",
+    "100%s %d %% %b",
+    "`id` ; & | < > ( ) #",
+    " blanks  at both ends ",
+    "Ünï cödé ♫ 密码",
+    "-n -e \\c",
+    "*?[a-z]~!!{a,b}",
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with the repository user1/jukebox.git."""
+    root = tmp_path_factory.mktemp("git")
+    bare = root / "user1" / "jukebox.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", bare], check=True)
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    tree = subprocess.run(["git", "mktree"], input="", capture_output=True, text=True, cwd=bare).stdout.strip()
+    git(
+        "update-ref",
+        "refs/heads/main",
+        git(*identity, "commit-tree", tree, "-m", "first", folder=str(bare)),
+        folder=bare,
+    )
+    return root
+
+
+@pytest.fixture
+def start(root):
+    """Start recording servers."""
+    started = []
+
+    def start(**options):
+        started.append(RecordingGitServer(root, **options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def platform(start, monkeypatch, tmp_path):
+    """The platform's git server, as a step knows it: by name, with the Secret ``git-auth`` beside."""
+    server = start()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for key, value in {"username": "user1", "password": PASSWORD, "JUKEBOX_GIT_SERVER": server.url}.items():
+        monkeypatch.setenv(key, value)
+    return server
+
+
+@pytest.mark.parametrize("password", QUOTED)
+def test_every_password_arrives_as_it_is(start, monkeypatch, tmp_path, password):
+    server = start(password=password)
+    for key, value in {"username": "user1", "password": password, "JUKEBOX_GIT_SERVER": server.url}.items():
+        monkeypatch.setenv(key, value)
+    folder = tmp_path / "clone"
+    clone_main(f"{server.url}/user1/jukebox.git", str(folder))
+    git("push", "--quiet", "origin", "main:refs/heads/copy", folder=str(folder))
+    assert set(server.seen) == {server.expected}
+    assert password not in (folder / ".git" / "config").read_text()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_another_server_never_gets_it(platform, start, tmp_path, asks):
+    other = start(password=PASSWORD if asks else None)
+    repo_url = f"{other.url}/user1/jukebox.git"
+    for call in (clone_main, data_versions.fetch_data_version):
+        with pytest.raises(
+            ValueError, match=f"not on the platform's git server {platform.url}.*Next: give the address"
+        ):
+            call(repo_url, *[str(tmp_path / "x")] * (2 if call is not clone_main else 1))
+    with pytest.raises(ValueError, match="not on the platform's git server"):
+        data_versions.commit_data_version(repo_url, "x")
+    assert other.requests == []
+    # Not even where nothing looks at the address first.
+    if asks:
+        with pytest.raises(PermissionError, match=rf"No password was sent: .* for {platform.url} only\. Next:"):
+            git("ls-remote", repo_url)
+    else:
+        assert git("ls-remote", repo_url, "refs/heads/main")
+    assert other.requests and other.seen == []
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_redirect_does_not_carry_it_on(platform, start, tmp_path, asks):
+    other = start()
+    platform.redirect = other.url
+    platform.expected = platform.expected if asks else None
+    with pytest.raises(ConnectionError, match="cannot be cloned: git clone failed: .*error: 302"):
+        clone_main(f"{platform.url}/user1/jukebox.git", str(tmp_path / "clone"))
+    assert bool(platform.seen) == asks and other.seen == other.requests == []
+
+
+def test_a_submodule_elsewhere_does_not_get_it(platform, start, tmp_path):
+    other, folder = start(), tmp_path / "clone"
+    clone_main(f"{platform.url}/user1/jukebox.git", str(folder))
+    (folder / ".gitmodules").write_text(f'[submodule "x"]\n\tpath = x\n\turl = {other.url}/user1/jukebox.git\n')
+    head = git("rev-parse", "HEAD", folder=str(folder))
+    git("update-index", "--add", "--cacheinfo", f"160000,{head},x", folder=str(folder))
+    with pytest.raises(PermissionError, match="No password was sent"):
+        git("submodule", "update", "--init", folder=str(folder))
+    assert other.requests and other.seen == []
+
+
+def test_where_the_server_is_unknown_nobody_gets_it(platform, monkeypatch, tmp_path):
+    monkeypatch.delenv("JUKEBOX_GIT_SERVER")
+    with pytest.raises(PermissionError, match="could not be found. Next: .*JUKEBOX_GIT_SERVER=https://"):
+        clone_main(f"{platform.url}/user1/jukebox.git", str(tmp_path / "clone"))
+    assert platform.requests and platform.seen == []
+
+
+def test_the_head_of_another_server_is_asked_for_without_it(platform, start, tmp_path):
+    other = start()
+    secret = tmp_path / "secrets" / "git-auth"
+    secret.mkdir(parents=True)
+    for key, value in (("username", "user1"), ("password", PASSWORD)):
+        (secret / key).write_text(value)
+    settings = Settings("sandbox", tmp_path, "user1-toolings", platform.url, "")
+    assert server_head(settings, f"{other.url}/user1/jukebox.git") == ""
+    assert other.requests and other.seen == []
+    assert server_head(settings, f"{platform.url}/user1/jukebox.git")
+    assert repository_argument(settings, None) == f"{platform.url}/user1/jukebox.git"
+    with pytest.raises(JukeboxError, match="not on the platform's git server") as refused:
+        repository_argument(settings, f"{other.url}/user1/jukebox.git")
+    assert refused.value.next_action.startswith("Give the address of a repository on")
+
+
+def test_a_workbench_terminal_gives_it_to_the_platform_only(platform, start, monkeypatch, tmp_path):
+    other = start()
+    for key in ("PATH", "DVC_NO_ANALYTICS", "TERM", "AWS_ENDPOINT_URL", "GIT_CONFIG_COUNT"):
+        monkeypatch.setenv(key, os.environ.get(key, ""))  # what enter() changes goes again
+    for key in ("GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0", "GIT_CONFIG_KEY_1", "GIT_CONFIG_VALUE_1"):
+        monkeypatch.setenv(key, "")
+    stored = tmp_path / "stored"
+    (tmp_path / ".gitconfig").write_text(f'[credential]\n\thelper = "store --file {stored}"\n')
+    settings = Settings("rhoai", tmp_path, "user1-toolings", platform.url, "", environment=dict(os.environ))
+    Workplace(settings).enter()
+    heads = [
+        subprocess.run(["git", "ls-remote", f"{url}/user1/jukebox.git"], capture_output=True, text=True)
+        for url in (platform.url, other.url)
+    ]
+    assert "refs/heads/main" in heads[0].stdout, heads[0].stderr
+    assert "could not read Username" in heads[1].stderr and other.requests and other.seen == []
+    assert not stored.exists()
+
+
+# How a step knows the server.
+
+
+@pytest.mark.parametrize(
+    ("address", "server"),
+    [
+        ("https://Gitea-Gitea.Apps.C.example.com/user1/jukebox.git", "https://gitea-gitea.apps.c.example.com"),
+        ("https://host:443/x", "https://host"),
+        ("http://host:443/x", "http://host:443"),
+        ("https://user:secret@host/x", "https://host"),
+        ("http://[::1]:3000/x", "http://[::1]:3000"),
+        ("http://host:port/", ""),
+        ("http://[::1", ""),
+        ("--upload-pack=id", ""),
+        ("ext::sh -c id", ""),
+        ("/a/folder", ""),
+        ("", ""),
+    ],
+)
+def test_the_server_of_an_address(address, server):
+    assert git_password.server_of(address) == server
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    """The API server of a cluster, with its certificate's authority in the folder of the service account."""
+    found = SimpleNamespace(
+        requests=[], status=200, body=json.dumps({"issuer": "https://oauth-openshift.apps.c7.example.com"})
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            found.requests.append((self.path, self.headers.get("Authorization")))
+            self.send_response(found.status)
+            self.end_headers()
+            self.wfile.write(found.body.encode())
+
+        def log_message(self, *_):
+            """Keep the tests' output clean."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = make_certificate(tmp_path).wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    (tmp_path / "ca.crt").write_bytes((tmp_path / "ca.pem").read_bytes())
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "localhost")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_port))
+    for name in ("JUKEBOX_OAUTH_ISSUER", "JUKEBOX_GIT_SERVER", "AWS_S3_ENDPOINT"):
+        monkeypatch.setenv(name, "")  # so that what is set meanwhile goes again
+        monkeypatch.delenv(name)
+    real = git_password.oauth_issuer
+    monkeypatch.setattr(git_password, "oauth_issuer", lambda: real(str(tmp_path)))
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_name_comes_first_then_the_route_then_the_cluster(api, monkeypatch):
+    found = []
+    for name, value in (
+        ("", ""),
+        ("AWS_S3_ENDPOINT", "http://minio.user1-toolings.svc.cluster.local:9000"),
+        ("AWS_S3_ENDPOINT", "https://minio-api.apps.c8.example.com"),
+        ("JUKEBOX_GIT_SERVER", "https://git.example.com/"),
+    ):
+        if name:
+            monkeypatch.setenv(name, value)
+        found.append(git_password.git_server())
+    inside, route = (f"https://gitea-gitea.apps.{cluster}.example.com" for cluster in ("c7", "c8"))
+    assert found == [inside, inside, route, "https://git.example.com"]
+    assert api.requests == [("/.well-known/oauth-authorization-server", None)]  # asked once, without a token
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, "{}"),
+        (200, "<html>"),
+        (200, '{"issuer": 7}'),
+        (200, "[]"),
+        (200, '{"issuer": "https://login.example.com"}'),
+    ],
+)
+def test_a_cluster_that_is_not_openshift_leaves_it_unknown(api, status, body):
+    api.status, api.body = status, body
+    assert git_password.git_server() == ""
+
+
+def test_a_forged_api_server_is_not_believed(api, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    make_certificate(other)
+    (tmp_path / "ca.crt").write_bytes((other / "ca.pem").read_bytes())
+    assert git_password.git_server() == "" and api.requests == []
+
+
+def test_outside_a_cluster_nothing_is_asked(api, monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    assert git_password.git_server() == "" and api.requests == []
+
+
+def test_in_a_workbench_the_cluster_domain_names_it_unless_the_variable_does(tmp_path):
+    named = {"JUKEBOX_GIT_SERVER": "https://Git.example.com/user1/"}
+    for domain, environment, server in (
+        ("apps.c.example.com", {}, "https://gitea-gitea.apps.c.example.com"),
+        ("apps.c.example.com", named, "https://git.example.com"),
+        ("", {}, ""),
+    ):
+        settings = Settings("rhoai", tmp_path, "user1-toolings", domain, "", environment=environment)
+        assert settings.git_server == server
+
+
+def test_credentials_come_with_their_server_and_go_with_it(sandbox):
+    with git_credentials(sandbox):
+        assert git_password.git_server() == sandbox.cluster_domain
+    assert git_password.git_server() == "" and "password" not in os.environ
