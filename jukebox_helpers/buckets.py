@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.transfer import error_code, s3_errors, unwrapped
 
 CONFIG = "toolings/minio/config.yaml"
 """Where the buckets are listed, in the repository ``mlops-gitops``."""
@@ -214,11 +215,14 @@ def explained(client: Any) -> Iterator[None]:
     Raises:
         JukeboxError: If the server cannot be reached, refuses the credentials, or answers with an error.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, SSLError
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, SSLError
 
     endpoint = client.meta.endpoint_url
     try:
-        yield
+        try:
+            yield
+        except s3_errors() as error:
+            raise unwrapped(error) from None
     except SSLError as error:
         raise JukeboxError(
             f"The certificate of the S3 server {endpoint} is not trusted: {error}",
@@ -230,7 +234,7 @@ def explained(client: Any) -> Iterator[None]:
             "Check AWS_S3_ENDPOINT, and that the server runs (in the sandbox: ./jukebox status).",
         ) from error
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
+        code = error_code(error)
         if code in WRONG_CREDENTIALS:
             raise JukeboxError(
                 f"The S3 server {endpoint} refuses these credentials ({code}) for {error.operation_name}.",
@@ -239,7 +243,7 @@ def explained(client: Any) -> Iterator[None]:
         raise JukeboxError(
             f"The S3 server {endpoint} answers: {error}", "Check AWS_S3_ENDPOINT, and the server itself."
         ) from error
-    except BotoCoreError as error:
+    except s3_errors() as error:
         raise JukeboxError(
             f"{endpoint} does not answer as an S3 server does: {error}", "Check AWS_S3_ENDPOINT."
         ) from error
@@ -276,7 +280,7 @@ def _create(name: str, client: Any) -> Literal["created", "unchanged"]:
     try:
         client.create_bucket(Bucket=name, **place)
     except client.exceptions.ClientError as error:
-        taken = error.response["Error"]["Code"] in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou")
+        taken = error_code(error) in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou")
         if taken and name in list_buckets(client):  # another call was faster
             return "unchanged"
         raise

@@ -3,7 +3,7 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
-from jukebox_helpers.transfer import s3_from_environment, s3_problem
+from jukebox_helpers.transfer import error_code, s3_errors, s3_from_environment, s3_problem
 
 
 def cache_key(md5: str) -> str:
@@ -31,12 +31,10 @@ def cached_size(md5: str) -> int:
         ConnectionError: If the S3 server does not answer.
         PermissionError: If it refuses the credentials.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
         return s3_from_environment()[0].head_object(Bucket="data-cache", Key=cache_key(md5))["ContentLength"]
-    except (BotoCoreError, ClientError) as error:
-        if getattr(error, "response", {}).get("Error", {}).get("Code") == "404":
+    except s3_errors() as error:
+        if error_code(error) == "404":
             return -1
         raise s3_problem(error, "data-cache", cache_key(md5)) from None
 
@@ -55,11 +53,11 @@ def copy_to_cache(md5: str) -> dict:
         What DVC records of the source: its ``etag`` and its ``size`` in bytes.
 
     Raises:
+        ConnectionError: If the S3 server does not answer, or breaks off.
         ValueError: If the source has other bytes, or was overwritten meanwhile.
     """
     import hashlib
 
-    from botocore.exceptions import BotoCoreError, ClientError
     from s3transfer.exceptions import S3CopyFailedError
 
     client = s3_from_environment()[0]
@@ -73,9 +71,8 @@ def copy_to_cache(md5: str) -> dict:
             return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"]}
     except S3CopyFailedError:
         found = "another by now"
-    except (BotoCoreError, ClientError) as error:
-        code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-        if code not in ("412", "PreconditionFailed"):
+    except s3_errors() as error:
+        if error_code(error) not in ("412", "PreconditionFailed"):
             raise s3_problem(error, "data", source["Key"]) from None
         found = "another by now"
     raise ValueError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jukebox_helpers.data_cache import cache_key, cached_size, copy_to_cache
 from jukebox_helpers.git_repository import clone_main, container_environment, git
 from jukebox_helpers.rankings import rankings_source
-from jukebox_helpers.transfer import s3_from_environment, s3_problem
+from jukebox_helpers.transfer import s3_errors, s3_from_environment, s3_problem
 
 if TYPE_CHECKING:
     from configparser import ConfigParser
@@ -156,12 +156,10 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
         PermissionError: If S3 or git refuse the credentials, for reading or for pushing.
         ValueError: If the repository is empty or has no branch ``main``.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     for bucket in buckets:
         try:
             s3_from_environment()[0].head_bucket(Bucket=bucket)
-        except (BotoCoreError, ClientError) as error:
+        except s3_errors() as error:
             raise s3_problem(error, bucket) from None
     folder = container_environment()
     revision = clone_main(repo_url, folder + "/repository")

@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
+from jukebox_helpers.buckets import explained
 from jukebox_helpers.data_cache import cache_key
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.lineage_view import compare, lineage_tree
 from jukebox_helpers.registry import ModelRegistry
 from jukebox_helpers.step_metadata import read_json
+from jukebox_helpers.transfer import error_code
 
 __all__ = ["compare", "compare_digests", "lineage_tree", "trace", "unknown", "verify"]
 
@@ -151,15 +153,19 @@ def object_digest(s3_client: Any, uri: str, algorithm: str) -> str:
 
     Returns:
         Hexadecimal digits, or the server's reason.
+
+    Raises:
+        JukeboxError: If the server does not answer, or breaks off: nothing is known of the object then.
     """
     address = urlsplit(uri)
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    try:
-        body = s3_client.get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"]
-    except ClientError as error:
-        return f"no object: {error.response['Error']['Code']}"
-    for part in body.iter_chunks(1 << 20):
-        digest.update(part)
+    with explained(s3_client):
+        try:
+            body = s3_client.get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"]
+        except ClientError as error:
+            return f"no object: {error_code(error)}"
+        for part in body.iter_chunks(1 << 20):
+            digest.update(part)
     return digest.hexdigest()
 
 

@@ -33,8 +33,49 @@ def s3_from_environment() -> "tuple":
     return client, os.environ["AWS_S3_BUCKET"]
 
 
+def s3_errors() -> "tuple":
+    """The exceptions of boto3 and what is below it: an answer of the server, no answer, an answer that breaks off.
+
+    Returns:
+        Exception classes, for an ``except`` clause.
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+    from s3transfer.exceptions import S3DownloadFailedError
+
+    return (Boto3Error, BotoCoreError, ClientError, S3DownloadFailedError)
+
+
+def unwrapped(error: Exception) -> Exception:
+    """What happened, where boto3 wraps the error of an upload or the last one of several attempts.
+
+    Args:
+        error: What boto3 raised.
+
+    Returns:
+        The error inside; the error itself where it wraps nothing of the S3 client.
+    """
+    inside = getattr(error, "last_exception", None) or error.__context__
+    wraps = type(error).__name__ in ("RetriesExceededError", "S3UploadFailedError")
+    return inside if wraps and isinstance(inside, s3_errors()) else error
+
+
+def error_code(error: Exception) -> str:
+    """The code with which an S3 server answered.
+
+    Args:
+        error: What boto3 raised.
+
+    Returns:
+        The code, e.g. ``NoSuchKey``; empty if there was no answer: such errors of botocore have a ``response`` too,
+        which is None.
+    """
+    response = getattr(error, "response", None)
+    return response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+
+
 def s3_problem(error: Exception, bucket: str, key: str = "") -> "Exception":
-    """Say an S3 error in the words of somebody who can mend it.
+    """Say an S3 error in the words of somebody who can fix it.
 
     Args:
         error: What boto3 raised.
@@ -46,7 +87,8 @@ def s3_problem(error: Exception, bucket: str, key: str = "") -> "Exception":
     """
     import os
 
-    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    error = unwrapped(error)
+    code = error_code(error)
     place = f"s3://{bucket}/{key}" if key else f"s3://{bucket}"
     endpoint = os.environ.get("AWS_S3_ENDPOINT", "")
     if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
@@ -65,7 +107,8 @@ def s3_problem(error: Exception, bucket: str, key: str = "") -> "Exception":
             )
         )
     return ConnectionError(
-        f"The S3 server {endpoint} did not answer for {place}: {error}. Next: check that it is running and reachable."
+        f"The S3 server {endpoint} did not answer for {place}, or broke off: {error}. "
+        "Next: check that it is running and reachable, then run again."
     )
 
 
@@ -86,13 +129,12 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
         PermissionError: If the S3 server refuses the credentials.
         ValueError: If the kind of address is unknown.
     """
+    import http.client
     import os
     import shutil
     import urllib.error
     import urllib.parse
     import urllib.request
-
-    from botocore.exceptions import BotoCoreError, ClientError
 
     address = urllib.parse.urlsplit(source)
     # A query may hold a signature, a host part a password: neither is ever said.
@@ -107,7 +149,7 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
             with urllib.request.urlopen(source, timeout=60) as answer, open(target, "wb") as file:
                 shutil.copyfileobj(answer, file, 1 << 20)
                 expected = answer.headers.get("Content-Length")
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             raise ConnectionError(f"The source {shown} cannot be read: {error}. Next: check {named_by}.") from None
         if expected and int(expected) != os.path.getsize(target):
             raise ConnectionError(
@@ -120,7 +162,7 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
             raise ValueError(f"The source {shown} names no object. Next: give s3://<bucket>/<object>.")
         try:
             s3_from_environment()[0].download_file(address.netloc, key, target)
-        except (BotoCoreError, ClientError) as error:
+        except s3_errors() as error:
             raise s3_problem(error, address.netloc, key) from None
     elif address.scheme in ("", "file"):
         path = urllib.request.url2pathname(address.path) if address.scheme else source
@@ -152,15 +194,10 @@ def load_object(path: str, key: str, bucket: str = "") -> str:
         FileNotFoundError: If there is no such bucket.
         PermissionError: If the S3 server refuses the credentials.
     """
-    from boto3.exceptions import S3UploadFailedError
-    from botocore.exceptions import BotoCoreError, ClientError
-
     client, own = s3_from_environment()
     bucket = bucket or own
     try:
         client.upload_file(path, bucket, key)
-    except S3UploadFailedError as error:
-        raise s3_problem(error.__context__ or error, bucket) from None
-    except (BotoCoreError, ClientError) as error:
+    except s3_errors() as error:
         raise s3_problem(error, bucket) from None
     return f"s3://{bucket}/{key}"

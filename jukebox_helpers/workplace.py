@@ -319,5 +319,6 @@ def loaded_md5(place: Workplace) -> str:
         return ""
     file = place.tables / "loaded.parquet"
     place.tables.mkdir(parents=True, exist_ok=True)
-    place.s3.download_file("data", "song_properties.parquet", str(file))
+    with explained(place.s3):
+        place.s3.download_file("data", "song_properties.parquet", str(file))
     return file_md5(str(file))

@@ -1,0 +1,127 @@
+"""S3 servers and sources that do not answer, or break off: each ends in a sentence with the next action."""
+
+import socket
+import threading
+from contextlib import contextmanager
+
+import botocore.config
+import pytest
+
+from jukebox_helpers import buckets, data_cache, data_versions, lineage, transfer
+from jukebox_helpers.errors import JukeboxError
+
+MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+HALF = b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: "x"\r\nConnection: close\r\n\r\n' + b"x" * 500
+ONE = {"mode": "standard", "total_max_attempts": 1}
+ANSWERS = {"closes": b"", "hangs": None, "breaks off": HALF, "is no server": b"\x00\x01\x02\r\n\r\n"}
+
+
+@contextmanager
+def bad_server(answer):
+    """A server that answers every request with these bytes and closes, or with nothing at all; yields its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    open_ends = []
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            head = b""
+            while b"\r\n\r\n" not in head and (part := connection.recv(65536)):
+                head += part
+            if answer is None:
+                open_ends.append(connection)
+                continue
+            connection.sendall(answer)
+            connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+    for connection in open_ends:
+        connection.close()
+
+
+@pytest.fixture(params=ANSWERS)
+def endpoint(request, monkeypatch):
+    """The address of a bad S3 server, which the connection in the environment names; few attempts, short timeouts."""
+    real = botocore.config.Config
+
+    def impatient(**options):
+        return real(**{**options, "read_timeout": 0.3, "connect_timeout": 0.3, "retries": ONE})
+
+    monkeypatch.setattr(botocore.config, "Config", impatient)
+    with bad_server(ANSWERS[request.param]) as address:
+        for name, value in connection(address).items():
+            monkeypatch.setenv(name, value)
+        yield address
+
+
+def connection(address):
+    return {
+        "AWS_S3_ENDPOINT": address,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_S3_BUCKET": "data",
+    }
+
+
+def said(error, endpoint):
+    """Whether a message names the server and the next action, in the sentences of the kit."""
+    message = str(error)
+    return endpoint in message and "Next: " in message and "NoneType" not in message
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda file: transfer.fetch("s3://data/songs.parquet", file),
+        lambda file: data_cache.copy_to_cache(MD5),
+        lambda file: data_versions.fetch_rankings("song_rankings.parquet", file),
+    ],
+    ids=["fetch", "copy to the cache", "fetch the rankings"],
+)
+def test_a_step_says_which_server_did_not_answer(endpoint, tmp_path, ask):
+    with pytest.raises(ConnectionError) as caught:
+        ask(str(tmp_path / "file"))
+    assert said(caught.value, endpoint)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda file: transfer.load_object(file, "songs.parquet"),
+        lambda file: data_cache.cached_size(MD5),
+        lambda file: data_versions.check_write_access("http://127.0.0.1:9/git", ["data"]),
+    ],
+    ids=["load", "size in the cache", "access"],
+)
+@pytest.mark.parametrize("endpoint", [name for name in ANSWERS if name != "breaks off"], indirect=True)
+def test_a_step_that_reads_no_body_says_it_too(endpoint, tmp_path, ask):
+    (tmp_path / "file").write_bytes(b"songs")
+    with pytest.raises(ConnectionError) as caught:
+        ask(str(tmp_path / "file"))
+    assert said(caught.value, endpoint)
+
+
+def test_the_library_says_which_server_did_not_answer(endpoint, tmp_path):
+    client = buckets.s3_client(connection(endpoint))
+    with pytest.raises(JukeboxError) as caught:
+        lineage.object_digest(client, "s3://models/model.onnx", "sha256")
+    assert said(caught.value, endpoint)
+    with pytest.raises(JukeboxError) as caught, buckets.explained(client):
+        client.download_file("data", "songs.parquet", str(tmp_path / "file"))
+    assert said(caught.value, endpoint)
+
+
+@pytest.mark.parametrize("endpoint", ANSWERS, indirect=True)
+def test_a_source_on_the_web_that_breaks_off_is_named(endpoint, tmp_path, monkeypatch):
+    import urllib.request
+
+    real = urllib.request.urlopen
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: real(url, timeout=0.3))
+    with pytest.raises(ConnectionError) as caught:
+        transfer.fetch(f"{endpoint}/songs.parquet", str(tmp_path / "file"))
+    assert said(caught.value, endpoint)
