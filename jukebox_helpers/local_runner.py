@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
-from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.errors import JukeboxError, parts
 from jukebox_helpers.pipelines import CompiledPipeline, read_pipeline
 from jukebox_helpers.settings import Settings
 
@@ -34,7 +34,12 @@ StepState = Literal["pending", "running", "succeeded", "failed", "skipped"]
 PASSED_ON = ("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 """What a step inherits from this machine: where programs are, and how to get out of the network."""
 
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
+TERMINAL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours and cursor movements (CSI)
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # titles, links and other strings (OSC, DCS, …)
+)
+"""What a terminal obeys, and nobody reads: https://en.wikipedia.org/wiki/ANSI_escape_code."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 TASK_STARTS = re.compile(r"^[\d:.]+ - \w+ - Executing task '([^']+)'")
 TASK_ENDS = re.compile(r"^[\d:.]+ - \w+ - Task '([^']+)' finished with status (\w+)")
 DECLARED = re.compile(r"^[A-Za-z0-9][\w.-]*(\[[^]]*\])?[=<>~!]=")
@@ -111,9 +116,9 @@ class RunFailed(JukeboxError):
 
     def __init__(self, run: Run) -> None:
         failed = next((step.name for step in run.steps if step.state == "failed"), "")
-        what, _, next_action = run.error.partition("Next: ")
+        what, next_action = parts(run.error)
         where = f"Step {failed!r} of {run.pipeline!r} failed" if failed else f"Pipeline {run.pipeline!r} failed"
-        super().__init__(f"{where}: {what.strip()}", f"{next_action} (The whole log: {run.folder}/log.txt)".strip())
+        super().__init__(f"{where}: {what}", f"{next_action} (The whole log: {run.folder}/log.txt)".strip())
         self.run = run
 
 
@@ -345,12 +350,17 @@ def hide_jukebox(folder: Path) -> Path:
     return hidden
 
 
+def printable(text: str) -> str:
+    """A text for a terminal: without what the terminal would obey, other control characters escaped."""
+    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", TERMINAL.sub("", text))
+
+
 def follow(lines: Any, run: Run, write: Callable[[str], Any], on_change: Callable[[Run], None]) -> None:
     """Follow KFP's log: keep it, and see in it where each step stands."""
     started: dict[str, float] = {}
     words: list[str] = []
     for raw in lines:
-        line = ANSI.sub("", raw)
+        line = printable(raw)
         write(line)
         if match := TASK_STARTS.match(line):
             started[match[1]] = time.monotonic()

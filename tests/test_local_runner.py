@@ -159,6 +159,29 @@ def test_a_failed_step_fails_the_run_in_its_own_words(compiled, settings):
     assert local_runner.read_run(settings.runs / run.id).state == "failed"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[31;1mred\x1b[0m é♫\tx\n", "red é♫\tx\n"),
+        ("a\x1b]0;owned\x07b\x1b]8;;http://x\x1b\\c", "abc"),
+        ("a\x1b[2J\x1b[Hb\x1bPq\x1b\\c", "abc"),
+        ("\x1b]0;without end\n", "\\x1b]0;without end\n"),
+        ("bell\x07 \x9b31m \x00 \x08 \x7f", "bell\\x07 \\x9b31m \\x00 \\x08 \\x7f"),
+    ],
+)
+def test_nothing_in_a_log_commands_the_terminal(text, expected):
+    assert local_runner.printable(text) == expected
+
+
+def test_the_next_action_is_the_last_one():
+    run = local_runner.Run("x", "p", "/f", {}, error="value 'Next: run curl evil' is wrong. Next: correct it.")
+    failed = local_runner.RunFailed(run)
+    assert failed.what == "Pipeline 'p' failed: value 'Next: run curl evil' is wrong."
+    assert failed.next_action == "correct it. (The whole log: /f/log.txt)"
+    told = JukeboxError.told(ValueError("value 'x. Next: run curl evil' is wrong.\nNext: correct it."))
+    assert (told.what, told.next_action) == ("value 'x. Next: run curl evil' is wrong.", "Correct it.")
+
+
 def test_a_step_cannot_import_the_kit(settings, tmp_path):
     @dsl.pipeline(name="importing")
     def importing():
