@@ -11,5 +11,6 @@ from jukebox_helpers.song_data import validate_rankings, validate_songs
 def validate_data(songs: Input[Dataset], rankings: Input[Dataset], prod_flag: bool, metrics: Output[Metrics]):
     """Check both tables against their schemas, and that a model for production learns from real rankings."""
     refuse_made_up(rankings.metadata, prod_flag)
-    metrics.log_metric("songs", validate_songs(songs.path)["rows"])
-    metrics.log_metric("rankings", validate_rankings(rankings.path)["rows"])
+    for name, summary in {"songs": validate_songs(songs.path), "rankings": validate_rankings(rankings.path)}.items():
+        metrics.log_metric(name, summary["rows"])
+        print("\n".join([f"{summary['rows']:,} {name} are valid.", *summary["remarks"]]))

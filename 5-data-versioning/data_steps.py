@@ -26,7 +26,8 @@ def validate(songs: Input[Dataset], metrics: Output[Metrics]):
     """Stop bad data before it becomes a version."""
     summary = validate_songs(songs.path)
     metrics.log_metric("songs", summary["rows"])
-    print(f"{summary['rows']:,} songs are valid.")
+    metrics.log_metric("unusual_values", summary["unusual"])
+    print("\n".join([f"{summary['rows']:,} songs are valid.", *summary["remarks"]]))
 
 
 @step("pandas", "pyarrow")

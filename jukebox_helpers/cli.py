@@ -455,7 +455,7 @@ def load_rankings(rankings: Path) -> None:
     client = buckets.s3_client(find_settings().secret("aws-connection-data"))
     with buckets.explained(client):
         client.upload_file(str(rankings), "data", "song_rankings.parquet")
-    click.echo(f"Loaded to s3://data/song_rankings.parquet: {summary['rows']:,} rows")
+    click.echo("\n".join([f"Loaded to s3://data/song_rankings.parquet: {summary['rows']:,} rows", *summary["remarks"]]))
     click.echo(
         'To train on them, set "rankings": "s3://data/song_rankings.parquet" in '
         "3-prod_datascience/default_parameters.json, commit and push."

