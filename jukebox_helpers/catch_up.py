@@ -128,7 +128,7 @@ def bring_training_code(place: Workplace) -> str:
 
 def bring_model(place: Workplace) -> str:
     """A model that was trained on versioned data is registered."""
-    if any(record["metadata"].get("DVC training data hash") for record in place.versions()):
+    if place.versioned_models():
         return ""
     note = "ran the data pipeline; " if not place.on_main(VERSION_FILE) else ""
     # It is the server's file that runs, so the clone follows first.

@@ -28,9 +28,14 @@ def played_songs(place: Workplace, player: Player) -> tuple[pandas.DataFrame, pa
     return songs, pandas.DataFrame(probabilities, columns=labels)
 
 
+def newest_player(place: Workplace) -> Player:
+    """The newest model that was trained on a data version: the one that notebook 7 plays."""
+    return load_model(place.settings, MODEL, place.newest_versioned_model()["version"])
+
+
 def challenge(place: Workplace) -> str:
     """The country that the typical song reaches least, among those that some song of the table reaches first."""
-    player = load_model(place.settings, MODEL)
+    player = newest_player(place)
     _, probabilities = played_songs(place, player)
     order = [country for country, _ in player.countries(typical_song())]
     return max(probabilities.idxmax(axis=1).unique(), key=order.index)
@@ -41,7 +46,7 @@ def check_hit(place: Workplace, song: Mapping[str, float]) -> tuple[str, dict[st
     if dict(song) == typical_song():
         raise not_attempted("my_song is still the typical song.")
     target = challenge(place)
-    order = [country for country, _ in load_model(place.settings, MODEL).countries(song)]
+    order = [country for country, _ in newest_player(place).countries(song)]
     rank = order.index(target) + 1
     if rank > FIRST:
         found = f"{target} in place {rank}; in front are {', '.join(order[:FIRST])}"
@@ -51,7 +56,7 @@ def check_hit(place: Workplace, song: Mapping[str, float]) -> tuple[str, dict[st
 
 def find_hit(place: Workplace) -> dict[str, float]:
     """A hit in the country of the challenge: of the songs that reach it first, the one that it likes best."""
-    songs, probabilities = played_songs(place, load_model(place.settings, MODEL))
+    songs, probabilities = played_songs(place, newest_player(place))
     target = challenge(place)
     liked = probabilities[target].where(probabilities.idxmax(axis=1) == target, 0.0)
     best = int(liked.to_numpy().argmax())

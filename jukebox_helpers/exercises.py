@@ -181,20 +181,20 @@ def check_first_model(place: Workplace) -> Found:
         if runs and (run := read_run(runs[-1].parent)).state == "failed":
             raise failed(f"a run of the data pipeline that failed: {run.error}", "a run that succeeds")
         raise not_attempted(f"There is no {VERSION_FILE} on main: the data pipeline has not run.")
-    md5s = [record["metadata"].get("DVC training data hash") for record in place.versions()]
-    known = [md5 for md5 in md5s if md5]
-    if not known:
+    if not place.versioned_models():
+        refuse_ended_push(place, place.head())
         raise failed("a data version on main, but no model trained on it", "a registered model: wait for the training")
-    if not place.cached_version(known[0]):
-        raise failed(f"no object for {known[0]} in data-cache", "the bytes that the model was trained on")
-    version = place.versions()[md5s.index(known[0])]["version"]
-    found = f"{MODEL} {version} is registered, trained on data version {known[0]}."
-    return found, {"model version": version, "data version": known[0]}
+    first = place.first_versioned_model()
+    version, md5 = first["version"], first["metadata"]["DVC training data hash"]
+    if not place.cached_version(md5):
+        raise failed(f"no object for {md5} in data-cache", "the bytes that the model was trained on")
+    found = f"{MODEL} {version} is registered, trained on data version {md5}."
+    return found, {"model version": version, "data version": md5}
 
 
 def check_second_model(place: Workplace) -> Found:
     """Two registered versions that were trained on different data."""
-    records = [r for r in place.versions() if r["metadata"].get("DVC training data hash")]
+    records = place.versioned_models()
     if len(records) < 2:
         raise not_attempted(f"The registry knows {len(records)} version(s) of {MODEL} with a data version.")
     first, last = records[0]["metadata"], records[-1]["metadata"]
@@ -209,10 +209,9 @@ def check_second_model(place: Workplace) -> Found:
 
 def check_reproduced(place: Workplace) -> Found:
     """A run on this machine that rebuilt the first version without registering it, and the file that it made."""
-    records = [r for r in place.versions() if r["metadata"].get("DVC training data hash")]
-    if not records:
+    if not place.versioned_models():
         raise not_attempted("There is no model version to reproduce yet.")
-    first = records[0]
+    first = place.first_versioned_model()
     for file in sorted(place.settings.runs.glob("training-pipeline-*/run.json"), reverse=True):
         run = read_run(file.parent)
         rebuilt = "register-model" not in [step.name for step in run.steps]
@@ -346,8 +345,11 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
     ),
     "reproduce": (
         check_reproduced,
-        ["The first version is place.versions()[0]['version'].", "place.reproduce(place.versions()[0]['version'])"],
-        [Python("place.reproduce(place.versions()[0]['version'])")],
+        [
+            "place.first_versioned_model() is the record of the first version; its key 'version' names it.",
+            "place.reproduce(place.first_versioned_model()['version'])",
+        ],
+        [Python("place.reproduce(place.first_versioned_model()['version'])")],
     ),
     "hit": (
         check_hit,

@@ -156,10 +156,11 @@ def verification(place: Workplace, version: str) -> Table:
 
 
 def comparison(place: Workplace) -> Note:
-    """The first and the newest model version side by side: what differs, and what is the same."""
-    versions = [record["version"] for record in place.versions()]
+    """The first and the newest model version that know their data, side by side: what differs, what is the same."""
+    versions = [record["version"] for record in place.versioned_models()]
     if len(versions) < 2:
-        return Note("There is one version so far" if versions else "No model is registered yet")
+        words = "There is one version so far" if versions else "No model is registered yet"
+        return Note(f"{words} that was trained on a data version")
     first, newest = (lineage.trace(place.registry, MODEL, version) for version in (versions[0], versions[-1]))
     page = io.StringIO()
     Console(width=100, file=page, force_terminal=False, force_jupyter=False).print(lineage.compare(first, newest))

@@ -189,6 +189,29 @@ class Workplace:
         """The registered versions of the model, oldest first."""
         return self.registry.versions(MODEL)
 
+    def versioned_models(self) -> list[dict[str, Any]]:
+        """The registered versions that were trained on a data version, oldest first.
+
+        A push before the first data version registers a model, too; nobody can say which bytes it has seen.
+        """
+        return [record for record in self.versions() if record["metadata"].get("DVC training data hash")]
+
+    def first_versioned_model(self) -> dict[str, Any]:
+        """The oldest registered version that was trained on a data version; JukeboxError if there is none."""
+        return self._versioned_model(0)
+
+    def newest_versioned_model(self) -> dict[str, Any]:
+        """The newest registered version that was trained on a data version; JukeboxError if there is none."""
+        return self._versioned_model(-1)
+
+    def _versioned_model(self, position: int) -> dict[str, Any]:
+        if models := self.versioned_models():
+            return models[position]
+        raise JukeboxError(
+            f"The registry has no version of {MODEL} yet that was trained on a data version.",
+            "Run place.train_on(place.songs), as in notebook 5.",
+        )
+
     def run_data_pipeline(self, songs: Path, show: Callable[[Run], None] | None = None) -> str:
         """Run the data pipeline from the clone's compiled YAML.
 

@@ -11,7 +11,10 @@ from jukebox_helpers.workplace import MODEL
 
 
 def register_quick_model(place, version="0123456789", data_version="a" * 32):
-    """Train, export, upload and register a small model of the workshop's songs; give its record."""
+    """Train, export, upload and register a small model of the workshop's songs; give its record.
+
+    Without a data version it is what a push registers before there is one.
+    """
     folder = place.tables / "quick"
     folder.mkdir(parents=True, exist_ok=True)
     features, counts, model, onnx = (str(folder / name) for name in ("f.parquet", "c.parquet", "m.joblib", "m.onnx"))
@@ -23,7 +26,7 @@ def register_quick_model(place, version="0123456789", data_version="a" * 32):
     place.s3.upload_file(onnx, "models", f"{MODEL}/{version}/model.onnx")
     metadata = {
         "git revision": version + "0" * 30,
-        "DVC training data hash": data_version,
+        **({"DVC training data hash": data_version} if data_version else {}),
         "model sha256": hashlib.sha256(Path(onnx).read_bytes()).hexdigest(),
         "parameters": json.dumps({"epochs": 3}),
         "songs rows": 2000,

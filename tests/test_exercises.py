@@ -9,7 +9,7 @@ import pytest
 from conftest import STAND_IN
 from quick_model import register_quick_model
 
-from jukebox_helpers import sandbox, workshop
+from jukebox_helpers import sandbox, views, workshop
 from jukebox_helpers.buckets import CONFIG
 from jukebox_helpers.catch_up import catch_up
 from jukebox_helpers.errors import JukeboxError
@@ -20,7 +20,7 @@ from jukebox_helpers.pipelines import TRAINING_PIPELINE
 from jukebox_helpers.play import typical_song
 from jukebox_helpers.quiz_questions import QUESTIONS
 from jukebox_helpers.quizzes import quiz
-from jukebox_helpers.workplace import MODEL, VERSION_FILE, load_songs
+from jukebox_helpers.workplace import MODEL, VERSION_FILE, Workplace, load_songs
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +188,11 @@ def test_first_model_needs_data_and_a_model(place):
     said("first-model", "failed", "no model trained on it")
     said("second-model", "not attempted", "0 version")
     said("reproduce", "not attempted", "no model version")
+    # An early push has registered a model without a data version; it is not the first version of anything.
+    register_quick_model(place, "0000000000", data_version="")
+    said("first-model", "failed", "no model trained on it")
+    said("reproduce", "not attempted", "no model version")
+    said("hit", "error", "no version of jukebox yet", "place.train_on", answer=[typical_song()])
     md5 = place.practise_version()
     record = register_quick_model(place, data_version=md5)
     assert said("first-model", "passed").values == {"model version": record["version"], "data version": md5}
@@ -203,7 +208,9 @@ def test_second_model_must_have_other_data(place):
 
 
 def test_reproduce_compares_the_bytes(place):
-    first = place.versions()[0]
+    first = place.versions()[1]  # the one of the early push comes before it
+    assert place.first_versioned_model() == first
+    assert first["version"] in views.comparison(place).title and "0000000000" not in views.comparison(place).title
     said("reproduce", "not attempted", first["version"])
     run_of(place, "training-pipeline-2", first["version"], "failed", "no revision")
     said("reproduce", "failed", "no revision")
@@ -214,6 +221,13 @@ def test_reproduce_compares_the_bytes(place):
     # The training of a push is no rebuild.
     run_of(place, "training-pipeline-5", first["version"], "succeeded", steps=("register-model",))
     said("reproduce", "passed")
+
+
+def test_the_solution_of_reproduce_takes_the_version_that_its_check_expects(place, monkeypatch):
+    rebuilt = []
+    monkeypatch.setattr(Workplace, "reproduce", lambda self, version: rebuilt.append(version))
+    exercise("reproduce").steps[-1].do(place)
+    assert rebuilt == [place.versioned_models()[0]["version"]] != ["0000000000"]
 
 
 def test_hit(place):
