@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,15 @@ from jukebox_helpers.pipelines import (
     compile_file,
     read_pipeline,
 )
+from jukebox_helpers.sandbox.events import OVER, is_running
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.step_metadata import read_json
 
 REVISION_DIGITS = 10
 """A model version is named by this many characters of its git revision."""
+
+DELIVERY = 10.0
+"""Seconds after which a push that the sandbox has not seen will not come any more."""
 
 
 @contextmanager
@@ -186,20 +191,46 @@ def follow_training(
     Raises:
         JukeboxError: If no run came of the push, or not in time.
     """
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
+    started = time.monotonic()
+    while time.monotonic() < started + timeout:
         news = event()
         run = find_run(settings, revision)
         if run:
             on_change(run)
-        if news.get("state") in ("done", "failed"):
+        if news.get("state") in OVER:
             if run:
                 return run
-            raise JukeboxError(f"The push of {revision[:10]} started no run: {news.get('detail', '')}")
+            raise failed_push(news)
+        if not is_running(settings.state):
+            raise JukeboxError(
+                f"The sandbox stopped before the training of {revision[:10]} ended.",
+                "Run ./jukebox up, then git commit --allow-empty and git push origin main.",
+            )
+        # Git delivers the event before it reports the push as done.
+        if not news and time.monotonic() > started + DELIVERY:
+            raise JukeboxError(f"The sandbox has seen no push of {revision[:10]}.", "Run git push origin main.")
         time.sleep(0.1)
     raise JukeboxError(
         f"The training of {revision[:10]} did not end within {timeout:.0f} s.", "Look at ./jukebox status."
     )
+
+
+def failed_push(event: dict[str, Any]) -> JukeboxError:
+    """What to say of a push that failed: the words of its event, and the way back.
+
+    Args:
+        event: A push event that is over.
+
+    Returns:
+        The error, not raised.
+    """
+    detail = str(event.get("detail", ""))
+    # A command that failed ends its log with "Error: …" and "Next: …".
+    said = re.search(r"(?:^|\n)Error: (?P<what>.*?)(?:\nNext: (?P<next>.*))?\Z", detail, re.DOTALL)
+    what = said["what"] if said else detail
+    outcome = "started no run" if event["state"] == "done" else event["state"]
+    way_back = f"{(said and said['next']) or 'Correct the cause.'} Then commit and push to main again."
+    return JukeboxError(": ".join(filter(None, [f"The push of {event['version']} {outcome}", what])), way_back)
 
 
 def find_run(settings: Settings, revision: str) -> Run | None:

@@ -7,21 +7,23 @@ from typing import Any
 
 from jukebox_helpers import buckets, data_versions, workshop
 from jukebox_helpers.challenge import check_hit, find_hit
-from jukebox_helpers.continuous_training import find_run
+from jukebox_helpers.continuous_training import failed_push, find_run
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.exercise_engine import Command, Edit, Exercise, Python, Verdict, failed, not_attempted
-from jukebox_helpers.local_runner import read_run
+from jukebox_helpers.local_runner import container_env, read_run
 from jukebox_helpers.pipelines import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, compile_file, read_pipeline
-from jukebox_helpers.settings import GITOPS_REPOSITORY
+from jukebox_helpers.sandbox.events import OVER
+from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY
 from jukebox_helpers.workplace import MODEL, VERSION_FILE, Workplace, loaded_md5
 
 Found = tuple[str, dict[str, Any]]
 WANTED_BUCKETS = ("data", "data-cache")
 REMOTES = {"s3-version": "s3://data-cache", "data-source": "s3://data"}
 FETCH_SECRETS = {
-    "aws-connection-data": {"AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET"},
-    "git-auth": {"username", "password"},
+    "aws-connection-data": ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET"),
+    "git-auth": ("username", "password"),
 }
+"""The keys that the fetch needs of each Secret; every one becomes a variable of the same name."""
 
 
 def check_hello(place: Workplace) -> Found:
@@ -57,6 +59,7 @@ def check_buckets(place: Workplace) -> Found:
         raise failed(f"a file that lists {', '.join(listed)}", f"also {' and '.join(absent)}, letter by letter")
     if edit:
         raise failed(f"the right file, but {edit}", "the same on the branch main of the git server")
+    refuse_failed_push(place, place.head(GITOPS_REPOSITORY), GITOPS_REPOSITORY)
     raise failed(f"no bucket {' and '.join(missing)} yet", "the buckets, a few seconds after the push; check again")
 
 
@@ -145,13 +148,24 @@ def check_fetch(place: Workplace) -> Found:
         raise failed(f"{name} with another git_version than the pipeline's version",
                      "git_version=version, so that exactly the pushed revision is fetched")  # fmt: skip
     given = pipeline.platform_of("exec-" + name)
-    secrets = {entry["secretName"]: {pair["envVar"] for pair in entry["keyToEnv"]}
-               for entry in given.get("secretAsEnv", [])}  # fmt: skip
+    # A later entry for the same variable replaces an earlier one.
+    sources = {pair["envVar"]: (entry["secretName"], pair["secretKey"])
+               for entry in given.get("secretAsEnv", []) for pair in entry["keyToEnv"]}  # fmt: skip
     for secret, keys in FETCH_SECRETS.items():
-        if absent := keys - secrets.get(secret, set()):
-            raise failed(f"{name} without {', '.join(sorted(absent))}", f"these keys from the Secret {secret}")
+        if absent := [key for key in keys if key not in sources]:
+            raise failed(f"{name} without {', '.join(absent)}", f"these keys from the Secret {secret}")
+        for key in keys:
+            if sources[key] != (secret, key):
+                raise failed("{0} with {1} from the key {3} of the Secret {2}".format(name, key, *sources[key]),
+                             f"{key} from the key {key} of the Secret {secret}")  # fmt: skip
     if {"name": "namespace", "fieldPath": "metadata.namespace"} not in given.get("fieldPathAsEnv", []):
         raise failed(f"{name} without its namespace", "env_name namespace from the field path metadata.namespace")
+    if place.is_sandbox:
+        for label in pipeline.executors:
+            try:
+                container_env(pipeline, label, place.settings)
+            except JukeboxError as error:
+                raise failed(error.what, f"a run that can start. {error.next_action}") from None
     return f"The compiled pipeline begins with {name}, with the Secrets it needs.", {"steps": len(steps)}
 
 
@@ -166,12 +180,27 @@ def check_push(place: Workplace) -> Found:
     values = {"revision": revision}
     if not place.is_sandbox:
         return f"Revision {revision[:10]} is on main; the pipeline ct-pipeline trains it.", values
-    run = find_run(place.settings, revision)
-    if run is None or run.state == "running":
+    # A push of several commits trains the last of them, and a failed one may have been repeated.
+    event = place.push_event(revision, *place.git("rev-list", f"{revision}..origin/main").split())
+    if not event:
+        raise failed(f"no push of {revision[:10]} that the sandbox has seen",
+                     "one; git commit --allow-empty, then git push origin main")  # fmt: skip
+    run = find_run(place.settings, event["revision"])
+    if event["state"] not in OVER:
         raise failed("a training that is not over", "its end; check again in some seconds")
-    return f"The push of {revision[:10]} was trained; it {run.state}. {run.error}".strip(), values | {
-        "state": run.state
-    }
+    if run is None:
+        error = failed_push(event)
+        raise failed(error.what, f"a run. {error.next_action}")
+    found = f"The push of {event['version']} was trained; it {run.state}. {run.error}".strip()
+    return found, values | {"state": run.state}
+
+
+def refuse_failed_push(place: Workplace, revision: str, repository: str = REPOSITORY) -> None:
+    """Say that a push has failed, so that nobody waits for what it was to bring."""
+    event = place.push_event(revision, repository=repository)
+    if event.get("state") in OVER and event["state"] != "done":
+        error = failed_push(event)
+        raise failed(error.what, f"a push that succeeds. {error.next_action}")
 
 
 def check_first_model(place: Workplace) -> Found:
@@ -182,7 +211,7 @@ def check_first_model(place: Workplace) -> Found:
             raise failed(f"a run of the data pipeline that failed: {run.error}", "a run that succeeds")
         raise not_attempted(f"There is no {VERSION_FILE} on main: the data pipeline has not run.")
     if not place.versioned_models():
-        refuse_ended_push(place, place.head())
+        refuse_failed_push(place, place.head())
         raise failed("a data version on main, but no model trained on it", "a registered model: wait for the training")
     first = place.first_versioned_model()
     version, md5 = first["version"], first["metadata"]["DVC training data hash"]
@@ -196,6 +225,8 @@ def check_second_model(place: Workplace) -> Found:
     """Two registered versions that were trained on different data."""
     records = place.versioned_models()
     if len(records) < 2:
+        if records:
+            refuse_failed_push(place, place.head())
         raise not_attempted(f"The registry knows {len(records)} version(s) of {MODEL} with a data version.")
     first, last = records[0]["metadata"], records[-1]["metadata"]
     if first["DVC training data hash"] == last["DVC training data hash"]:

@@ -21,6 +21,7 @@ from jukebox_helpers.local_runner import Run, run_pipeline
 from jukebox_helpers.pictures import live_graph
 from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
 from jukebox_helpers.registry import mlflow_registry, open_registry
+from jukebox_helpers.sandbox.events import MAIN
 from jukebox_helpers.settings import CONNECTION_KEYS, GITOPS_REPOSITORY, KIT, REPOSITORY, Settings, find_settings
 from jukebox_helpers.song_data import transform_songs, validate_songs
 
@@ -230,6 +231,26 @@ class Workplace:
         run_pipeline(source, arguments, self.settings, on_change=show or live_graph(source))
         return self.head()
 
+    def push_event(self, *revisions: str, repository: str = REPOSITORY) -> dict[str, Any]:
+        """What became of a push, as the sandbox's trigger recorded it.
+
+        Args:
+            revisions: The commits that the push may have ended with. A push of several commits has one event, for
+                the last of them.
+            repository: The repository that was pushed to.
+
+        Returns:
+            The newest event of such a push; one to ``main`` where there is one, because the same commit may be
+            pushed to other branches, too. Empty where there was none, and in a workbench.
+        """
+        if not self.is_sandbox:
+            return {}
+        pushes = [
+            event for event in sandbox.events(self.settings.state)
+            if event["repository"] == repository and event["revision"] in revisions
+        ]  # fmt: skip
+        return ([event for event in pushes if event["ref"] == MAIN] or pushes or [{}])[-1]
+
     def follow(self, revision: str, show: Callable[[Run], None] | None = None) -> str:
         """Follow the training that a push has started, until it ends.
 
@@ -243,10 +264,9 @@ class Workplace:
         if not self.is_sandbox:
             return f"The training of {revision[:10]} runs in the cluster: see Pipelines in OpenShift and Experiments."
 
-        def event() -> dict[str, Any]:
-            return next((e for e in reversed(sandbox.events(self.settings.state)) if e["revision"] == revision), {})
-
-        run = follow_training(self.settings, revision, event, on_change=show or live_graph())
+        run = follow_training(
+            self.settings, revision, lambda: self.push_event(revision), on_change=show or live_graph()
+        )
         return f"The training of {revision[:10]} {run.state}. {run.error}".strip()
 
     def train_on(self, songs: Path, show: Callable[[Run], None] | None = None) -> str:

@@ -20,6 +20,7 @@ from jukebox_helpers.pipelines import TRAINING_PIPELINE
 from jukebox_helpers.play import typical_song
 from jukebox_helpers.quiz_questions import QUESTIONS
 from jukebox_helpers.quizzes import quiz
+from jukebox_helpers.sandbox.events import record
 from jukebox_helpers.workplace import MODEL, VERSION_FILE, Workplace, load_songs
 
 
@@ -142,6 +143,22 @@ def test_fetch(place):
         (right.replace("    # fetch_task = fetch_data()\n", "    fetch_data()\n"), "failed", ["comment out the line"]),
         (right.replace("git_version=version", "git_version='main'"), "failed", ["git_version=version"]),
         (right.replace("'password': 'password',", ""), "failed", ["without password", "git-auth"]),
+        # A misspelt key of the Secret, a key of another Secret, a key too many: none of them can start a run.
+        (
+            right.replace("'AWS_S3_BUCKET': 'AWS", "'AWS_S3_BUKET': 'AWS"),
+            "failed",
+            ["AWS_S3_BUCKET from the key AWS_S3_BUKET", "from the key AWS_S3_BUCKET of the Secret aws-connection-data"],
+        ),
+        (
+            right.replace("'aws-connection-data'", "'aws-connection-models'", 1),
+            "failed",
+            ["AWS_S3_ENDPOINT of the Secret aws-connection-models", "of the Secret aws-connection-data"],
+        ),
+        (
+            right.replace("'password': 'password',", "'password': 'password', 'token': 'token',"),
+            "failed",
+            ["needs the key 'token'", "a run that can start"],
+        ),
         (
             right.replace("(cluster_domain=cluster_domain, git_version=version)", "("),
             "error",
@@ -162,7 +179,14 @@ def test_push(place):
     place.git("commit", "--quiet", "--message", "Train", str(TRAINING_PIPELINE))
     said("push", "failed", "not pushed")
     place.git("push", "--quiet", "origin", "main")
-    said("push", "failed", "a training that is not over")
+    event = sandbox.wait_for(place.settings.state, place.head(), timeout=60)
+    said("push", "failed", "started no run")  # this sandbox trains nothing
+    for state, words in (
+        ("running", "a training that is not over"), ("ignored", "ignored: to another branch"),
+        ("failed", "failed: the sandbox stopped"),
+    ):  # fmt: skip
+        record(place.settings.state, event, state, words.partition(": ")[2])
+        said("push", "failed", words)
     run_of(place, "training-pipeline-1", version=place.head()[:10], state="failed", error="no version file")
     assert said("push", "passed", "it failed. no version file").values["state"] == "failed"
 
@@ -185,17 +209,23 @@ def test_first_model_needs_data_and_a_model(place):
     place.git("add", VERSION_FILE)
     place.git("commit", "--quiet", "--message", "Data")
     place.git("push", "--quiet", "origin", "main")
-    said("first-model", "failed", "no model trained on it")
+    event = sandbox.wait_for(place.settings.state, place.head(), timeout=60)
+    record(place.settings.state, event, "running")
+    said("first-model", "failed", "no model trained on it", "wait")
+    failure = "exit code 1\nError: Step 'train' failed: no memory\nNext: Take fewer songs."
+    record(place.settings.state, event, "failed", failure)
+    said("first-model", "failed", "failed: Step 'train' failed: no memory", "Take fewer songs. Then commit and push")
+    record(place.settings.state, event, "done")
     said("second-model", "not attempted", "0 version")
     said("reproduce", "not attempted", "no model version")
     # An early push has registered a model without a data version; it is not the first version of anything.
     register_quick_model(place, "0000000000", data_version="")
     said("first-model", "failed", "no model trained on it")
     said("reproduce", "not attempted", "no model version")
-    said("hit", "error", "no version of jukebox yet", "place.train_on", answer=[typical_song()])
+    said("hit", "error", "no version of jukebox yet", "place.train_on", answer=[typical_song() | {"tempo": 123}])
     md5 = place.practise_version()
-    record = register_quick_model(place, data_version=md5)
-    assert said("first-model", "passed").values == {"model version": record["version"], "data version": md5}
+    model = register_quick_model(place, data_version=md5)
+    assert said("first-model", "passed").values == {"model version": model["version"], "data version": md5}
 
 
 def test_second_model_must_have_other_data(place):
