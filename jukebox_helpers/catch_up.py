@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from jukebox_helpers import buckets, workshop
+from jukebox_helpers import buckets, sandbox, workshop
 from jukebox_helpers.continuous_training import git_credentials
-from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.exercises import CATALOGUE, WANTED_BUCKETS, exercise
 from jukebox_helpers.git_repository import clone_main, git
 from jukebox_helpers.pipelines import TRAINING_PIPELINE
@@ -21,6 +21,7 @@ NOTEBOOKS = range(8)
 Say = Callable[[str], None]
 
 
+@as_jukebox_error()
 def catch_up(number: int, say: Say = print) -> Workplace:
     """Bring clone, buckets, data and registry to the state in which a notebook starts.
 
@@ -55,7 +56,12 @@ def catch_up(number: int, say: Say = print) -> Workplace:
 
 
 def bring_clones(place: Workplace) -> str:
-    """The clones are there, and a pull puts own commits on top of main; on a laptop the sandbox sees to both."""
+    """The clones are there, and a pull puts own commits on top of main; one that was deleted comes back as pushed."""
+    if place.is_sandbox:  # which sees to the rest at each start
+        missing = [folder.name for folder in (place.clone, place.gitops) if not folder.exists()]
+        if missing:
+            sandbox.clone(place.settings.state, place.settings.user, place.settings.cluster_domain)
+        return f"cloned {' and '.join(missing)} again" if missing else ""
     news = ""
     if not (place.gitops / ".git").exists():
         with git_credentials(place.settings):
@@ -189,7 +195,7 @@ def follow_main(place: Workplace, repository: str, clone: Path, number: int) -> 
     try:
         place.git("merge", "--quiet", "--ff-only", "origin/main", folder=clone)
         return followed
-    except RuntimeError:
+    except JukeboxError:
         news = keep(place, clone, number)
     changed = place.git("diff", "--name-only", "HEAD", "origin/main", folder=clone).split("\n")
     for path in changed:
@@ -221,7 +227,7 @@ def switch_to_main(place: Workplace, clone: Path, number: int) -> str:
     try:
         place.git("switch", "--quiet", "main", folder=clone)  # git refuses it where that would lose an edit
         return said
-    except RuntimeError:
+    except JukeboxError:
         news = keep(place, clone, number)
         place.git("checkout", "--quiet", "--force", "main", folder=clone)
         return f"{said}; {news}"

@@ -1,5 +1,8 @@
 """The one error of the library: what happened, and what to do next."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 def shown(value: object, most: int = 42) -> str:
     """A value that comes from data, as a message shows it: on one line, escaped and cut, so that it forges nothing.
@@ -51,3 +54,33 @@ class JukeboxError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\nNext: {self.next_action}" if self.next_action else self.what
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback: IPython asks an exception for it.
+
+        The cell has failed all the same, for papermill and whoever runs all cells.
+        """
+        return [f"✗ {self.what}", *([f"→ Next: {self.next_action}"] if self.next_action else [])]
+
+
+@contextmanager
+def as_jukebox_error() -> Iterator[None]:
+    """Turn the errors of functions that travel, whose messages end with "Next: …", into a `JukeboxError`.
+
+    For a block, or as a decorator for what notebooks call. Every other error is a fault of ours and keeps its
+    traceback.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        JukeboxError: In place of such an error.
+    """
+    try:
+        yield
+    except JukeboxError:
+        raise
+    except Exception as error:
+        if " Next: " not in str(error):
+            raise
+        raise JukeboxError.told(error) from error

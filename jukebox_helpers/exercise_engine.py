@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.workplace import Workplace
 
 Outcome = Literal["passed", "failed", "not attempted", "error"]
@@ -222,7 +222,8 @@ class Exercise:
             return Result(title, lines, code, outcome, exercise=self.name, outcome=outcome, values=values or {})
 
         try:
-            found, values = self.inspect(self.place, *answer)
+            with as_jukebox_error():
+                found, values = self.inspect(self.place, *answer)
         except Verdict as verdict:
             if verdict.outcome == "not attempted":
                 return result("not attempted", verdict.found, "Do the step above, then run this cell again.")
@@ -254,6 +255,7 @@ class Exercise:
             lines.append(step.text(self.place))
         return Note(f"{self.name}: solution", code="\n".join(lines))
 
+    @as_jukebox_error()
     def solve(self) -> Any:
         """Do the solution, unless the check passes already, and return the value of its last step."""
         if self.check().outcome == "passed":

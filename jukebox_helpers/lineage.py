@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from jukebox_helpers.buckets import explained
 from jukebox_helpers.data_cache import cache_key
-from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.lineage_view import compare, lineage_tree
 from jukebox_helpers.registry import ModelRegistry
 from jukebox_helpers.step_metadata import read_json
@@ -47,6 +47,7 @@ RECORDED_AS = {
 JSON_TEXTS = ("data.remotes", "preparation", "parameters", "packages")
 
 
+@as_jukebox_error()
 def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dict[str, Any]:
     """Trace a model version to what it was made of.
 

@@ -89,7 +89,7 @@ class PipelineGraph(Diagram):
     tasks: list[Task]
 
 
-def pipeline_graph(source: Path | CompiledPipeline | None = None, run: Run | None = None) -> PipelineGraph:
+def pipeline_graph(source: str | Path | CompiledPipeline | None = None, run: Run | None = None) -> PipelineGraph:
     """Draw a compiled pipeline, and how far a run of it has come.
 
     Args:
@@ -110,7 +110,7 @@ def pipeline_graph(source: Path | CompiledPipeline | None = None, run: Run | Non
         assert run
         name, tasks = run.pipeline, [Task(step.name) for step in run.steps]
     else:
-        pipeline = source if isinstance(source, CompiledPipeline) else read_pipeline((source or kept).read_text())
+        pipeline = source if isinstance(source, CompiledPipeline) else read_pipeline(Path(source or kept).read_text())
         name, tasks = pipeline.name, read_tasks(pipeline, pipeline.spec["root"])
     if run:
         show_run(tasks, run)

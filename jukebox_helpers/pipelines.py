@@ -253,7 +253,7 @@ def summarised(source: str) -> str:
     return "".join(lines)
 
 
-def compile_file(source: Path) -> None:
+def compile_file(source: str | Path) -> None:
     """Run a pipeline's file, which compiles it beside itself, with the library of its own checkout.
 
     Args:
@@ -262,6 +262,7 @@ def compile_file(source: Path) -> None:
     Raises:
         JukeboxError: If the file does not run; the message holds the end of what it printed.
     """
+    source = Path(source)
     checkout = source.resolve().parent.parent
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     result = subprocess.run([sys.executable, str(source)], env=environment, capture_output=True, text=True)

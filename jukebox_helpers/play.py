@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from jukebox_helpers import buckets
-from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.lineage import unknown
 from jukebox_helpers.play_view import Probabilities, country_bars, sliders, typical_song
 from jukebox_helpers.registry import ModelRegistry, mlflow_registry, open_registry
@@ -103,6 +103,7 @@ class Player:
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
 
 
+@as_jukebox_error()
 def load_model(settings: Settings, name: str, version: str | None = None) -> Player:
     """Bring a registered model here, and make sure that it is the one that was registered.
 

@@ -73,8 +73,9 @@ def links(place: Workplace) -> Table:
     return Table([{"what": what, "where": where} for what, where in rows.items()])
 
 
-def show_file(file: Path) -> Note:
+def show_file(file: str | Path) -> Note:
     """A text file."""
+    file = Path(file)
     if not file.is_file():
         return Note(f"{file.name} is not there yet", (f"Its place is {file.parent}.",))
     return Note(file.name, code=file.read_text().rstrip())
@@ -100,8 +101,9 @@ def show_events(place: Workplace) -> Table:
     )  # fmt: skip
 
 
-def show_log(place: Workplace, folder: Path, path: str = ".") -> Note:
+def show_log(place: Workplace, folder: str | Path, path: str = ".") -> Note:
     """The commits of a clone that touched a file, newest first."""
+    folder = Path(folder)
     commits = place.git("log", "--format=%h  %s", "-8", "--", path, folder=folder) if _has_commits(folder) else ""
     return Note(f"Commits in {folder.name}", code=commits or "none yet")
 

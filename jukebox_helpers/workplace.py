@@ -13,7 +13,7 @@ from jukebox_helpers.buckets import explained, list_buckets, s3_client
 from jukebox_helpers.continuous_training import follow_training, git_credentials, rebuild
 from jukebox_helpers.data_cache import cache_key
 from jukebox_helpers.data_versions import file_md5, read_version_file
-from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.git_password import credential_helper, git_server
 from jukebox_helpers.git_repository import git
 from jukebox_helpers.lineage import compare_digests
@@ -70,11 +70,13 @@ class Workplace:
         return file
 
     @property
+    @as_jukebox_error()
     def songs(self) -> Path:
         """The songs to begin with."""
         return self.table("songs.parquet", lambda path: sample_data.make_songs(path, songs=SONGS))
 
     @property
+    @as_jukebox_error()
     def fresh_songs(self) -> Path:
         """The songs of a week later: new ones, and some corrected."""
         return self.table("fresh_songs.parquet", lambda path: sample_data.make_fresh_songs(str(self.songs), path))
@@ -106,7 +108,13 @@ class Workplace:
 
     def restore(self, md5: str) -> Path:
         """Bring a data version from the bucket ``data-cache``, and make sure that it has the bytes it names."""
-        target = self.table(f"{md5}.parquet", lambda path: self.download(self.cached_version(md5), path))
+        address = self.cached_version(md5)
+        if not address:
+            raise JukeboxError(
+                f"Data version {md5} is not in the bucket data-cache: it was never pushed there, or was removed.",
+                "Take one of place.practised_versions(), or push this one: dvc push, in the folder that has it.",
+            )
+        target = self.table(f"{md5}.parquet", lambda path: self.download(address, path))
         if file_md5(str(target)) != md5:
             raise JukeboxError(f"The object of data version {md5} has other bytes.", "Run the data pipeline again.")
         return target
@@ -149,10 +157,34 @@ class Workplace:
 
     # git
 
-    def git(self, *arguments: str, folder: Path | None = None) -> str:
-        """Run git in the attendee's clone, or in another folder, with the platform's credentials."""
+    def git(self, *arguments: str, folder: str | Path | None = None) -> str:
+        """Run git in the attendee's clone, or in another folder, with the platform's credentials.
+
+        Args:
+            arguments: The git command, e.g. ``"log", "--oneline"``.
+            folder: The folder to run in.
+
+        Returns:
+            What git prints, without the last line break.
+
+        Raises:
+            JukeboxError: If the folder is gone, or git fails, with its own words.
+        """
+        where = Path(folder or self.clone)
+        # In a folder of ours without .git, git would find the repository around it.
+        if not where.is_dir() or (where in (self.clone, self.gitops) and not (where / ".git").exists()):
+            raise JukeboxError(
+                f"{where} is not a git repository any more: the folder was moved, deleted or emptied.",
+                f"{'Move the rest of it away, then r' if where.exists() else 'R'}un the notebook's first cell again, "
+                "or ./jukebox catch-up 0 in a terminal: what was pushed is cloned anew.",
+            )
         with git_credentials(self.settings):
-            return git(*arguments, folder=str(folder or self.clone))
+            try:
+                return git(*arguments, folder=str(where))
+            except RuntimeError as error:
+                raise JukeboxError(
+                    str(error), "Correct what git names. ./jukebox status says whether the git server runs."
+                ) from None
 
     def head(self, repository: str = REPOSITORY) -> str:
         """The revision at the head of ``main`` on the git server."""
@@ -180,12 +212,14 @@ class Workplace:
     # Pipelines and models
 
     @property
+    @as_jukebox_error()
     def registry(self) -> Any:
         """The model registry."""
         if self.settings.tracking_uri:
             return mlflow_registry(self.settings.tracking_uri)
         return open_registry(self.settings.cluster_domain, self.settings.namespace)
 
+    @as_jukebox_error()
     def versions(self) -> list[dict[str, Any]]:
         """The registered versions of the model, oldest first."""
         return self.registry.versions(MODEL)
@@ -213,7 +247,8 @@ class Workplace:
             "Run place.train_on(place.songs), as in notebook 5.",
         )
 
-    def run_data_pipeline(self, songs: Path, show: Callable[[Run], None] | None = None) -> str:
+    @as_jukebox_error()
+    def run_data_pipeline(self, songs: str | Path, show: Callable[[Run], None] | None = None) -> str:
         """Run the data pipeline from the clone's compiled YAML.
 
         Args:
@@ -227,7 +262,7 @@ class Workplace:
             RunFailed: If a step has failed.
         """
         source = self.clone / DATA_PIPELINE_YAML
-        arguments = {"dataset_url": songs.resolve().as_uri(), "repo_url": self.settings.repository_url()}
+        arguments = {"dataset_url": existing_file(songs).as_uri(), "repo_url": self.settings.repository_url()}
         run_pipeline(source, arguments, self.settings, on_change=show or live_graph(source))
         return self.head()
 
@@ -269,7 +304,8 @@ class Workplace:
         )
         return f"The training of {revision[:10]} {run.state}. {run.error}".strip()
 
-    def train_on(self, songs: Path, show: Callable[[Run], None] | None = None) -> str:
+    @as_jukebox_error()
+    def train_on(self, songs: str | Path, show: Callable[[Run], None] | None = None) -> str:
         """New songs in, a new model version out: the data pipeline, then the training that its commit starts.
 
         Args:
@@ -284,6 +320,7 @@ class Workplace:
             return f"No news: {revision[:10]} is trained already, and the same bytes start nothing."
         return self.follow(revision, show)
 
+    @as_jukebox_error()
     def reproduce(self, version: str) -> list[dict[str, Any]]:
         """Train a model version again from what its record names, and compare.
 
@@ -299,6 +336,7 @@ class Workplace:
         rebuilt = rebuild(self.settings, record, live_graph())
         return compare_digests({name: record["metadata"].get(name) for name in rebuilt}, rebuilt)
 
+    @as_jukebox_error()
     def practise_version(self, revision: str = "") -> str:
         """The data version (md5) that the practice repository names: as it stands there, or in a revision of it."""
         file = self.practice / VERSION_FILE
@@ -320,6 +358,10 @@ class Workplace:
         os.environ["DVC_NO_ANALYTICS"] = "1"
         # What a notebook shows of a command is a page: nothing can turn or be wiped there.
         os.environ["TERM"] = "dumb"
+        try:
+            os.getcwd()
+        except FileNotFoundError:  # the clone was deleted under this kernel, and is back
+            os.chdir(self.clone)
         if self.is_sandbox:
             folder = self.settings.secrets / "aws-connection-data"
             os.environ["JUKEBOX_STATE"] = str(self.settings.state)
@@ -335,7 +377,16 @@ class Workplace:
         os.environ["AWS_ENDPOINT_URL"] = os.environ.get("AWS_S3_ENDPOINT", self.settings.s3_endpoint)
 
 
-def load_songs(place: Workplace, songs: Path) -> str:
+def existing_file(file: str | Path) -> Path:
+    """The whole path of a file, or a `JukeboxError` that says where it was looked for."""
+    path = Path(os.path.abspath(Path(file).expanduser()))
+    if not path.is_file():
+        raise JukeboxError(f"There is no file {path}.", "Give the path of a Parquet file, e.g. place.songs.")
+    return path
+
+
+@as_jukebox_error()
+def load_songs(place: Workplace, songs: str | Path) -> str:
     """Validate, transform and load songs to ``s3://data/song_properties.parquet``, as the inner loop's steps do.
 
     Args:
@@ -346,22 +397,24 @@ def load_songs(place: Workplace, songs: Path) -> str:
         The md5 of the bytes that lie there now.
 
     Raises:
-        ValueError: If the songs are not valid.
+        JukeboxError: If the songs are not there, or not valid.
     """
     target = place.tables / "transformed.parquet"
-    validate_songs(str(songs))
-    transform_songs(str(songs), str(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file = str(existing_file(songs))
+    validate_songs(file)
+    transform_songs(file, str(target))
     with explained(place.s3):
         place.s3.upload_file(str(target), "data", VERSION_FILE.removesuffix(".dvc"))
     return file_md5(str(target))
 
 
+@as_jukebox_error()
 def loaded_md5(place: Workplace) -> str:
     """The md5 of the songs that lie in the bucket ``data`` now; empty where there are none."""
     if "data" not in place.buckets() or "song_properties.parquet" not in place.objects("data"):
         return ""
     file = place.tables / "loaded.parquet"
     place.tables.mkdir(parents=True, exist_ok=True)
-    with explained(place.s3):
-        place.s3.download_file("data", "song_properties.parquet", str(file))
+    place.download("s3://data/song_properties.parquet", str(file))
     return file_md5(str(file))

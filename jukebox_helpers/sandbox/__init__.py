@@ -2,5 +2,6 @@
 
 from jukebox_helpers.sandbox.control import down, status, up
 from jukebox_helpers.sandbox.events import events, is_running, wait_for
+from jukebox_helpers.sandbox.repositories import clone
 
-__all__ = ["down", "events", "is_running", "status", "up", "wait_for"]
+__all__ = ["clone", "down", "events", "is_running", "status", "up", "wait_for"]
