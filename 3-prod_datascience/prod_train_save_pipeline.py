@@ -5,6 +5,7 @@ training-pipeline.yaml, beside it.
 """
 
 from pathlib import Path
+from typing import Dict, List  # noqa: UP035 (2.14 knows the items of these lists only)
 
 from compare_model import compare_model
 from evaluate_model import evaluate_model
@@ -32,7 +33,7 @@ def training_pipeline(
     cluster_domain: str,
     model_storage_pvc: str,
     prod_flag: bool,
-    grid: list[dict] = [],  # noqa: B006 (KFP reads the default, nobody changes it)
+    grid: List[Dict] = [],  # noqa: B006, UP006 (KFP reads the default, nobody changes it)
     tolerances: dict = {},  # noqa: B006
 ):
     """Fetch, validate, prepare, train, export, compare, evaluate, register.

@@ -173,7 +173,8 @@ def run_pipeline(
     run.save()
 
     environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    environment |= {"HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+    # UTF-8 as in the images, whatever the locale of this machine says.
+    environment |= {"HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
     # Matplotlib looks at every font of the machine once, not in every run.
     environment["MPLCONFIGDIR"] = str(settings.state / "matplotlib")
     environment["PYTHONPATH"] = str(hide_jukebox(scratch))

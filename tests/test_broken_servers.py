@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import botocore.config
 import pytest
 
-from jukebox_helpers import buckets, data_cache, data_versions, lineage, transfer
+from jukebox_helpers import buckets, data_cache, lineage, rankings, transfer
 from jukebox_helpers.errors import JukeboxError
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -79,7 +79,7 @@ def said(error, endpoint):
     [
         lambda file: transfer.fetch("s3://data/songs.parquet", file),
         lambda file: data_cache.copy_to_cache(MD5),
-        lambda file: data_versions.fetch_rankings("song_rankings.parquet", file),
+        lambda file: rankings.fetch_rankings("s3://data/song_rankings.parquet", file, file),
     ],
     ids=["fetch", "copy to the cache", "fetch the rankings"],
 )

@@ -78,12 +78,13 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     )
     environment = json.loads(run.artifact("show-environment", "found").read_text())
     assert environment["VARIABLE"] == SECRET_VALUE
-    assert environment["namespace"] == "user1-toolings"
+    assert environment["namespace"] == "user1-toolings" and environment["PYTHONUTF8"] == "1"
     assert environment["MLFLOW_TRACKING_URI"] == "sqlite:///x"
     assert "AWS_SECRET_ACCESS_KEY" not in environment
     folders = {"HOME", "TMPDIR", "MPLCONFIGDIR", "PYTHONPATH"}
     assert environment["JUKEBOX_GIT_SERVER"] == settings.cluster_domain
-    allowed = {*local_runner.PASSED_ON, *folders, "PYTHONUNBUFFERED", "MLFLOW_TRACKING_URI", "JUKEBOX_GIT_SERVER"}
+    platform = {"MLFLOW_TRACKING_URI", "JUKEBOX_GIT_SERVER"}
+    allowed = {*local_runner.PASSED_ON, *folders, *platform, "PYTHONUNBUFFERED", "PYTHONUTF8"}
     made_by_the_shell = {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE", "_KFP_RUNTIME"}
     assert set(environment) - allowed - made_by_the_shell == {"VARIABLE", "namespace"}
     assert ["running", "pending", "pending"] in seen

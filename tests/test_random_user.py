@@ -94,7 +94,8 @@ def run(start, fresh_sandbox, tmp_path):
             "folder": str(folder / "artifacts"),
         }
         # The container has no Jukebox.
-        with start("python3", "-P", kfp_local.__file__, PYTHONPATH=str(hide_jukebox(folder))) as process:
+        server = {"JUKEBOX_GIT_SERVER": fresh_sandbox.cluster_domain}
+        with start("python3", "-P", kfp_local.__file__, PYTHONPATH=str(hide_jukebox(folder)), **server) as process:
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             log = process.stdout.read()

@@ -725,8 +725,10 @@ def test_a_state_folder_can_be_moved_and_its_clones_still_pull(tmp_path: Path) -
     try:
         for name in (REPOSITORY, GITOPS_REPOSITORY):
             git(settings.clone(name), "pull", "--quiet")
-        ours = git(settings.clone(), "config", "--get-all", "credential.helper").splitlines()
-        assert ours[0] == "" and "/.jukebox/secrets/" in ours[1] and ours[2:] == ["cache"]
+        scoped = f"credential.{settings.cluster_domain}.helper"
+        ours = git(settings.clone(), "config", "--local", "--get-all", scoped).splitlines()
+        assert ours[0] == "" and "/.jukebox/secrets/" in ours[1] and len(ours) == 2
+        assert git(settings.clone(), "config", "--local", "--get-all", "credential.helper") == "cache"
         assert git(settings.clone(), "config", "pull.rebase") == "merges"
         assert git(settings.clone(), "config", "rebase.autoStash") == "true"
         assert (moved / "kit").read_text() == f"{KIT}\n"

@@ -25,7 +25,7 @@ def test_the_exercise_compiles_and_fetches_with_dvc(tmp_path):
     ast.parse(text)
     compile_file(file)
     pipeline = read_pipeline((tmp_path / TRAINING_PIPELINE_YAML).read_text())
-    assert len((tmp_path / TRAINING_PIPELINE_YAML).read_bytes()) < 200_000
+    assert len((tmp_path / TRAINING_PIPELINE_YAML).read_bytes()) < 262_144
     fetch = pipeline.platform_of("exec-fetch-data-from-dvc")
     assert {entry["secretName"]: len(entry["keyToEnv"]) for entry in fetch["secretAsEnv"]} == {
         "aws-connection-data": 4,

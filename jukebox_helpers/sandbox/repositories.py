@@ -179,6 +179,8 @@ def _set_credential_helper(work: Path, credential: Path, base_url: str) -> None:
         if str(CREDENTIAL) in git(work, "config", "--local", "--get-all", name):
             # Ours only: one that the attendee added stays.
             git(work, "config", "--local", "--unset-all", name, str(CREDENTIAL))
+            if not git(work, "config", "--local", "--get-all", name).strip():
+                git(work, "config", "--local", "--unset-all", name)
     helper = f'!f() {{ test "$1" = get && cat {shlex.quote(str(credential))}; }}; f'
     # The empty one first: nobody else's helper is asked, and none learns this password.
     for value in ("", helper):
