@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import botocore.config
 import pytest
 
-from jukebox_helpers import buckets, data_cache, lineage, rankings, transfer
+from jukebox_helpers import buckets, data_cache, data_versions, lineage, rankings, transfer
 from jukebox_helpers.errors import JukeboxError
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"

@@ -176,11 +176,12 @@ def _set_credential_helper(work: Path, credential: Path, base_url: str) -> None:
     names = git(work, "config", "--local", "--name-only", "--list").splitlines()
     ours = [name for name in names if re.fullmatch(r"credential\.(http://127\.0\.0\.1:\d+\.)?helper", name)]
     for name in dict.fromkeys(ours):
-        if str(CREDENTIAL) in git(work, "config", "--local", "--get-all", name):
-            # Ours only: one that the attendee added stays.
-            git(work, "config", "--local", "--unset-all", name, str(CREDENTIAL))
-            if not git(work, "config", "--local", "--get-all", name).strip():
-                git(work, "config", "--local", "--unset-all", name)
+        values = git(work, "config", "--local", "--get-all", name).splitlines()
+        others = [value for value in values if value and str(CREDENTIAL) not in value]
+        if len(others) < len(values):
+            git(work, "config", "--local", "--unset-all", name)
+            for value in others:  # one that the attendee added stays
+                git(work, "config", "--local", "--add", name, value)
     helper = f'!f() {{ test "$1" = get && cat {shlex.quote(str(credential))}; }}; f'
     # The empty one first: nobody else's helper is asked, and none learns this password.
     for value in ("", helper):
