@@ -2,8 +2,8 @@
 
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.training import check_onnx
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.export import check_onnx
 
 
 @step("numpy", "onnxruntime", "pandas", "pyarrow", "scikit-learn")

@@ -2,9 +2,10 @@
 
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from jukebox_helpers.evaluation import evaluate, evaluation_picture
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.registration import fetch_previous_model
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.evaluation import evaluate
+from jukebox_helpers.steps.evaluation_picture import evaluation_picture
+from jukebox_helpers.steps.registration import fetch_previous_model
 
 
 @step("boto3", "matplotlib", "model-registry", "numpy", "onnxruntime", "pandas", "pyarrow")

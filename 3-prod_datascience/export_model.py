@@ -2,8 +2,8 @@
 
 from kfp.dsl import Dataset, Input, Model, Output
 
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.training import export_onnx
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.export import export_onnx
 
 
 @step("numpy", "pandas", "pyarrow", "scikit-learn", "skl2onnx", "onnx")

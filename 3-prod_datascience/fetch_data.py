@@ -2,12 +2,13 @@
 
 from kfp.dsl import Dataset, Output
 
-from jukebox_helpers.data_versions import fetch_data_version
-from jukebox_helpers.git_repository import repository_url
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.preparation import rankings_digest
-from jukebox_helpers.rankings import fetch_rankings
-from jukebox_helpers.sample_data import make_rankings, make_songs
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.data_versions import fetch_data_version
+from jukebox_helpers.steps.git import repository_url
+from jukebox_helpers.steps.preparation import rankings_digest
+from jukebox_helpers.steps.rankings import fetch_rankings
+from jukebox_helpers.steps.sample_data import make_songs
+from jukebox_helpers.steps.sample_rankings import make_rankings
 
 
 @step("numpy", "pandas", "pyarrow")

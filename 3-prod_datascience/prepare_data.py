@@ -2,9 +2,9 @@
 
 from kfp.dsl import Dataset, Input, Output
 
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.preparation import prepare
-from jukebox_helpers.step_metadata import recorded
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.metadata import recorded
+from jukebox_helpers.steps.preparation import prepare
 
 
 @step("duckdb", "pyarrow")

@@ -20,7 +20,7 @@ from train_model import train_model
 from validate_data import validate_data
 
 from jukebox_helpers import __version__
-from jukebox_helpers.pipelines import compile_pipeline
+from jukebox_helpers.pipelines.compile import compile_pipeline
 
 S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
 

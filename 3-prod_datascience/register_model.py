@@ -2,10 +2,10 @@
 
 from kfp.dsl import Artifact, Dataset, Input, Model
 
-from jukebox_helpers.evaluation import refuse_if_failed
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.registration import register_model_version
-from jukebox_helpers.step_metadata import recorded
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.gate import refuse_if_failed
+from jukebox_helpers.steps.metadata import recorded
+from jukebox_helpers.steps.registration import register_model_version
 
 
 @step("boto3", "model-registry")

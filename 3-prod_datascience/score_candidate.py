@@ -2,8 +2,8 @@
 
 from kfp.dsl import Dataset, Input, Metrics, Output
 
-from jukebox_helpers.cross_validation import cross_validate
-from jukebox_helpers.pipelines import step
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.cross_validation import cross_validate
 
 
 @step("numpy", "pandas", "pyarrow", "scikit-learn")

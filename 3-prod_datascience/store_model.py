@@ -2,7 +2,7 @@
 
 from kfp.dsl import Input, Model
 
-from jukebox_helpers.pipelines import step
+from jukebox_helpers.pipelines.declare import step
 
 
 @step()

@@ -2,8 +2,8 @@
 
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.training import forward_scores, train, versions
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.model import forward_scores, train, versions
 
 
 @step("numpy", "pandas", "pyarrow", "scikit-learn")

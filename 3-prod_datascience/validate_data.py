@@ -2,9 +2,9 @@
 
 from kfp.dsl import Dataset, Input, Metrics, Output
 
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.rankings import refuse_made_up
-from jukebox_helpers.song_data import validate_rankings, validate_songs
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.rankings import refuse_made_up
+from jukebox_helpers.steps.tables import validate_rankings, validate_songs
 
 
 @step("pandas", "pandera", "pyarrow")

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_steps import check_access, extract, load, transform, validate, version_and_commit
 from kfp import dsl, kubernetes
 
-from jukebox_helpers.pipelines import compile_pipeline
+from jukebox_helpers.pipelines.compile import compile_pipeline
 
 S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
 GIT_KEYS = ("username", "password")

@@ -2,10 +2,11 @@
 
 from kfp.dsl import Dataset, Input, Metrics, Output
 
-from jukebox_helpers.data_versions import check_write_access, commit_data_version, file_md5
-from jukebox_helpers.pipelines import step
-from jukebox_helpers.song_data import transform_songs, validate_songs
-from jukebox_helpers.transfer import fetch, load_object
+from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.data_versions import check_write_access, commit_data_version
+from jukebox_helpers.steps.dvc import file_md5
+from jukebox_helpers.steps.tables import transform_songs, validate_songs
+from jukebox_helpers.steps.transfer import fetch, load_object
 
 
 @step("boto3")

@@ -26,11 +26,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from jukebox_helpers import sample_data
-from jukebox_helpers.preparation import prepare, read_pairs
-from jukebox_helpers.scoring import judge, memorise, score
-from jukebox_helpers.song_schemas import features
-from jukebox_helpers.training import check_hyperparameters, fit
+from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.model import check_hyperparameters, fit
+from jukebox_helpers.steps.preparation import prepare, read_pairs
+from jukebox_helpers.steps.schemas import features
+from jukebox_helpers.steps.scoring import judge, memorise, score
 
 CHOSEN = "network 64"
 """The model of ``training.fit``."""
@@ -91,7 +91,7 @@ def prepared(songs: str | None, folder: Path) -> dict:
     table, rankings = songs or str(folder / "songs.parquet"), str(folder / "rankings.parquet")
     if not songs:
         sample_data.make_songs(table)
-    sample_data.make_rankings(rankings, table)
+    sample_rankings.make_rankings(rankings, table)
     prepare(table, rankings, str(folder / "features.parquet"), str(folder / "counts.parquet"))
     return read_pairs(str(folder / "features.parquet"), str(folder / "counts.parquet"))
 

@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from jukebox_helpers import preparation, training
+from jukebox_helpers.steps import export, preparation
+from jukebox_helpers.steps import model as model_module
 
 FILES = ("features.parquet", "counts.parquet")
 """What preparation writes into its folder."""
@@ -42,6 +43,6 @@ def build(songs: str, rankings: str, epochs: int, folder: str) -> dict:
     """
     prepared = prepare(songs, rankings, folder)
     features, counts, model, onnx = (str(Path(folder, name)) for name in (*FILES, "model.joblib", "model.onnx"))
-    trained = training.train(features, counts, {"epochs": epochs}, model)
-    training.export_onnx(model, onnx, {})
-    return {"preparation": prepared, "trained": trained, "checked": training.check_onnx(model, onnx, features)}
+    trained = model_module.train(features, counts, {"epochs": epochs}, model)
+    export.export_onnx(model, onnx, {})
+    return {"preparation": prepared, "trained": trained, "checked": export.check_onnx(model, onnx, features)}

@@ -10,7 +10,9 @@ from benchmarks import countwise
 from benchmarks.measure import measure
 from benchmarks.results import Figure, Result
 from benchmarks.sizes import COUNTRIES, ROWS, repeats, rows_at, songs_at
-from jukebox_helpers import evaluation, sample_data, song_data, training
+from jukebox_helpers.steps import evaluation, sample_data, sample_rankings, tables
+from jukebox_helpers.steps import export as export_module
+from jukebox_helpers.steps import model as model_module
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,25 +23,25 @@ STEPS = ("rankings", "prepare", "validate", "train", "evaluate")
 
 def rankings(songs: str, rows: int, countries: int, folder: str) -> dict:
     """Making up the rankings."""
-    return sample_data.make_rankings(f"{folder}/rankings.parquet", songs, rows=rows, countries=countries)
+    return sample_rankings.make_rankings(f"{folder}/rankings.parquet", songs, rows=rows, countries=countries)
 
 
 def validate(songs: str, rankings: str, folder: str) -> None:
     """The step that validates both tables."""
-    song_data.validate_songs(songs)
-    song_data.validate_rankings(rankings)
+    tables.validate_songs(songs)
+    tables.validate_rankings(rankings)
 
 
 def train(source: str, folder: str) -> None:
     """The step that trains, with its rehearsal of the future."""
     prepared = f"{source}/features.parquet", f"{source}/counts.parquet"
-    training.train(*prepared, {}, f"{folder}/model.joblib")
-    training.forward_scores(*prepared, {}, f"{folder}/forward.json")
+    model_module.train(*prepared, {}, f"{folder}/model.joblib")
+    model_module.forward_scores(*prepared, {}, f"{folder}/forward.json")
 
 
 def export(model: str, folder: str) -> None:
     """The step that exports; it is not measured: it reads only the model."""
-    training.export_onnx(f"{model}/model.joblib", f"{folder}/model.onnx", {})
+    export_module.export_onnx(f"{model}/model.joblib", f"{folder}/model.onnx", {})
 
 
 def evaluate(source: str, model: str, onnx: str, folder: str) -> None:

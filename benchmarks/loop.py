@@ -12,13 +12,13 @@ from benchmarks.fresh_sandbox import fresh_sandbox
 from benchmarks.measure import measure
 from benchmarks.results import Figure, Result
 from benchmarks.sizes import make_tables, rows_at
-from jukebox_helpers import evaluation, sample_data, song_data, training, workshop
-from jukebox_helpers.continuous_training import find_run
-from jukebox_helpers.demo import Demo
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.local_runner import Run, read_run
-from jukebox_helpers.pipelines import TRAINING_PIPELINE
-from jukebox_helpers.settings import Settings
+from jukebox_helpers.pipelines.runs import Run, read_run
+from jukebox_helpers.pipelines.training import find_run
+from jukebox_helpers.settings import TRAINING_PIPELINE, Settings
+from jukebox_helpers.steps import evaluation, model, sample_data, sample_rankings, tables
+from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.demo import Demo
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 def bare_work(songs: str, rankings: str, folder: str) -> dict:
     """The work of both pipelines in one process: no platform, no versions, no registry."""
-    song_data.validate_songs(songs)
+    tables.validate_songs(songs)
     canonical = str(Path(folder, "canonical.parquet"))
-    song_data.transform_songs(songs, canonical)
-    song_data.validate_songs(canonical)
-    song_data.validate_rankings(rankings)
+    tables.transform_songs(songs, canonical)
+    tables.validate_songs(canonical)
+    tables.validate_rankings(rankings)
     countwise.build(songs, rankings, 20, folder)
     features, counts, forward, onnx, report = (
         str(Path(folder, name))
         for name in ("features.parquet", "counts.parquet", "forward.json", "model.onnx", "report.json")
     )
-    training.forward_scores(features, counts, {}, forward)
+    model.forward_scores(features, counts, {}, forward)
     return evaluation.evaluate(onnx, features, counts, None, None, report, forward)["gate"]
 
 
@@ -44,7 +44,7 @@ def set_up(settings: Settings, rankings: Path) -> Demo:
     """Bring a fresh sandbox to where data can arrive: buckets applied, training on versioned data."""
     show = Demo(settings, Console(quiet=True))
     show.apply_buckets()
-    workshop.train_on_versioned_data(settings.clone() / TRAINING_PIPELINE)
+    edits.train_on_versioned_data(settings.clone() / TRAINING_PIPELINE)
     show.load_rankings(rankings)
     # Nothing is versioned yet, so the training that this push starts stops at once.
     show.follow(show.push("jukebox", "Train on versioned data"))
@@ -91,7 +91,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     songs, rankings = make_tables(folder, scale)
     fresh, fresh_rankings = folder / "fresh-songs.parquet", folder / "fresh-rankings.parquet"
     sample_data.make_fresh_songs(str(songs), str(fresh))
-    sample_data.make_rankings(str(fresh_rankings), str(fresh), rows=rows_at(scale))
+    sample_rankings.make_rankings(str(fresh_rankings), str(fresh), rows=rows_at(scale))
     say("the work alone, without a platform")
     bare = measure(bare_work, folder, songs=str(fresh), rankings=str(fresh_rankings))
     with fresh_sandbox(folder) as settings:

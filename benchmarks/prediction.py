@@ -10,7 +10,8 @@ from benchmarks import countwise
 from benchmarks.measure import measure
 from benchmarks.results import Figure, Result
 from benchmarks.sizes import make_tables
-from jukebox_helpers import training
+from jukebox_helpers.steps import export
+from jukebox_helpers.steps import model as model_module
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,14 +56,14 @@ def predict_both(songs: str, rankings: str, seconds: float, folder: str) -> dict
     import pandas
     import pyarrow.parquet
 
-    from jukebox_helpers.song_schemas import features
+    from jukebox_helpers.steps.schemas import features
 
     countwise.prepare(songs, rankings, folder)
     prepared, model_path, onnx_path = (
         str(Path(folder, name)) for name in ("features.parquet", "model.joblib", "model.onnx")
     )
-    training.train(prepared, str(Path(folder, "counts.parquet")), {}, model_path)
-    training.export_onnx(model_path, onnx_path, {})
+    model_module.train(prepared, str(Path(folder, "counts.parquet")), {}, model_path)
+    export.export_onnx(model_path, onnx_path, {})
     table = pyarrow.parquet.ParquetFile(prepared).read()
     model, session = joblib.load(model_path), onnxruntime.InferenceSession(onnx_path)
     rates = []

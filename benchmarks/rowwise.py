@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jukebox_helpers.song_schemas import features
+from jukebox_helpers.steps.schemas import features
 
 if TYPE_CHECKING:
     import numpy
@@ -153,7 +153,7 @@ def build(songs: str, rankings: str, epochs: int, folder: str) -> dict:
     Returns:
         The seconds of each part, and the largest difference between ONNX and scikit-learn.
     """
-    from jukebox_helpers.training import check_hyperparameters
+    from jukebox_helpers.steps.model import check_hyperparameters
 
     seconds = prepare(songs, rankings, folder)
     started = time.perf_counter()

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from jukebox_helpers.sample_data import make_rankings, make_songs
+from jukebox_helpers.steps.sample_data import make_songs
+from jukebox_helpers.steps.sample_rankings import make_rankings
 
 SONGS, ROWS, COUNTRIES = 14_245, 1_130_000, 72
 """The size of the real tables."""

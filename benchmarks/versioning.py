@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.fresh_sandbox import fresh_sandbox
 from benchmarks.measure import measure
 from benchmarks.results import Figure, Result
-from jukebox_helpers import buckets, data_cache, data_versions, transfer
+from jukebox_helpers.steps import data_cache, dvc, git, s3
+from jukebox_sandbox import buckets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ MEGABYTES = (1, 10, 100, 1000)
 OBJECT = "song_properties.parquet"
 WAYS = {"first": "import-url --to-remote", "update": "update --to-remote"}
 """What is measured, and the command of DVC that does the same."""
-STEP = "import sys; from jukebox_helpers.data_versions import version_songs; version_songs(*sys.argv[1:])"
+STEP = "import sys; from jukebox_helpers.steps.data_versions import version_songs; version_songs(*sys.argv[1:])"
 """What the pipeline's step does, as a program."""
 
 
@@ -44,20 +45,20 @@ def version_twice(size: int, folder: str) -> dict:
     ours, by_hand = Path(folder, "ours"), Path(folder, "by-hand")
     for repository in (ours, by_hand):
         repository.mkdir()
-        data_versions.git("init", "--quiet", "--initial-branch=main", folder=str(repository))
-    client, bucket = transfer.s3_from_environment()
+        git.git("init", "--quiet", "--initial-branch=main", folder=str(repository))
+    client, bucket = s3.s3_from_environment()
     uploads, seconds = [], {}
     for version, command in WAYS.items():
         path = Path(folder, version)
         write_bytes(path, size)
-        md5 = data_versions.file_md5(str(path))
+        md5 = dvc.file_md5(str(path))
         uploads.append(timed(client.upload_file, str(path), bucket, OBJECT))
         path.unlink()
         seconds[version] = timed(subprocess.run, [sys.executable, "-c", STEP, str(ours), md5], check=True)
         # DVC leaves out its last copy when the cache has the bytes.
         client.delete_object(Bucket="data-cache", Key=data_cache.cache_key(md5))
         seconds[command] = timed(version_by_hand, str(by_hand), command)
-        found = {data_versions.read_version_file(str(place / f"{OBJECT}.dvc"))["md5"] for place in (ours, by_hand)}
+        found = {dvc.read_version_file(str(place / f"{OBJECT}.dvc"))["md5"] for place in (ours, by_hand)}
         if found != {md5}:
             raise ValueError(f"The version files name {found}, the data has md5 {md5}.")
     return {"upload": sum(uploads) / 2, **seconds}
@@ -79,11 +80,11 @@ def version_by_hand(repository: str, command: str) -> None:
     """
     target = f"{OBJECT}.dvc"
     if command.startswith("import-url"):
-        data_versions.dvc("init", "--quiet", folder=repository)
+        dvc.dvc("init", "--quiet", folder=repository)
         for remote, bucket in (("s3-version", "data-cache"), ("data-source", "data")):
-            data_versions.dvc("remote", "add", "--quiet", remote, f"s3://{bucket}", folder=repository)
+            dvc.dvc("remote", "add", "--quiet", remote, f"s3://{bucket}", folder=repository)
         target = f"remote://data-source/{OBJECT}"
-    data_versions.dvc(*command.split(), "--quiet", "--remote", "s3-version", target, folder=repository)
+    dvc.dvc(*command.split(), "--quiet", "--remote", "s3-version", target, folder=repository)
 
 
 def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
@@ -102,7 +103,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     rows = []
     with fresh_sandbox(folder) as settings:
         connection = {**settings.secret("aws-connection-models"), "AWS_S3_BUCKET": "data"}
-        buckets.apply(["data", "data-cache"], buckets.s3_client(connection))
+        buckets.apply(["data", "data-cache"], s3.s3_client(connection))
         environment = connection | {"DVC_SITE_CACHE_DIR": str(folder / "dvc"), "DVC_NO_ANALYTICS": "1"}
         for megabytes in sizes:
             say(f"{megabytes * scale:g} MB")

@@ -40,7 +40,7 @@ def demo(songs: Path | None, rankings: Path | None) -> None:
 
     Data in, two traced models out, nothing left behind. Exit code 0 only if all of it worked.
     """
-    from jukebox_helpers.demo import demo as run_demo
+    from jukebox_helpers.workshop.demo import demo as run_demo
 
     run_demo(console(), songs, rankings)
 
@@ -72,7 +72,7 @@ def lab(arguments: tuple[str, ...]) -> None:
 
     All arguments go to JupyterLab. When it ends, the sandbox stops too, unless it was running before.
     """
-    from jukebox_helpers.lab import open_lab
+    from jukebox_helpers.workshop.lab import open_lab
 
     sys.exit(open_lab(state_folder(), arguments))
 
@@ -85,7 +85,7 @@ def notebooks(only: int | None, report: Path | None) -> None:
 
     On a laptop on a fresh sandbox, which goes afterwards. Exit code 1 if anything did not work.
     """
-    from jukebox_helpers.notebook_runner import NotebookRun, run_notebooks
+    from jukebox_helpers.workshop.notebooks import NotebookRun, run_notebooks
 
     def tell(run: NotebookRun) -> None:
         mark = "[green]✓[/]" if run.passed() else "[red]✗[/]"
@@ -106,7 +106,7 @@ def catch_up(number: int) -> None:
 
     Your own edits that stand in the way are kept on a branch.
     """
-    from jukebox_helpers import catch_up as catching_up
+    from jukebox_helpers.workshop import catch_up as catching_up
 
     catching_up.catch_up(number, click.echo)
 
@@ -118,10 +118,10 @@ def up(as_json: bool) -> None:
 
     A real S3 server, a real git server, the trigger of the training and the model registry, on loopback.
     """
-    from jukebox_helpers import sandbox
+    from jukebox_sandbox import control
 
     with Console(stderr=True).status("starting the sandbox …"):
-        sandbox.up(state_folder())
+        control.up(state_folder())
     show_status(as_json)
 
 
@@ -132,9 +132,9 @@ def down(delete: bool) -> None:
 
     What it holds stays, for the next up.
     """
-    from jukebox_helpers import sandbox
+    from jukebox_sandbox import control
 
-    sandbox.down(state_folder(), delete=delete)
+    control.down(state_folder(), delete=delete)
     click.echo(f"Stopped. {'Deleted' if delete else 'Kept'}: {state_folder()}")
 
 
@@ -153,9 +153,9 @@ def show_status(as_json: bool) -> bool:
     """Print the sandbox's status, and tell whether it runs."""
     from rich.table import Table
 
-    from jukebox_helpers import sandbox
+    from jukebox_sandbox import control
 
-    known = sandbox.status(state_folder())
+    known = control.status(state_folder())
     if as_json:
         say_json(known)
         return bool(known["running"])
@@ -183,7 +183,7 @@ def doctor(as_json: bool) -> None:
     """
     from rich.table import Table
 
-    from jukebox_helpers.doctor import examine
+    from jukebox_helpers.workshop.doctor import examine
 
     findings = examine()
     if as_json:
@@ -205,20 +205,21 @@ def compile_() -> None:
 
     In the checkout or clone that you stand in, else in the kit.
     """
-    from jukebox_helpers import pipelines
+    from jukebox_helpers import settings as settings_module
+    from jukebox_helpers.pipelines import compile
 
     root = workspace()
     for source, target in (
-        (pipelines.DATA_PIPELINE, pipelines.DATA_PIPELINE_YAML),
-        (pipelines.TRAINING_PIPELINE, pipelines.TRAINING_PIPELINE_YAML),
+        (settings_module.DATA_PIPELINE, settings_module.DATA_PIPELINE_YAML),
+        (settings_module.TRAINING_PIPELINE, settings_module.TRAINING_PIPELINE_YAML),
     ):
-        pipelines.compile_file(root / source)
+        compile.compile_file(root / source)
         click.echo(f"{root / target}: {(root / target).stat().st_size:,} bytes")
 
 
 def workspace() -> Path:
     """The folder whose pipelines are meant: the checkout one stands in, else the attendee's clone, else the kit."""
-    from jukebox_helpers.pipelines import DATA_PIPELINE
+    from jukebox_helpers.settings import DATA_PIPELINE
 
     clone = state_folder() / "work" / REPOSITORY
     places = (Path.cwd(), *Path.cwd().parents, clone, KIT)
@@ -236,17 +237,18 @@ def run_group() -> None:
 @as_json
 def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
     """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
-    from jukebox_helpers.continuous_training import repository_argument, server_head
-    from jukebox_helpers.local_runner import check_addresses, run_pipeline
-    from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
-    from jukebox_helpers.progress import RunProgress
+    from jukebox_helpers.pipelines.arguments import check_addresses
+    from jukebox_helpers.pipelines.revisions import repository_argument, server_head
+    from jukebox_helpers.settings import DATA_PIPELINE_YAML
+    from jukebox_helpers.show.progress import RunProgress
+    from jukebox_sandbox.runner import run_pipeline
 
     settings = find_settings()
     if settings.platform == "rhoai":
-        from jukebox_helpers import cluster_actions
+        from jukebox_helpers.pipelines import actions
 
         with RunProgress(Console(stderr=True)) as progress:
-            run = cluster_actions.run_data_pipeline(settings, dataset_url, repo_url, progress)
+            run = actions.run_data_pipeline(settings, dataset_url, repo_url, progress)
         show_run(run, as_json)
         return
     if "://" not in dataset_url:
@@ -277,9 +279,9 @@ def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool
     From its own files. With a grid, each candidate is cross-validated too, at the same time in a cluster; the
     better hyperparameters are for default_parameters.json, so that a commit names what a model was trained with.
     """
-    from jukebox_helpers.cluster_actions import train_in_cluster
-    from jukebox_helpers.continuous_training import candidates, train_revision
-    from jukebox_helpers.progress import RunProgress, candidates_table
+    from jukebox_helpers.pipelines.actions import train_in_cluster
+    from jukebox_helpers.pipelines.training import candidates, train_revision
+    from jukebox_helpers.show.progress import RunProgress, candidates_table
 
     settings = find_settings()
     train = train_in_cluster if settings.platform == "rhoai" else train_revision
@@ -301,14 +303,14 @@ def import_(pipeline: str, revision: str, as_json: bool) -> None:
     A new one, or a new version of the one that is there, named by its git revision. The data pipeline is the
     compiled YAML of the checkout that you stand in.
     """
-    from jukebox_helpers import cluster_actions
-    from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
+    from jukebox_helpers.pipelines import actions
+    from jukebox_helpers.settings import DATA_PIPELINE_YAML
 
     settings = find_settings()
     if pipeline == "training-pipeline":
-        imported = cluster_actions.import_revision(settings, revision)
+        imported = actions.import_revision(settings, revision)
     else:
-        imported = cluster_actions.import_file(settings, workspace() / DATA_PIPELINE_YAML)
+        imported = actions.import_file(settings, workspace() / DATA_PIPELINE_YAML)
     said = f"{'Imported' if imported.new else 'Already there'}: {imported.pipeline} {imported.version}"
     say_json(vars(imported)) if as_json else click.echo(said)
 
@@ -322,7 +324,7 @@ def schedule(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
 
     One run at a time, its latest version. Again with something else, it replaces the schedule.
     """
-    from jukebox_helpers.cluster_actions import schedule_data_pipeline
+    from jukebox_helpers.pipelines.actions import schedule_data_pipeline
 
     made = schedule_data_pipeline(find_settings(), dataset_url, repo_url)
     said = f"{'Scheduled' if made.new else 'Unchanged'}: {made.name}, version {made.version}, every day"
@@ -331,7 +333,7 @@ def schedule(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
 
 def read_grid(file: Path) -> list[dict[str, Any]]:
     """Read a grid of hyperparameters, and refuse one that a step would refuse: before anything starts."""
-    from jukebox_helpers.training import check_hyperparameters
+    from jukebox_helpers.steps.model import check_hyperparameters
 
     try:
         grid = json.loads(file.read_text())
@@ -346,7 +348,7 @@ def read_grid(file: Path) -> list[dict[str, Any]]:
 
 def show_run(run: Any, as_json: bool) -> None:
     """Print a finished run."""
-    from jukebox_helpers.progress import log_of, run_table
+    from jukebox_helpers.show.progress import log_of, run_table
 
     if as_json:
         say_json(vars(run) | {"steps": [vars(step) for step in run.steps]})
@@ -357,7 +359,8 @@ def show_run(run: Any, as_json: bool) -> None:
 
 def registry() -> Any:
     """This platform's model registry."""
-    from jukebox_helpers.registry import mlflow_registry, open_registry
+    from jukebox_helpers.steps.registry import open_registry
+    from jukebox_helpers.steps.registry_mlflow import mlflow_registry
 
     settings = find_settings()
     if settings.tracking_uri:
@@ -377,13 +380,14 @@ def trace(model: str, version: str | None, as_json: bool) -> None:
 
     Its revision, data, rankings, parameters and metrics; of the latest version where no VERSION is given.
     """
-    from jukebox_helpers import lineage
+    from jukebox_helpers.pipelines import lineage
+    from jukebox_helpers.show import lineage as lineage_module
 
     found = lineage.trace(registry(), model, version)
     if as_json:
         say_json(found)
     else:
-        console().print(lineage.lineage_tree(found))
+        console().print(lineage_module.lineage_tree(found))
 
 
 @cli.command()
@@ -395,9 +399,9 @@ def reproduce(model: str, version: str, as_json: bool) -> None:
 
     From the revision, the data and the rankings that its record names. Exit code 1 if a digest differs.
     """
-    from jukebox_helpers import lineage
-    from jukebox_helpers.continuous_training import rebuild
-    from jukebox_helpers.progress import RunProgress
+    from jukebox_helpers.pipelines import lineage
+    from jukebox_helpers.pipelines.training import rebuild
+    from jukebox_helpers.show.progress import RunProgress
 
     models = registry()
     record = models.find(model, version)
@@ -426,7 +430,7 @@ def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) ->
 
     Two Parquet tables, the same bytes every time.
     """
-    from jukebox_helpers import sample_data
+    from jukebox_helpers.steps import sample_data, sample_rankings
 
     folder.mkdir(parents=True, exist_ok=True)
     table, rankings = folder / "song_properties.parquet", folder / "song_rankings.parquet"
@@ -435,7 +439,7 @@ def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) ->
             sample_data.make_fresh_songs(str(fresh), str(table))
         else:
             sample_data.make_songs(str(table), songs)
-        sample_data.make_rankings(str(rankings), str(table), rows)
+        sample_rankings.make_rankings(str(rankings), str(table), rows)
     for file in (table, rankings):
         click.echo(f"{file}: {file.stat().st_size:,} bytes")
 
@@ -447,13 +451,13 @@ def load_rankings(rankings: Path) -> None:
 
     A revision trains on them that names this address in its default_parameters.json.
     """
-    from jukebox_helpers import buckets
-    from jukebox_helpers.song_data import validate_rankings
+    from jukebox_helpers.steps import s3
+    from jukebox_helpers.steps.tables import validate_rankings
 
     with Console(stderr=True).status("validating …"):
         summary = validate_rankings(str(rankings))
-    client = buckets.s3_client(find_settings().secret("aws-connection-data"))
-    with buckets.explained(client):
+    client = s3.s3_client(find_settings().secret("aws-connection-data"))
+    with s3.explained(client):
         client.upload_file(str(rankings), "data", "song_rankings.parquet")
     click.echo("\n".join([f"Loaded to s3://data/song_rankings.parquet: {summary['rows']:,} rows", *summary["remarks"]]))
     click.echo(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.git_password import server_of, server_of_domain
-from jukebox_helpers.git_repository import repository_url
+from jukebox_helpers.steps.git import repository_url
+from jukebox_helpers.steps.git_password import server_of, server_of_domain
 
 KIT = Path(__file__).resolve().parent.parent
 """The checkout that this library runs from."""
@@ -75,7 +75,7 @@ class Settings:
             raise JukeboxError(
                 "This workbench does not know its cluster domain, apps.<cluster>.",
                 "Run ./jukebox doctor in a terminal, which asks for it once; in a notebook: "
-                "from jukebox_helpers.platform_rhoai import ask_cluster_domain; ask_cluster_domain()",
+                "from jukebox_helpers.workbench import ask_cluster_domain; ask_cluster_domain()",
             )
         return self.cluster_domain
 
@@ -150,7 +150,7 @@ def find_settings() -> Settings:
     """
     if NAMESPACE_FILE.is_file():
         # Imported here: what a workbench knows builds on this module.
-        from jukebox_helpers.platform_rhoai import find_cluster_domain
+        from jukebox_helpers.workbench import find_cluster_domain
 
         return Settings(
             platform="rhoai",
@@ -201,3 +201,18 @@ def write_secret(folder: Path, values: dict[str, str]) -> None:
         descriptor = os.open(folder / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(value)
+
+
+DATA_PIPELINE = Path("5-data-versioning/4-data_pipeline_with_dvc_versioning.py")
+
+
+DATA_PIPELINE_YAML = Path("5-data-versioning/song-properties-etl.yaml")
+
+
+TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
+
+
+TRAINING_PIPELINE_YAML = Path("3-prod_datascience/training-pipeline.yaml")
+
+
+DEFAULT_PARAMETERS = Path("3-prod_datascience/default_parameters.json")

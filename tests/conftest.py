@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rendering import Helm, find_helm
 
-from jukebox_helpers import sandbox as platform
 from jukebox_helpers.settings import CONNECTION_KEYS, Settings
+from jukebox_sandbox import control
 
 STAND_IN = [sys.executable, "-c", "print('trained from {revision}')"]
 """What a push of code runs in the shared sandbox, instead of the training pipeline."""
@@ -33,21 +33,21 @@ def no_platform_around(tmp_path_factory: pytest.TempPathFactory) -> None:
 def sandbox(tmp_path_factory: pytest.TempPathFactory, no_platform_around: None) -> Iterator[Settings]:
     """A running sandbox that the whole session shares; a push of code runs a stand-in command."""
     state = tmp_path_factory.mktemp("sandbox") / "state"
-    settings = platform.up(state, lifeline=True, training_command=STAND_IN)
+    settings = control.up(state, lifeline=True, training_command=STAND_IN)
     os.environ["JUKEBOX_STATE"] = str(state)
     yield settings
     os.environ.pop("JUKEBOX_STATE", None)
-    platform.down(state, delete=True)
+    control.down(state, delete=True)
 
 
 @pytest.fixture
 def fresh_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A sandbox as the workshop starts, for one test alone."""
     state = tmp_path / "state"
-    settings = platform.up(state, lifeline=True, training_command=STAND_IN)
+    settings = control.up(state, lifeline=True, training_command=STAND_IN)
     monkeypatch.setenv("JUKEBOX_STATE", str(state))
     yield settings
-    platform.down(state, delete=True)
+    control.down(state, delete=True)
 
 
 @pytest.fixture(scope="session")

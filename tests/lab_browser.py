@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import websocket
 
-from jukebox_helpers.lab import lab_command, lab_environment, start_lab
 from jukebox_helpers.settings import KIT
+from jukebox_helpers.workshop.lab import lab_command, lab_environment, start_lab
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip

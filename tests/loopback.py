@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from jukebox_helpers.sandbox.git_server import GitServer
+from jukebox_sandbox.git_server import GitServer
 
 PAGE = b"<!DOCTYPE html>\n<html>\n<title>Log in</title>\n</html>\n"
 

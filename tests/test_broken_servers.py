@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import botocore.config
 import pytest
 
-from jukebox_helpers import buckets, data_cache, data_versions, lineage, rankings, transfer
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines import lineage
+from jukebox_helpers.steps import data_cache, data_versions, rankings, s3, transfer
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 HALF = b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: "x"\r\nConnection: close\r\n\r\n' + b"x" * 500
@@ -107,11 +108,11 @@ def test_a_step_that_reads_no_body_says_it_too(endpoint, tmp_path, ask):
 
 
 def test_the_library_says_which_server_did_not_answer(endpoint, tmp_path):
-    client = buckets.s3_client(connection(endpoint))
+    client = s3.s3_client(connection(endpoint))
     with pytest.raises(JukeboxError) as caught:
         lineage.object_digest(client, "s3://models/model.onnx", "sha256")
     assert said(caught.value, endpoint)
-    with pytest.raises(JukeboxError) as caught, buckets.explained(client):
+    with pytest.raises(JukeboxError) as caught, s3.explained(client):
         client.download_file("data", "songs.parquet", str(tmp_path / "file"))
     assert said(caught.value, endpoint)
 

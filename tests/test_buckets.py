@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 from loopback import make_certificate, page_server
 
-from jukebox_helpers import buckets
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.steps import s3
+from jukebox_sandbox import buckets
 
 HEAD = "chart_path: charts/minio\nbuckets:\n"
 
@@ -99,7 +100,7 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_apply_creates_what_is_missing_changes_nothing_again_and_deletes_nothing(sandbox: Settings) -> None:
-    client = buckets.s3_client(sandbox.secret("s3"))
+    client = s3.s3_client(sandbox.secret("s3"))
     names = ["apply-one", "apply-two"]
 
     first = {change.bucket: change.state for change in buckets.apply(names, client)}
@@ -118,9 +119,9 @@ def test_wrong_credentials_are_named_and_create_nothing(sandbox: Settings) -> No
     right = sandbox.secret("s3")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         with pytest.raises(JukeboxError, match="refuses these credentials") as caught:
-            buckets.apply(["never-made"], buckets.s3_client({**right, key: "wrong"}))
+            buckets.apply(["never-made"], s3.s3_client({**right, key: "wrong"}))
         assert right["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
-    assert "never-made" not in buckets.list_buckets(buckets.s3_client(right))
+    assert "never-made" not in s3.list_buckets(s3.s3_client(right))
 
 
 def test_an_unreachable_server_is_named() -> None:
@@ -130,7 +131,7 @@ def test_an_unreachable_server_is_named() -> None:
         "AWS_SECRET_ACCESS_KEY": "b",
     }
     with pytest.raises(JukeboxError, match=r"http://127.0.0.1:9 cannot be reached"):
-        buckets.apply(["data"], buckets.s3_client(connection))
+        buckets.apply(["data"], s3.s3_client(connection))
 
 
 @pytest.mark.parametrize("status", [200, 302, 403, 503])
@@ -138,21 +139,21 @@ def test_a_page_is_no_s3_server(status: int) -> None:
     with page_server(status) as address:
         connection = {"AWS_S3_ENDPOINT": address, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
         with pytest.raises(JukeboxError, match=rf"{address} answers with a page.*\nNext: Check AWS_S3_ENDPOINT"):
-            buckets.apply(["data"], buckets.s3_client(connection))
+            buckets.apply(["data"], s3.s3_client(connection))
 
 
 def test_a_certificate_needs_its_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with page_server(certificate=make_certificate(tmp_path)) as address:
         connection = {"AWS_S3_ENDPOINT": address, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
         with pytest.raises(JukeboxError, match=r"certificate of .* is not trusted.*\nNext: .*AWS_CA_BUNDLE"):
-            buckets.apply(["data"], buckets.s3_client(connection))
+            buckets.apply(["data"], s3.s3_client(connection))
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
         with pytest.raises(JukeboxError, match="answers with a page"):
-            buckets.apply(["data"], buckets.s3_client(connection))
+            buckets.apply(["data"], s3.s3_client(connection))
 
 
 def test_an_incomplete_connection_is_named() -> None:
     with pytest.raises(JukeboxError, match="has no AWS_SECRET_ACCESS_KEY"):
-        buckets.s3_client({"AWS_S3_ENDPOINT": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a"})
+        s3.s3_client({"AWS_S3_ENDPOINT": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a"})
     with pytest.raises(JukeboxError, match="no address"):
-        buckets.s3_client({"AWS_S3_ENDPOINT": "minio", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+        s3.s3_client({"AWS_S3_ENDPOINT": "minio", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})

@@ -8,13 +8,14 @@ import pytest
 from conftest import STAND_IN
 from quick_model import register_quick_model
 
-from jukebox_helpers import sandbox, workshop
-from jukebox_helpers.buckets import CONFIG
-from jukebox_helpers.catch_up import bring_clones, bring_model, catch_up, commit_on_main
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.git_repository import git
-from jukebox_helpers.pipelines import TRAINING_PIPELINE
-from jukebox_helpers.workplace import VERSION_FILE, Workplace
+from jukebox_helpers.settings import TRAINING_PIPELINE
+from jukebox_helpers.steps.git import git
+from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.catch_up import bring_clones, bring_model, catch_up, commit_on_main
+from jukebox_helpers.workshop.place import VERSION_FILE, Workplace
+from jukebox_sandbox import control
+from jukebox_sandbox.buckets import CONFIG
 
 PIPELINE = str(TRAINING_PIPELINE)
 
@@ -23,11 +24,11 @@ PIPELINE = str(TRAINING_PIPELINE)
 def place(tmp_path):
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(tmp_path / "state")
-    settings = sandbox.up(tmp_path / "state", lifeline=True, training_command=STAND_IN)
+    settings = control.up(tmp_path / "state", lifeline=True, training_command=STAND_IN)
     try:
         yield Workplace(settings)
     finally:
-        sandbox.down(tmp_path / "state")
+        control.down(tmp_path / "state")
         os.environ.clear()
         os.environ.update(before)
 
@@ -50,9 +51,9 @@ def test_each_stage_brings_what_is_missing_and_a_second_call_changes_nothing(pla
     (version,) = place.practised_versions()
     assert place.cached_version(version)
     assert "nothing was missing" in bring(4)
-    assert workshop.is_starter(place.on_main(PIPELINE))
+    assert edits.is_starter(place.on_main(PIPELINE))
     assert "pushed the training" in bring(5)
-    assert workshop.fetches_with_dvc((place.clone / PIPELINE).read_text())
+    assert edits.fetches_with_dvc((place.clone / PIPELINE).read_text())
     heads = place.head(), place.head("mlops-gitops")
     assert bring(5) == "Ready for notebook 5: nothing was missing."
     assert (place.head(), place.head("mlops-gitops")) == heads
@@ -74,7 +75,7 @@ def test_edits_in_the_way_are_kept_on_a_branch_that_is_named(place):
     assert place.git("show", f"my-work-5:{PIPELINE}") == mine.rstrip("\n")
     assert place.git("show", "my-work-5:diary.txt") == "day one"
     assert "my-bucket" in place.git("show", f"my-work-5:{CONFIG}", folder=place.gitops)
-    assert workshop.fetches_with_dvc(file.read_text())
+    assert edits.fetches_with_dvc(file.read_text())
     # What is not in the way stays where it is.
     assert (place.clone / "diary.txt").read_text() == "day one\n"
 
@@ -83,7 +84,7 @@ def test_edits_that_are_not_in_the_way_are_left_alone(place):
     (place.clone / "README.md").write_text("mine\n")
     assert "my-work" not in bring(5)
     assert (place.clone / "README.md").read_text() == "mine\n"
-    assert workshop.fetches_with_dvc((place.clone / PIPELINE).read_text())
+    assert edits.fetches_with_dvc((place.clone / PIPELINE).read_text())
 
 
 def test_unpushed_commits_are_kept(place):
@@ -99,7 +100,7 @@ def test_unpushed_commits_are_kept(place):
     place.git("commit", "--quiet", "--all", "--message", "My own again")
     place.git("push", "--quiet", "origin", "main")
     assert "pushed the training" in bring(5)
-    assert workshop.fetches_with_dvc(place.on_main(PIPELINE))
+    assert edits.fetches_with_dvc(place.on_main(PIPELINE))
     assert place.git("show", f"HEAD~1:{PIPELINE}") == "broken"  # in the history
 
 

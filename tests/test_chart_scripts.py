@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from test_registry_kubeflow import make_certificate
 
-from jukebox_helpers import buckets
 from jukebox_helpers.settings import CONNECTION_KEYS, KIT
+from jukebox_helpers.steps import s3
 
 CREDENTIALS, BUCKETS = (KIT / "charts" / "minio" / "files" / name for name in ("credentials.py", "buckets.py"))
 CLONE, TRAIN = (KIT / "charts" / "ct-pipeline" / "files" / name for name in ("clone.sh", "train.sh"))
@@ -190,8 +190,8 @@ def test_buckets_are_made_in_a_real_s3_server(sandbox):
     first, again = run(BUCKETS, **settings), run(BUCKETS, **settings)
     assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
     assert first.stdout.count("is made") == again.stdout.count("was there") == 2
-    client = buckets.s3_client(connection)
-    assert set(names) <= set(buckets.list_buckets(client))
+    client = s3.s3_client(connection)
+    assert set(names) <= set(s3.list_buckets(client))
     for name in names:
         client.delete_bucket(Bucket=name)
     wrong = run(BUCKETS, **{**settings, "MINIO_PASSWORD": "x" * 40})

@@ -13,11 +13,13 @@ import yaml
 from rendering import CHARTS, DOMAIN, NAMESPACE, TOOLINGS, of_kind, render, render_ct_pipeline
 from throwaway import environment_with
 
-from jukebox_helpers import buckets, workshop
-from jukebox_helpers.cluster_actions import DATA_PIPELINE_NAME
-from jukebox_helpers.pipelines import BASE_IMAGE, DATA_PIPELINE_YAML, read_pipeline
-from jukebox_helpers.sandbox.events import MAIN, judge, sign
-from jukebox_helpers.settings import KIT
+from jukebox_helpers.pipelines.actions import DATA_PIPELINE_NAME
+from jukebox_helpers.pipelines.declare import BASE_IMAGE
+from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT
+from jukebox_helpers.workshop import edits
+from jukebox_sandbox import buckets
+from jukebox_sandbox.events import MAIN, judge, sign
 
 SET = KIT / "mlops-gitops" / "applicationset"
 
@@ -158,7 +160,7 @@ def test_minio_is_all_there(minio, manifests):
 def test_a_job_is_another_one_when_something_changes(helm, minio, tmp_path):
     config = tmp_path / "config.yaml"
     shutil.copy(TOOLINGS / "minio" / "config.yaml", config)
-    workshop.add_buckets(config, ["data"])
+    edits.add_buckets(config, ["data"])
     more = render(helm, CHARTS / "minio", "--values", config)
     before, after = of_kind(minio, "Job"), of_kind(more, "Job")
     assert before["metadata"]["name"] != after["metadata"]["name"]

@@ -98,13 +98,15 @@ def test_sample_data_is_the_same_bytes_every_time(tmp_path):
 
 
 def test_a_run_of_the_inner_loop_loads_without_a_version(fresh_sandbox, tmp_path):
-    from jukebox_helpers import buckets, workshop
-    from jukebox_helpers.continuous_training import git_credentials
-    from jukebox_helpers.git_repository import git
-    from jukebox_helpers.sandbox import wait_for
+    from jukebox_helpers.pipelines.revisions import git_credentials
+    from jukebox_helpers.steps import s3
+    from jukebox_helpers.steps.git import git
+    from jukebox_helpers.workshop import edits
+    from jukebox_sandbox import buckets
+    from jukebox_sandbox.events import wait_for
 
     clone = fresh_sandbox.clone("mlops-gitops")
-    workshop.add_buckets(clone / buckets.CONFIG, ["data", "data-cache"])
+    edits.add_buckets(clone / buckets.CONFIG, ["data", "data-cache"])
     with git_credentials(fresh_sandbox):
         git("commit", "-qam", "Buckets", folder=str(clone))
         git("push", "-q", "origin", "main", folder=str(clone))
@@ -119,7 +121,7 @@ def test_a_run_of_the_inner_loop_loads_without_a_version(fresh_sandbox, tmp_path
         [sys.executable, str(file), "--dataset-url", songs], env=environment, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-    client = buckets.s3_client(fresh_sandbox.secret("aws-connection-data"))
+    client = s3.s3_client(fresh_sandbox.secret("aws-connection-data"))
     assert client.head_object(Bucket="data", Key="song_properties.parquet")["ContentLength"] > 0
     assert "Contents" not in client.list_objects_v2(Bucket="data-cache")
     assert git("ls-remote", str(fresh_sandbox.state / "git" / fresh_sandbox.user / "jukebox.git")) == before

@@ -9,14 +9,13 @@ from fake_pipelines_server import FakePipelines
 from kfp import dsl
 from loopback import make_certificate
 
-from jukebox_helpers import cluster_connection, pipelines
-from jukebox_helpers.cluster_actions import version_name
-from jukebox_helpers.cluster_pipelines import PipelineServer, connect
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.git_repository import git
-from jukebox_helpers.local_runner import RunFailed
-from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
-from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.pipelines import compile, connection, read
+from jukebox_helpers.pipelines.actions import version_name
+from jukebox_helpers.pipelines.runs import RunFailed
+from jukebox_helpers.pipelines.server import PipelineServer, connect
+from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT, Settings
+from jukebox_helpers.steps.git import git
 
 NAME, DAILY = "data-pipeline-with-dvc", "data-pipeline-with-dvc-daily"
 YAML = KIT / DATA_PIPELINE_YAML
@@ -26,7 +25,7 @@ STEPS = ["check-access", "extract", "validate", "transform", "load", "version-an
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(cluster_connection, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(connection, "PAUSES", (0.01, 0.01, 0.01))
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def other_pipelines(server, tmp_path, number, version="1"):
         def other():
             nothing()
 
-        file = pipelines.compile_pipeline(other, tmp_path / f"{index}.yaml")
+        file = compile.compile_pipeline(other, tmp_path / f"{index}.yaml")
         server.import_pipeline(file, version)
 
 
@@ -97,7 +96,7 @@ def test_a_name_that_is_taken_by_what_cannot_be_seen(fake, server):
 
 
 def test_what_the_server_holds_is_what_was_imported(imported):
-    local = pipelines.read_pipeline(YAML.read_text())
+    local = read.read_pipeline(YAML.read_text())
     assert imported[1].spec == local.spec and imported[1].platform == local.platform
 
 
@@ -144,7 +143,7 @@ def test_an_import_that_cannot_be_undone_says_so_and_is_completed_by_the_next(fa
 def test_a_file_is_sent_again_whole(fake, server):
     fake.failures["POST .*/upload_version"] = [503, 429]
     assert server.import_pipeline(YAML, "0123456789").new
-    assert server.latest(NAME)[1].spec == pipelines.read_pipeline(YAML.read_text()).spec
+    assert server.latest(NAME)[1].spec == read.read_pipeline(YAML.read_text()).spec
 
 
 def test_two_pipelines_of_one_revision_where_versions_share_one_space_of_names(fake, server, tmp_path):

@@ -2,9 +2,12 @@ import dataclasses
 
 import pytest
 
-from jukebox_helpers import cross_validation, local_runner, pipelines, preparation, sample_data
-from jukebox_helpers.continuous_training import candidates
+from jukebox_helpers import settings as settings_module
+from jukebox_helpers.pipelines import compile, read, runs
+from jukebox_helpers.pipelines.training import candidates
 from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.steps import cross_validation, preparation, sample_data, sample_rankings
+from jukebox_sandbox import runner
 
 
 @pytest.fixture(scope="module")
@@ -12,7 +15,7 @@ def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
     songs, rankings, features, counts = (str(folder / name) for name in ("songs", "rankings", "features", "counts"))
     sample_data.make_songs(songs, songs=800)
-    sample_data.make_rankings(rankings, songs, rows=20_000)
+    sample_rankings.make_rankings(rankings, songs, rows=20_000)
     preparation.prepare(songs, rankings, features, counts)
     return features, counts
 
@@ -47,8 +50,8 @@ def training_until_grid(tmp_path_factory):
     )
     assert smaller != text
     fetch.write_text(smaller)
-    pipelines.compile_file(root / pipelines.TRAINING_PIPELINE)
-    pipeline = pipelines.read_pipeline((root / pipelines.TRAINING_PIPELINE_YAML).read_text())
+    compile.compile_file(root / settings_module.TRAINING_PIPELINE)
+    pipeline = read.read_pipeline((root / settings_module.TRAINING_PIPELINE_YAML).read_text())
     executors = dict(pipeline.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"])
     for label in executors:  # what comes after the grid needs a sandbox, and is cut off here
         executors[label] = {}
@@ -69,7 +72,7 @@ ARGUMENTS = {
 def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
     settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
     grid = [{"epochs": 1}, {"epochs": 3}]
-    run = local_runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": grid}, settings)
+    run = runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": grid}, settings)
     better, worse = candidates(run)
     assert (better["epochs"], worse["epochs"]) == (3, 1)
     assert better["log_loss"] < worse["log_loss"]
@@ -80,7 +83,7 @@ def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
 
 def test_an_empty_grid_scores_nothing(training_until_grid, tmp_path):
     settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
-    run = local_runner.run_pipeline(training_until_grid, ARGUMENTS, settings)
+    run = runner.run_pipeline(training_until_grid, ARGUMENTS, settings)
     assert run.state == "succeeded"
     assert "score-candidate" not in {step.name for step in run.steps if step.state == "succeeded"}
     assert candidates(run) == []
@@ -88,5 +91,5 @@ def test_an_empty_grid_scores_nothing(training_until_grid, tmp_path):
 
 def test_an_unknown_hyperparameter_in_the_grid_fails_by_name(training_until_grid, tmp_path):
     settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
-    with pytest.raises(local_runner.RunFailed, match="'depth'"):
-        local_runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": [{"depth": 3}]}, settings)
+    with pytest.raises(runs.RunFailed, match="'depth'"):
+        runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": [{"depth": 3}]}, settings)

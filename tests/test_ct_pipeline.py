@@ -18,9 +18,8 @@ from rendering import of_kind, render_ct_pipeline
 from test_registry_kubeflow import make_certificate
 from throwaway import environment_with
 
-from jukebox_helpers.git_repository import git
-from jukebox_helpers.pipelines import TRAINING_PIPELINE
-from jukebox_helpers.settings import KIT
+from jukebox_helpers.settings import KIT, TRAINING_PIPELINE
+from jukebox_helpers.steps.git import git
 
 TOKEN = "the-token-of-the-service-account"
 IMAGE, INDEX = "registry.example.com/python:3.12", "https://index.example.com/simple"

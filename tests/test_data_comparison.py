@@ -7,10 +7,10 @@ import numpy
 import pandas
 import pytest
 
-from jukebox_helpers import sample_data
-from jukebox_helpers.data_comparison import compare_data_versions, stability_index
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.song_schemas import features
+from jukebox_helpers.show.data_comparison import compare_data_versions, stability_index
+from jukebox_helpers.steps import sample_data
+from jukebox_helpers.steps.schemas import features
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,19 @@ import pyarrow.parquet
 import pytest
 from loopback import RecordingGitServer
 
-from jukebox_helpers import buckets, data_cache, data_versions, git_repository, sample_data, transfer, workshop
-from jukebox_helpers.continuous_training import git_credentials
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.git_repository import clone_main
-from jukebox_helpers.local_runner import RunFailed, run_pipeline
-from jukebox_helpers.pipelines import DATA_PIPELINE_YAML
-from jukebox_helpers.sandbox import wait_for
-from jukebox_helpers.settings import KIT, write_secret
-from jukebox_helpers.transfer import fetch
+from jukebox_helpers.pipelines.revisions import git_credentials
+from jukebox_helpers.pipelines.runs import RunFailed
+from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT, write_secret
+from jukebox_helpers.steps import data_cache, data_versions, git, sample_data, transfer
+from jukebox_helpers.steps import dvc as dvc_module
+from jukebox_helpers.steps import s3 as s3_module
+from jukebox_helpers.steps.git import clone_main
+from jukebox_helpers.steps.transfer import fetch
+from jukebox_helpers.workshop import edits
+from jukebox_sandbox import buckets
+from jukebox_sandbox.events import wait_for
+from jukebox_sandbox.runner import run_pipeline
 
 SONGS = 200
 
@@ -32,17 +36,17 @@ SONGS = 200
 def platform(sandbox):
     """The sandbox, with the buckets of the data: committed and pushed, as an attendee does it."""
     clone = sandbox.clone("mlops-gitops")
-    if workshop.add_buckets(clone / buckets.CONFIG, ["data", "data-cache"]):
+    if edits.add_buckets(clone / buckets.CONFIG, ["data", "data-cache"]):
         with git_credentials(sandbox):
-            git_repository.git("commit", "-qam", "Buckets", folder=str(clone))
-            git_repository.git("push", "-q", "origin", "main", folder=str(clone))
-        wait_for(sandbox.state, git_repository.git("rev-parse", "HEAD", folder=str(clone)), timeout=30)
+            git.git("commit", "-qam", "Buckets", folder=str(clone))
+            git.git("push", "-q", "origin", "main", folder=str(clone))
+        wait_for(sandbox.state, git.git("rev-parse", "HEAD", folder=str(clone)), timeout=30)
     return sandbox
 
 
 @pytest.fixture(scope="module")
 def s3(platform):
-    return buckets.s3_client(platform.secret("aws-connection-data"))
+    return s3_module.s3_client(platform.secret("aws-connection-data"))
 
 
 @pytest.fixture
@@ -90,7 +94,7 @@ def version_on_main(settings, repo_url, tmp_path):
         ["git", "show", "main:song_properties.parquet.dvc"], cwd=bare, capture_output=True, text=True, check=True
     ).stdout
     (tmp_path / "version.dvc").write_text(text)
-    return data_versions.read_version_file(str(tmp_path / "version.dvc"))
+    return dvc_module.read_version_file(str(tmp_path / "version.dvc"))
 
 
 def objects(s3):
@@ -107,7 +111,7 @@ def test_songs_become_a_version_that_is_in_the_cache(platform, s3, songs, reposi
     version = version_on_main(platform, repository, tmp_path)
     s3.download_file("data-cache", data_cache.cache_key(version["md5"]), str(tmp_path / "cached"))
     s3.download_file("data", "song_properties.parquet", str(tmp_path / "loaded"))
-    assert data_versions.file_md5(str(tmp_path / "cached")) == version["md5"]
+    assert dvc_module.file_md5(str(tmp_path / "cached")) == version["md5"]
     assert (tmp_path / "cached").read_bytes() == (tmp_path / "loaded").read_bytes()
     assert pyarrow.parquet.read_table(tmp_path / "cached").num_rows == SONGS
     config = subprocess.run(
@@ -348,7 +352,7 @@ class connection:
 def load_songs(path, tmp_path):
     """The steps before the version: the loaded object and its md5."""
     canonical = tmp_path / "canonical.parquet"
-    from jukebox_helpers.song_data import transform_songs
+    from jukebox_helpers.steps.tables import transform_songs
 
     md5 = transform_songs(str(path), str(canonical))["md5"]
     transfer.load_object(str(canonical), "song_properties.parquet")
@@ -357,7 +361,7 @@ def load_songs(path, tmp_path):
 
 def test_a_lost_race_is_run_again_on_the_new_head(platform, songs, repository, tmp_path, monkeypatch):
     """Somebody pushes between our clone and our push; both commits end up on main."""
-    real, raced = data_versions.git, []
+    real, raced = git.git, []
 
     def racing_git(*arguments, folder="."):
         if arguments[0] == "push" and "--dry-run" not in arguments and not raced:
@@ -370,7 +374,7 @@ def test_a_lost_race_is_run_again_on_the_new_head(platform, songs, repository, t
             real("push", "--quiet", "origin", "main", folder=other)
         return real(*arguments, folder=folder)
 
-    monkeypatch.setattr(data_versions, "git", racing_git)
+    monkeypatch.setattr(git, "git", racing_git)
     with connection(platform):
         result = data_versions.commit_data_version(repository, load_songs(songs, tmp_path))
     assert raced and result["changed"]
@@ -411,13 +415,13 @@ def test_bytes_of_another_run_are_not_committed_as_ours(platform, songs, reposit
 
 
 def test_a_version_whose_data_is_gone_is_not_committed(platform, s3, songs, repository, tmp_path, monkeypatch):
-    real = data_versions.record_version
+    real = dvc_module.record_version
 
     def losing_record(version_file, source, md5, **known):
         real(version_file, source, md5, **known)
         s3.delete_object(Bucket="data-cache", Key=data_cache.cache_key(md5))
 
-    monkeypatch.setattr(data_versions, "record_version", losing_record)
+    monkeypatch.setattr(dvc_module, "record_version", losing_record)
     with connection(platform):
         md5 = load_songs(songs, tmp_path)
         with pytest.raises(RuntimeError, match="data-cache.*Nothing was committed"):
@@ -440,38 +444,38 @@ def test_a_torn_or_lost_object_is_restored_and_the_default_remote_too(platform, 
         folder = str(tmp_path / "clone")
         clone_main(repository, folder)
         for lines in (["config", "core.remote", "data-source"], ["config", "--unset", "core.remote"]):
-            data_versions.dvc(*lines, folder=folder)
+            dvc_module.dvc(*lines, folder=folder)
             (tmp_path / "clone" / ".dvcignore").unlink(missing_ok=True)
-            git_repository.git("commit", "--quiet", "--all", "--message", "Damage", folder=folder)
-            git_repository.git("push", "--quiet", "origin", "main", folder=folder)
+            git.git("commit", "--quiet", "--all", "--message", "Damage", folder=folder)
+            git.git("push", "--quiet", "origin", "main", folder=folder)
             assert data_versions.commit_data_version(repository, md5)["changed"]
-            git_repository.git("pull", "--quiet", folder=folder)
-            assert data_versions.dvc("config", "core.remote", folder=folder).strip() == "s3-version"
+            git.git("pull", "--quiet", folder=folder)
+            assert dvc_module.dvc("config", "core.remote", folder=folder).strip() == "s3-version"
 
 
 def test_a_push_in_between_is_no_lack_of_access(platform, repository, tmp_path, monkeypatch):
     """Somebody pushes after this run has cloned and before it tries whether it may push."""
-    real = data_versions.clone_main
+    real = git.clone_main
 
     def overtaken(repo_url, folder):
         revision = real(repo_url, folder)
-        monkeypatch.setattr(data_versions, "clone_main", real)
+        monkeypatch.setattr(git, "clone_main", real)
         other = str(tmp_path / "other")
         real(repo_url, other)
-        git_repository.git("commit", "--quiet", "--allow-empty", "--message", "Quicker", folder=other)
-        git_repository.git("push", "--quiet", "origin", "main", folder=other)
+        git.git("commit", "--quiet", "--allow-empty", "--message", "Quicker", folder=other)
+        git.git("push", "--quiet", "origin", "main", folder=other)
         return revision
 
     with connection(platform):
-        git_repository.container_environment()
-        monkeypatch.setattr(data_versions, "clone_main", overtaken)
+        git.container_environment()
+        monkeypatch.setattr(git, "clone_main", overtaken)
         assert data_versions.check_write_access(repository, ["data"])
 
 
 def git_folder(path):
     """A new repository, on no server."""
     path.mkdir()
-    git_repository.git("init", "--quiet", "--initial-branch=main", folder=str(path))
+    git.git("init", "--quiet", "--initial-branch=main", folder=str(path))
     return path
 
 
@@ -493,10 +497,10 @@ def test_a_version_is_what_dvc_makes_and_dvc_goes_on_from_it(platform, s3, tmp_p
     to_remote = ("--quiet", "--to-remote", "--remote", "s3-version")
 
     def dvc(*arguments, folder=ours):
-        return data_versions.dvc(*arguments, folder=str(folder))
+        return dvc_module.dvc(*arguments, folder=str(folder))
 
     with connection(platform):
-        git_repository.container_environment()
+        git.container_environment()
         dvc("init", "--quiet", folder=by_hand)
         dvc("remote", "add", "--default", "s3-version", "s3://data-cache", folder=by_hand)
         dvc("remote", "add", "data-source", "s3://data", folder=by_hand)
@@ -510,11 +514,11 @@ def test_a_version_is_what_dvc_makes_and_dvc_goes_on_from_it(platform, s3, tmp_p
         dvc("update", *to_remote, version_file)
         assert committed(ours) == committed(by_hand)
         dvc("pull", "--quiet")
-        assert data_versions.file_md5(str(ours / "song_properties.parquet")) == md5
+        assert dvc_module.file_md5(str(ours / "song_properties.parquet")) == md5
         assert "up to date" in dvc("status")
         newer = load_bytes(s3, b"newer")
         dvc("update", *to_remote, version_file)
-        assert data_versions.read_version_file(str(ours / version_file))["md5"] == newer
+        assert dvc_module.read_version_file(str(ours / version_file))["md5"] == newer
 
 
 def test_a_version_file_that_somebody_else_made_is_brought_up_to_date(platform, s3, tmp_path):
@@ -522,7 +526,7 @@ def test_a_version_file_that_somebody_else_made_is_brought_up_to_date(platform, 
     folder = git_folder(tmp_path / "repository")
     version_file = folder / "song_properties.parquet.dvc"
     with connection(platform):
-        git_repository.container_environment()
+        git.container_environment()
         data_versions.version_songs(str(folder), load_bytes(s3, b"first"))
         version_file.write_text(version_file.read_text() + "desc: by hand\n")
         md5 = load_bytes(s3, b"second")
@@ -530,11 +534,11 @@ def test_a_version_file_that_somebody_else_made_is_brought_up_to_date(platform, 
         assert "desc: by hand" in version_file.read_text()
         version_file.unlink()
         (folder / "song_properties.parquet").write_text("made here")
-        data_versions.dvc("add", "--quiet", "song_properties.parquet", folder=str(folder))
+        dvc_module.dvc("add", "--quiet", "song_properties.parquet", folder=str(folder))
         assert "data-source" not in version_file.read_text()
         data_versions.version_songs(str(folder), md5)
         assert "remote://data-source/song_properties.parquet" in version_file.read_text()
-        assert data_versions.read_version_file(str(version_file))["md5"] == md5
+        assert dvc_module.read_version_file(str(version_file))["md5"] == md5
 
 
 def test_a_broken_dvc_repository_is_left_as_it_is(platform, s3, tmp_path):
@@ -542,7 +546,7 @@ def test_a_broken_dvc_repository_is_left_as_it_is(platform, s3, tmp_path):
     folder = git_folder(tmp_path / "repository")
     (folder / ".dvc").mkdir()
     with connection(platform):
-        git_repository.container_environment()
+        git.container_environment()
         md5 = load_bytes(s3, b"songs")
         with pytest.raises(RuntimeError, match=r"\.dvc' exists.*Nothing was committed.*Next:"):
             data_versions.version_songs(str(folder), md5)
@@ -557,7 +561,7 @@ def test_a_broken_dvc_repository_is_left_as_it_is(platform, s3, tmp_path):
 def test_bytes_that_come_between_reading_and_copying_are_not_cached(platform, s3, tmp_path, monkeypatch, size, moment):
     """Another run overwrites the object, after this one has read it: no name in the cache has other bytes."""
     operation = moment if moment == "HeadObject" else "CopyObject" if size < 8_000_000 else "UploadPartCopy"
-    real, overwritten = data_cache.s3_from_environment, []
+    real, overwritten = s3_module.s3_from_environment, []
 
     def overwrite(**_):
         if not overwritten:
@@ -568,7 +572,7 @@ def test_bytes_that_come_between_reading_and_copying_are_not_cached(platform, s3
         client.meta.events.register(f"before-call.s3.{operation}", overwrite)
         return client, bucket
 
-    monkeypatch.setattr(data_cache, "s3_from_environment", racing_client)
+    monkeypatch.setattr(s3_module, "s3_from_environment", racing_client)
     with connection(platform):
         md5 = load_bytes(s3, os.urandom(size))
         before = objects(s3)
@@ -592,7 +596,7 @@ def test_training_fetches_exactly_one_revision(platform, songs, repository, tmp_
         ):
             target = str(tmp_path / f"{revision}.parquet")
             found = data_versions.fetch_data_version(repository, revision, target)
-            assert found["DVC training data hash"] == expected == data_versions.file_md5(target)
+            assert found["DVC training data hash"] == expected == dvc_module.file_md5(target)
             assert found["git revision"].startswith(revision)
         with pytest.raises(FileNotFoundError, match=r"song_properties\.parquet\.dvc.*data pipeline"):
             data_versions.fetch_data_version(repository, seed, str(tmp_path / "none"))

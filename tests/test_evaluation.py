@@ -8,11 +8,14 @@ import onnx
 import pandas
 import pytest
 
-from jukebox_helpers import sample_data
-from jukebox_helpers.evaluation import evaluate, evaluation_picture, refuse_if_failed
-from jukebox_helpers.preparation import prepare
-from jukebox_helpers.scoring import calibration, judge, memorise, score
-from jukebox_helpers.training import export_onnx, forward_scores, train
+from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.evaluation import evaluate
+from jukebox_helpers.steps.evaluation_picture import evaluation_picture
+from jukebox_helpers.steps.export import export_onnx
+from jukebox_helpers.steps.gate import refuse_if_failed
+from jukebox_helpers.steps.model import forward_scores, train
+from jukebox_helpers.steps.preparation import prepare
+from jukebox_helpers.steps.scoring import calibration, judge, memorise, score
 
 
 class Room:
@@ -38,7 +41,7 @@ def trained(tmp_path_factory):
     room = Room(tmp_path_factory.mktemp("trained"))
     songs, rankings = str(room.folder / "songs.parquet"), str(room.folder / "rankings.parquet")
     sample_data.make_songs(songs, songs=900)
-    sample_data.make_rankings(rankings, songs, rows=40_000, countries=9)
+    sample_rankings.make_rankings(rankings, songs, rows=40_000, countries=9)
     prepare(songs, rankings, room.features, room.counts)
     room.another_model("model.onnx")
     return room

@@ -9,19 +9,20 @@ import pytest
 from conftest import STAND_IN
 from quick_model import register_quick_model
 
-from jukebox_helpers import sandbox, views, workshop
-from jukebox_helpers.buckets import CONFIG
-from jukebox_helpers.catch_up import catch_up
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.exercise_engine import RESULT_TYPE, Exercise, failed, not_attempted
-from jukebox_helpers.exercises import CATALOGUE, exercise
-from jukebox_helpers.local_runner import Run, Step
-from jukebox_helpers.pipelines import TRAINING_PIPELINE
-from jukebox_helpers.play import typical_song
-from jukebox_helpers.quiz_questions import QUESTIONS
-from jukebox_helpers.quizzes import quiz
-from jukebox_helpers.sandbox.events import record
-from jukebox_helpers.workplace import MODEL, VERSION_FILE, Workplace, load_songs
+from jukebox_helpers.pipelines.runs import Run, Step
+from jukebox_helpers.settings import TRAINING_PIPELINE
+from jukebox_helpers.show.sliders import typical_song
+from jukebox_helpers.workshop import edits, views
+from jukebox_helpers.workshop.catch_up import catch_up
+from jukebox_helpers.workshop.engine import RESULT_TYPE, Exercise, failed, not_attempted
+from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
+from jukebox_helpers.workshop.place import MODEL, VERSION_FILE, Workplace, load_songs
+from jukebox_helpers.workshop.questions import QUESTIONS
+from jukebox_helpers.workshop.quizzes import quiz
+from jukebox_sandbox import control, events
+from jukebox_sandbox.buckets import CONFIG
+from jukebox_sandbox.events import record
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +31,11 @@ def place(tmp_path_factory):
     state = tmp_path_factory.mktemp("exercises") / "state"
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(state)
-    sandbox.up(state, lifeline=True, training_command=STAND_IN)
+    control.up(state, lifeline=True, training_command=STAND_IN)
     try:
         yield catch_up(1, lambda line: None)
     finally:
-        sandbox.down(state)
+        control.down(state)
         os.environ.clear()
         os.environ.update(before)
 
@@ -64,7 +65,7 @@ def test_buckets(place):
     config.write_text(starter + "  - name: Data\n")
     said("buckets", "failed", "config.yaml:6", "illegal bucket name 'Data'")
     config.write_text(starter)
-    workshop.add_buckets(config, ["data", "data-cache"])
+    edits.add_buckets(config, ["data", "data-cache"])
     said("buckets", "failed", "not committed")
     place.git("commit", "--quiet", "--all", "--message", "Buckets", folder=place.gitops)
     said("buckets", "failed", "not pushed")
@@ -179,7 +180,7 @@ def test_push(place):
     place.git("commit", "--quiet", "--message", "Train", str(TRAINING_PIPELINE))
     said("push", "failed", "not pushed")
     place.git("push", "--quiet", "origin", "main")
-    event = sandbox.wait_for(place.settings.state, place.head(), timeout=60)
+    event = events.wait_for(place.settings.state, place.head(), timeout=60)
     said("push", "failed", "started no run")  # this sandbox trains nothing
     for state, words in (
         ("running", "a training that is not over"), ("ignored", "ignored: to another branch"),
@@ -209,7 +210,7 @@ def test_first_model_needs_data_and_a_model(place):
     place.git("add", VERSION_FILE)
     place.git("commit", "--quiet", "--message", "Data")
     place.git("push", "--quiet", "origin", "main")
-    event = sandbox.wait_for(place.settings.state, place.head(), timeout=60)
+    event = events.wait_for(place.settings.state, place.head(), timeout=60)
     record(place.settings.state, event, "running")
     said("first-model", "failed", "no model trained on it", "wait")
     failure = "exit code 1\nError: Step 'train' failed: no memory\nNext: Take fewer songs."
@@ -282,13 +283,13 @@ def test_the_solution_that_is_shown_is_the_one_that_is_done(place, tmp_path):
     clone = tmp_path / "clone"
     shown = Path(clone / "3-prod_datascience" / "prod_train_save_pipeline.py")
     shown.parent.mkdir(parents=True)
-    shown.write_text(place.git("show", f":{TRAINING_PIPELINE}").replace(workshop.FETCH_FROM_DVC, "")
+    shown.write_text(place.git("show", f":{TRAINING_PIPELINE}").replace(edits.FETCH_FROM_DVC, "")
                      .replace("# fetch_task = fetch_data()", "fetch_task = fetch_data()") + "\n")  # fmt: skip
     edit = dataclasses.replace(CATALOGUE["fetch"][2][0], file=lambda _: shown)
     added = [line[1:] for line in edit.text(place).splitlines() if line.startswith("+") and "+++" not in line]
     edit.do(place)
     assert added and all(line in shown.read_text() for line in added)
-    assert workshop.FETCH_FROM_DVC in shown.read_text()
+    assert edits.FETCH_FROM_DVC in shown.read_text()
 
 
 def test_every_result_has_words_html_and_data():

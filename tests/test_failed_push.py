@@ -4,13 +4,13 @@ import os
 
 import pytest
 
-from jukebox_helpers import sandbox, workshop
-from jukebox_helpers.catch_up import catch_up
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.exercises import exercise
-from jukebox_helpers.pipelines import TRAINING_PIPELINE
-from jukebox_helpers.sandbox.events import record
-from jukebox_helpers.settings import GITOPS_REPOSITORY
+from jukebox_helpers.settings import GITOPS_REPOSITORY, TRAINING_PIPELINE
+from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.catch_up import catch_up
+from jukebox_helpers.workshop.exercises import exercise
+from jukebox_sandbox import control, events
+from jukebox_sandbox.events import record
 
 
 @pytest.fixture(scope="module")
@@ -19,18 +19,18 @@ def place(tmp_path_factory):
     state = tmp_path_factory.mktemp("push") / "state"
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(state)
-    sandbox.up(state, lifeline=True)
+    control.up(state, lifeline=True)
     try:
         yield catch_up(2, lambda line: None)
     finally:
-        sandbox.down(state)
+        control.down(state)
         os.environ.clear()
         os.environ.update(before)
 
 
 def test_a_push_that_cannot_start_a_run_is_not_waited_for(place):
     file = place.clone / TRAINING_PIPELINE
-    workshop.train_on_versioned_data(file)
+    edits.train_on_versioned_data(file)
     file.write_text(file.read_text().replace("'AWS_S3_BUCKET': 'AWS", "'AWS_S3_BUKET': 'AWS"))
     place.git("commit", "--quiet", "--all", "--message", "A misspelt key")
     # The event names the last of two commits; the exercise is in the first.
@@ -50,7 +50,7 @@ def test_a_push_that_cannot_start_a_run_is_not_waited_for(place):
 
 
 def test_a_push_that_the_sandbox_has_not_seen_is_not_waited_for(place, monkeypatch):
-    monkeypatch.setattr("jukebox_helpers.continuous_training.DELIVERY", 0.2)
+    monkeypatch.setattr("jukebox_helpers.pipelines.training.DELIVERY", 0.2)
     with pytest.raises(JukeboxError, match="has seen no push of ffffffffff") as refused:
         place.follow("f" * 40, show=lambda run: None)
     assert "git push" in refused.value.next_action
@@ -59,7 +59,7 @@ def test_a_push_that_the_sandbox_has_not_seen_is_not_waited_for(place, monkeypat
 def test_a_failed_push_of_buckets_is_not_waited_for(place):
     place.s3.delete_bucket(Bucket="data-cache")
     head = place.head(GITOPS_REPOSITORY)
-    event = sandbox.wait_for(place.settings.state, head, timeout=60)
+    event = events.wait_for(place.settings.state, head, timeout=60)
     assert "a few seconds after the push" in repr(exercise("buckets").check())
     record(place.settings.state, event, "failed", "Error: The disk is full.\nNext: Make room.")
     said = repr(exercise("buckets").check())
@@ -68,7 +68,7 @@ def test_a_failed_push_of_buckets_is_not_waited_for(place):
 
 def test_a_training_is_not_followed_in_a_sandbox_that_has_stopped(place):
     revision = place.head()
-    sandbox.down(place.settings.state)
+    control.down(place.settings.state)
     (place.settings.state / "events.jsonl").unlink()
     with pytest.raises(JukeboxError, match="stopped before the training"):
         place.follow(revision, show=lambda run: None)

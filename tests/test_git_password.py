@@ -11,12 +11,12 @@ import pytest
 from loopback import GIT_PASSWORD as PASSWORD
 from loopback import RecordingGitServer, make_certificate
 
-from jukebox_helpers import data_versions, git_password
-from jukebox_helpers.continuous_training import git_credentials, repository_argument, server_head
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.git_repository import clone_main, git
+from jukebox_helpers.pipelines.revisions import git_credentials, repository_argument, server_head
 from jukebox_helpers.settings import Settings
-from jukebox_helpers.workplace import Workplace
+from jukebox_helpers.steps import data_versions, git_password
+from jukebox_helpers.steps.git import clone_main, git
+from jukebox_helpers.workshop.place import Workplace
 
 QUOTED = [
     r"back\slash\\n\t\0101\c",

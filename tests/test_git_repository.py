@@ -8,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from test_registry_kubeflow import make_certificate
 
-from jukebox_helpers.git_repository import git
+from jukebox_helpers.steps.git import git
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -8,10 +8,11 @@ import pytest
 from fake_model_registry import FakeModelRegistry
 from rich.console import Console
 
-from jukebox_helpers import buckets
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.lineage import compare, compare_digests, lineage_tree, trace, verify
-from jukebox_helpers.registry import kubeflow_registry
+from jukebox_helpers.pipelines.lineage import compare_digests, trace, verify
+from jukebox_helpers.show.lineage import compare, lineage_tree
+from jukebox_helpers.steps import s3
+from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
 
 MD5, RANKINGS, MODEL = "0bcc" * 8, "c3" * 32, "a1" * 32
 PACKAGES = {"scikit-learn": "1.7.2", "skl2onnx": "1.19.1"}
@@ -324,7 +325,7 @@ def has_revision(repository, revision):
 @pytest.fixture(scope="module")
 def store(sandbox):
     """Songs, rankings and a model in S3, and the metadata that names them."""
-    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client = s3.s3_client(sandbox.secret("aws-connection-models"))
     md5, sha256 = hashlib.md5(b"songs").hexdigest(), hashlib.sha256(b"rankings").hexdigest()
     client.put_object(Bucket="models", Key=f"lineage-test/files/md5/{md5[:2]}/{md5[2:]}", Body=b"songs")
     client.put_object(Bucket="models", Key=f"lineage-test/rankings/{sha256}.parquet", Body=b"rankings")

@@ -12,9 +12,11 @@ import psutil
 import pytest
 from kfp import compiler, dsl, kubernetes
 
-from jukebox_helpers import local_runner, pipelines
+from jukebox_helpers import settings as settings_module
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines import compile, read, runs
 from jukebox_helpers.settings import Settings, write_secret
+from jukebox_sandbox import runner
 
 SECRET_VALUE = "s3cr3t-of-the-test"
 
@@ -61,7 +63,7 @@ def a_pipeline(text: str, numbers: dict = {"epochs": 2}):  # noqa: B006
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    return pipelines.compile_pipeline(a_pipeline, tmp_path_factory.mktemp("yaml") / "a.yaml")
+    return compile.compile_pipeline(a_pipeline, tmp_path_factory.mktemp("yaml") / "a.yaml")
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def settings(tmp_path):
 def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, settings, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the parent")
     seen = []
-    run = local_runner.run_pipeline(
+    run = runner.run_pipeline(
         compiled, {"text": "hello"}, settings, on_change=lambda run: seen.append([s.state for s in run.steps])
     )
     environment = json.loads(run.artifact("show-environment", "found").read_text())
@@ -84,13 +86,13 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     folders = {"HOME", "TMPDIR", "MPLCONFIGDIR", "PYTHONPATH"}
     assert environment["JUKEBOX_GIT_SERVER"] == settings.cluster_domain
     platform = {"MLFLOW_TRACKING_URI", "JUKEBOX_GIT_SERVER"}
-    allowed = {*local_runner.PASSED_ON, *folders, *platform, "PYTHONUNBUFFERED", "PYTHONUTF8"}
+    allowed = {*runner.PASSED_ON, *folders, *platform, "PYTHONUNBUFFERED", "PYTHONUTF8"}
     made_by_the_shell = {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE", "_KFP_RUNTIME"}
     assert set(environment) - allowed - made_by_the_shell == {"VARIABLE", "namespace"}
     assert ["running", "pending", "pending"] in seen
     assert [step.state for step in run.steps] == ["succeeded"] * 3 and run.error == ""
     assert run.metadata("show-environment", "found")["text"] == "hello"
-    assert local_runner.read_run(settings.runs / run.id) == run
+    assert runs.read_run(settings.runs / run.id) == run
 
 
 @pytest.mark.parametrize("name", ["Ünï cödé's kit ♫", "python3 kit"])
@@ -104,7 +106,7 @@ def test_the_interpreter_and_the_state_may_be_in_a_folder_of_any_name(compiled, 
     (around / "lib").symlink_to(Path(sys.prefix) / "lib")
     monkeypatch.setattr(sys, "executable", str(around / "bin" / "python"))
     shutil.copytree(settings.secrets, around / "state" / "secrets")
-    run = local_runner.run_pipeline(compiled, {"text": "It's"}, replace(settings, state=around / "state"))
+    run = runner.run_pipeline(compiled, {"text": "It's"}, replace(settings, state=around / "state"))
     assert [step.state for step in run.steps] == ["succeeded"] * 3
     environment = json.loads(run.artifact("show-environment", "found").read_text())
     assert environment["PATH"].startswith(str(around / "bin"))
@@ -121,8 +123,8 @@ def test_a_step_keeps_its_own_variables_and_the_platforms_come_last(settings, tm
         kubernetes.use_secret_as_env(task, secret_name="a-secret", secret_key_to_env={"key": "VARIABLE"})
         kubernetes.use_field_path_as_env(task, env_name="namespace", field_path="metadata.namespace")
 
-    file = pipelines.compile_pipeline(setting, tmp_path / "setting.yaml")
-    run = local_runner.run_pipeline(file, {}, settings)
+    file = compile.compile_pipeline(setting, tmp_path / "setting.yaml")
+    run = runner.run_pipeline(file, {}, settings)
     environment = json.loads(run.artifact("show-environment", "found").read_text())
     assert (environment["OWN"], environment["EMPTY"]) == ("of the step", "")
     assert (environment["VARIABLE"], environment["namespace"]) == (SECRET_VALUE, "user1-toolings")
@@ -130,19 +132,19 @@ def test_a_step_keeps_its_own_variables_and_the_platforms_come_last(settings, tm
 
 
 def test_the_very_bytes_that_ran_are_kept(compiled, settings):
-    run = local_runner.run_pipeline(compiled, {"text": "x"}, settings)
+    run = runner.run_pipeline(compiled, {"text": "x"}, settings)
     assert (settings.runs / run.id / "pipeline.yaml").read_bytes() == compiled.read_bytes()
 
 
 def test_a_pipeline_that_was_changed_after_reading_is_kept_as_it_ran(compiled, settings):
-    part = pipelines.read_pipeline(compiled.read_text()).until("show-environment")
-    run = local_runner.run_pipeline(part, {"text": "x"}, settings)
-    assert pipelines.read_pipeline((settings.runs / run.id / "pipeline.yaml").read_text()) == part
+    part = read.read_pipeline(compiled.read_text()).until("show-environment")
+    run = runner.run_pipeline(part, {"text": "x"}, settings)
+    assert read.read_pipeline((settings.runs / run.id / "pipeline.yaml").read_text()) == part
     assert [step.name for step in run.steps] == ["show-environment"]
 
 
 def test_no_secret_is_written_down(compiled, settings):
-    run = local_runner.run_pipeline(compiled, {"text": "x"}, settings)
+    run = runner.run_pipeline(compiled, {"text": "x"}, settings)
     artifact = run.artifact("show-environment", "found")  # this step writes its environment down on purpose
     for file in (settings.runs / run.id).rglob("*"):
         if file.is_file() and file != artifact:
@@ -150,14 +152,14 @@ def test_no_secret_is_written_down(compiled, settings):
 
 
 def test_a_failed_step_fails_the_run_in_its_own_words(compiled, settings):
-    with pytest.raises(local_runner.RunFailed) as caught:
-        local_runner.run_pipeline(compiled, {"text": "x", "numbers": {"fail": True}}, settings)
+    with pytest.raises(runs.RunFailed) as caught:
+        runner.run_pipeline(compiled, {"text": "x", "numbers": {"fail": True}}, settings)
     assert caught.value.what == "Step 'fail-if' of 'a-pipeline' failed: the numbers are wrong.\nTwo lines say so."
     assert caught.value.next_action.startswith("mend them.")
     run = caught.value.run
     assert [step.state for step in run.steps] == ["succeeded", "failed", "skipped"]
     assert "Traceback" in (settings.runs / run.id / "log.txt").read_text()
-    assert local_runner.read_run(settings.runs / run.id).state == "failed"
+    assert runs.read_run(settings.runs / run.id).state == "failed"
 
 
 @pytest.mark.parametrize(
@@ -171,12 +173,12 @@ def test_a_failed_step_fails_the_run_in_its_own_words(compiled, settings):
     ],
 )
 def test_nothing_in_a_log_commands_the_terminal(text, expected):
-    assert local_runner.printable(text) == expected
+    assert runner.printable(text) == expected
 
 
 def test_the_next_action_is_the_last_one():
-    run = local_runner.Run("x", "p", "/f", {}, error="value 'Next: run curl evil' is wrong. Next: correct it.")
-    failed = local_runner.RunFailed(run)
+    run = runs.Run("x", "p", "/f", {}, error="value 'Next: run curl evil' is wrong. Next: correct it.")
+    failed = runs.RunFailed(run)
     assert failed.what == "Pipeline 'p' failed: value 'Next: run curl evil' is wrong."
     assert failed.next_action == "correct it. (The whole log: /f/log.txt)"
     told = JukeboxError.told(ValueError("value 'x. Next: run curl evil' is wrong.\nNext: correct it."))
@@ -190,9 +192,9 @@ def test_a_step_cannot_import_the_kit(settings, tmp_path):
         kubernetes.use_secret_as_env(first, secret_name="a-secret", secret_key_to_env={"key": "VARIABLE"})
         import_jukebox(found=first.outputs["found"])
 
-    file = pipelines.compile_pipeline(importing, tmp_path / "importing.yaml")
-    with pytest.raises(local_runner.RunFailed, match="without jukebox_helpers"):
-        local_runner.run_pipeline(file, {}, settings)
+    file = compile.compile_pipeline(importing, tmp_path / "importing.yaml")
+    with pytest.raises(runs.RunFailed, match="without jukebox_helpers"):
+        runner.run_pipeline(file, {}, settings)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_a_missing_secret_fails_by_name_before_anything_starts(compiled, setting
     if secrets:
         write_secret(folder, secrets)
     with pytest.raises(JukeboxError, match=message):
-        local_runner.run_pipeline(compiled, {"text": "x"}, settings)
+        runner.run_pipeline(compiled, {"text": "x"}, settings)
     assert not settings.runs.exists()
 
 
@@ -216,7 +218,7 @@ def test_a_missing_secret_fails_by_name_before_anything_starts(compiled, setting
 )
 def test_wrong_arguments_fail_by_name_before_anything_starts(compiled, settings, arguments, message):
     with pytest.raises(JukeboxError, match=message):
-        local_runner.run_pipeline(compiled, arguments, settings)
+        runner.run_pipeline(compiled, arguments, settings)
     assert not settings.runs.exists()
 
 
@@ -226,9 +228,9 @@ def test_an_unknown_field_path_is_refused(settings, tmp_path):
         task = show_environment(text="x")
         kubernetes.use_field_path_as_env(task, env_name="node", field_path="spec.nodeName")
 
-    file = pipelines.compile_pipeline(asking, tmp_path / "asking.yaml")
+    file = compile.compile_pipeline(asking, tmp_path / "asking.yaml")
     with pytest.raises(JukeboxError, match=r"spec\.nodeName"):
-        local_runner.run_pipeline(file, {}, settings)
+        runner.run_pipeline(file, {}, settings)
 
 
 @pytest.mark.parametrize("package", ["no-such-package==1.0", "click==0.0.1", "click[extra]==0.0.1"])
@@ -243,7 +245,7 @@ def test_a_package_that_is_not_here_fails_by_name(settings, tmp_path, package):
     file = tmp_path / "needy.yaml"
     compiler.Compiler().compile(needing, str(file))
     with pytest.raises(JukeboxError, match=package.split("=")[0].replace("[", r"\[").replace("]", r"\]")):
-        local_runner.check_packages(pipelines.read_pipeline(file.read_text()), strict=True)
+        runner.check_packages(read.read_pipeline(file.read_text()), strict=True)
 
 
 def test_another_version_will_do_outside_the_sandbox(tmp_path):
@@ -257,10 +259,10 @@ def test_another_version_will_do_outside_the_sandbox(tmp_path):
 
     file = tmp_path / "older.yaml"
     compiler.Compiler().compile(older, str(file))
-    pipeline = pipelines.read_pipeline(file.read_text())
-    local_runner.check_packages(pipeline, strict=False)
+    pipeline = read.read_pipeline(file.read_text())
+    runner.check_packages(pipeline, strict=False)
     with pytest.raises(JukeboxError, match="click"):
-        local_runner.check_packages(pipeline, strict=True)
+        runner.check_packages(pipeline, strict=True)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
@@ -280,17 +282,17 @@ def test_no_step_runs_on_when_the_runner_ends(tmp_path, end):
     def sleeping(pid_file: str):
         sleep(pid_file=pid_file)
 
-    file = pipelines.compile_pipeline(sleeping, tmp_path / "sleeping.yaml")
+    file = compile.compile_pipeline(sleeping, tmp_path / "sleeping.yaml")
     pid_file = tmp_path / "pid"
     program = (
-        "import sys; from pathlib import Path; from jukebox_helpers import local_runner; "
+        "import sys; from pathlib import Path; from jukebox_sandbox import runner; "
         "from jukebox_helpers.settings import Settings; "
         "settings = Settings('sandbox', Path(sys.argv[2]), 'user1-x', 'http://x', 'http://x'); "
-        "local_runner.run_pipeline(Path(sys.argv[1]), {'pid_file': sys.argv[3]}, settings)"
+        "runner.run_pipeline(Path(sys.argv[1]), {'pid_file': sys.argv[3]}, settings)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(file), str(tmp_path), str(pid_file)],
-        env={**os.environ, "PYTHONPATH": str(pipelines.KIT)},
+        env={**os.environ, "PYTHONPATH": str(settings_module.KIT)},
         # What a shell starts in the background ignores Control-C, and hands that down.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -311,5 +313,5 @@ def test_a_run_whose_process_is_gone_has_failed(settings):
     for pid, state in ((gone.pid, "failed"), (os.getpid(), "running")):
         folder = settings.runs / str(pid)
         folder.mkdir(parents=True)
-        local_runner.Run("r", "p", str(folder), {}, pid=pid).save()
-        assert local_runner.read_run(folder).state == state
+        runs.Run("r", "p", str(folder), {}, pid=pid).save()
+        assert runs.read_run(folder).state == state

@@ -10,12 +10,14 @@ import onnx
 import pytest
 from rich.console import Console
 
-from jukebox_helpers import buckets, lineage, registry, sample_data, sandbox, workshop
-from jukebox_helpers.continuous_training import find_run
-from jukebox_helpers.demo import MODEL, Demo
-from jukebox_helpers.git_repository import git
-from jukebox_helpers.pipelines import TRAINING_PIPELINE
-from jukebox_helpers.settings import KIT
+from jukebox_helpers.pipelines import lineage
+from jukebox_helpers.pipelines.training import find_run
+from jukebox_helpers.settings import KIT, TRAINING_PIPELINE
+from jukebox_helpers.steps import registry_mlflow, s3, sample_data, sample_rankings
+from jukebox_helpers.steps.git import git
+from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.demo import MODEL, Demo
+from jukebox_sandbox import control, events
 
 SONGS = 4_000
 
@@ -24,12 +26,12 @@ class Story:
     """What happened, told once for all the tests of this file."""
 
     def __init__(self, state):
-        self.settings = sandbox.up(state, lifeline=True)
+        self.settings = control.up(state, lifeline=True)
         self.show = Demo(self.settings, Console(quiet=True))
         self.clone = self.settings.clone()
         self.show.apply_buckets()
         # The working tree holds an edit that was never committed: it must not be what is trained.
-        workshop.train_on_versioned_data(self.clone / TRAINING_PIPELINE)
+        edits.train_on_versioned_data(self.clone / TRAINING_PIPELINE)
         self.unversioned = self.show.follow(self.show.push("jukebox", "Train on versioned data"))
         parameters = self.clone / "3-prod_datascience" / "default_parameters.json"
         parameters.write_text(parameters.read_text().replace('"epochs": 20', '"epochs": 77'))
@@ -48,7 +50,7 @@ class Story:
 
     @property
     def registry(self):
-        return registry.mlflow_registry(self.settings.tracking_uri)
+        return registry_mlflow.mlflow_registry(self.settings.tracking_uri)
 
     def jukebox(self, *arguments):
         """Run the command line in this sandbox."""
@@ -65,7 +67,7 @@ def story(tmp_path_factory):
     try:
         yield Story(state)
     finally:
-        sandbox.down(state, delete=True)
+        control.down(state, delete=True)
 
 
 def test_without_a_version_file_the_training_says_what_makes_it(story):
@@ -86,7 +88,7 @@ def test_the_push_of_data_registers_a_model_that_knows_its_data(story, tmp_path)
     assert json.loads(metadata["DVC remotes"]) == remotes
     assert metadata["songs rows"] == SONGS and metadata["rankings rows"] == 79 * SONGS
     # Nobody loaded rankings: they were made up for these very songs, and the record says so.
-    sample_data.make_rankings(str(tmp_path / "rankings"), str(story.show.data / "song_properties.parquet"))
+    sample_rankings.make_rankings(str(tmp_path / "rankings"), str(story.show.data / "song_properties.parquet"))
     assert metadata["rankings sha256"] == hashlib.sha256((tmp_path / "rankings").read_bytes()).hexdigest()
     assert metadata["rankings source"] == "made up (sample)"
     assert metadata["metric.log_loss"] < metadata["metric.prior_log_loss"]
@@ -111,7 +113,7 @@ def test_facts_between_the_steps_are_scalars_or_texts(story):
 
 def test_the_registered_file_is_the_one_in_the_bucket_and_says_where_it_comes_from(story, tmp_path):
     record = story.registry.find(MODEL, story.first[:10])
-    client = buckets.s3_client(story.settings.secret("aws-connection-models"))
+    client = s3.s3_client(story.settings.secret("aws-connection-models"))
     client.download_file("models", record["uri"].removeprefix("s3://models/"), str(tmp_path / "model.onnx"))
     content = (tmp_path / "model.onnx").read_bytes()
     assert hashlib.sha256(content).hexdigest() == record["metadata"]["model sha256"]
@@ -171,10 +173,10 @@ def test_reproduce_says_so_when_the_model_is_another(story):
 
 
 def test_no_news_trains_nothing(story):
-    before = len(sandbox.events(story.settings.state))
+    before = len(events.events(story.settings.state))
     fresh = story.show.data / "fresh.parquet"
     assert story.show.run_data_pipeline(fresh) == story.second
-    assert len(sandbox.events(story.settings.state)) == before
+    assert len(events.events(story.settings.state)) == before
 
 
 def test_a_push_to_another_branch_trains_nothing(story):
@@ -186,7 +188,7 @@ def test_a_push_to_another_branch_trains_nothing(story):
     git("push", "--quiet", "origin", "an-idea", folder=clone)
     revision = git("rev-parse", "HEAD", folder=clone)
     git("checkout", "--quiet", "main", folder=clone)
-    event = sandbox.wait_for(story.settings.state, revision, timeout=20)
+    event = events.wait_for(story.settings.state, revision, timeout=20)
     assert event["state"] == "ignored"
     assert find_run(story.settings, revision) is None
 

@@ -8,17 +8,17 @@ import nbformat
 import pytest
 from conftest import STAND_IN
 
-from jukebox_helpers import sandbox
-from jukebox_helpers.catch_up import catch_up
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.settings import KIT
-from jukebox_helpers.workplace import load_songs
+from jukebox_helpers.workshop.catch_up import catch_up
+from jukebox_helpers.workshop.place import load_songs
+from jukebox_sandbox import control
 
 CELLS = {
-    "enter": "from jukebox_helpers.catch_up import catch_up; place = catch_up(2, lambda line: None)",
+    "enter": "from jukebox_helpers.workshop.catch_up import catch_up; place = catch_up(2, lambda line: None)",
     "restore": "place.restore('f' * 32)",
     "missing": "place.train_on('nothing.parquet')",
-    "broken": "from jukebox_helpers.workplace import load_songs\n"
+    "broken": "from jukebox_helpers.workshop.place import load_songs\n"
     "open('broken.parquet', 'w').write('no table')\n"
     "load_songs(place, 'broken.parquet')",
     "git": "place.git('no-such-command')",
@@ -36,11 +36,11 @@ def place(tmp_path_factory):
     state = tmp_path_factory.mktemp("errors") / "state"
     before = dict(os.environ)
     os.environ |= {"JUKEBOX_STATE": str(state), "PYTHONPATH": str(KIT)}
-    sandbox.up(state, lifeline=True, training_command=STAND_IN)
+    control.up(state, lifeline=True, training_command=STAND_IN)
     try:
         yield catch_up(2, lambda line: None)
     finally:
-        sandbox.down(state)
+        control.down(state)
         os.environ.clear()
         os.environ.update(before)
 

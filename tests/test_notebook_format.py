@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from pytest_notebook.nb_regression import NBRegressionFixture
 
-from jukebox_helpers.exercises import CATALOGUE
-from jukebox_helpers.notebook_runner import notebook_files
-from jukebox_helpers.quiz_questions import QUESTIONS
+from jukebox_helpers.workshop.exercises import CATALOGUE
+from jukebox_helpers.workshop.notebooks import notebook_files
+from jukebox_helpers.workshop.questions import QUESTIONS
 
 FILES = notebook_files()
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

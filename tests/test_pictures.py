@@ -9,13 +9,16 @@ from kfp import dsl
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from jukebox_helpers import local_runner, pipelines
+from jukebox_helpers import settings as settings_module
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.lineage import trace
-from jukebox_helpers.local_runner import Run, Step
-from jukebox_helpers.pictures import COLOURS, lineage_picture, live_graph, pipeline_graph, quoted
-from jukebox_helpers.registry import kubeflow_registry
+from jukebox_helpers.pipelines import compile
+from jukebox_helpers.pipelines.lineage import trace
+from jukebox_helpers.pipelines.runs import Run, Step
 from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.show.graphs import COLOURS, live_graph, pipeline_graph, quoted
+from jukebox_helpers.show.lineage_picture import lineage_picture
+from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
+from jukebox_sandbox import runner
 
 
 @dsl.component(base_image="python:3.12")
@@ -45,7 +48,7 @@ def nested(side: str = "heads", words: list = ["a", "b"]):  # noqa: B006
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    return pipelines.compile_pipeline(nested, tmp_path_factory.mktemp("yaml") / "nested.yaml")
+    return compile.compile_pipeline(nested, tmp_path_factory.mktemp("yaml") / "nested.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(compiled, settings):
-    return local_runner.run_pipeline(compiled, {}, settings)
+    return runner.run_pipeline(compiled, {}, settings)
 
 
 def boxes(mermaid):
@@ -69,7 +72,7 @@ def boxes(mermaid):
 
 
 def test_the_data_pipeline_is_drawn_step_by_step():
-    graph = pipeline_graph(KIT / pipelines.DATA_PIPELINE_YAML)
+    graph = pipeline_graph(KIT / settings_module.DATA_PIPELINE_YAML)
     steps, around, arrows = boxes(graph.mermaid)
     names = ["check-access", "extract", "validate", "transform", "load", "version-and-commit"]
     assert steps == dict.fromkeys(names, "pending")
@@ -179,8 +182,8 @@ def test_nothing_to_draw_is_refused(tmp_path):
 def test_a_notebook_shows_one_picture_that_changes_in_place_until_a_step_fails(compiled, tmp_path):
     source = f"""
 from pathlib import Path
-from jukebox_helpers.local_runner import RunFailed, run_pipeline
-from jukebox_helpers.pictures import live_graph
+from jukebox_helpers.pipelines.runs import RunFailed, run_pipeline
+from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.settings import Settings
 here = Settings("sandbox", Path({str(tmp_path)!r}), "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "")
 show = live_graph(Path({str(compiled)!r}))

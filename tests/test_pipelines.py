@@ -5,11 +5,12 @@ import sys
 import pytest
 import yaml
 
-from jukebox_helpers import pipelines
+from jukebox_helpers import settings
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines import compile, declare, read
 from jukebox_helpers.settings import KIT
 
-SIZE_LIMITS = {pipelines.DATA_PIPELINE_YAML: 200_000, pipelines.TRAINING_PIPELINE_YAML: 262_144}
+SIZE_LIMITS = {settings.DATA_PIPELINE_YAML: 200_000, settings.TRAINING_PIPELINE_YAML: 262_144}
 """Bytes: of a file in git; and of the annotations of a Workflow, which hold a pipeline in a cluster."""
 
 A_MODULE_CONSTANT = "does not travel"
@@ -29,37 +30,37 @@ def compiled(checkout):
     """Both pipelines, compiled."""
     found = {}
     for source, target in (
-        (pipelines.DATA_PIPELINE, pipelines.DATA_PIPELINE_YAML),
-        (pipelines.TRAINING_PIPELINE, pipelines.TRAINING_PIPELINE_YAML),
+        (settings.DATA_PIPELINE, settings.DATA_PIPELINE_YAML),
+        (settings.TRAINING_PIPELINE, settings.TRAINING_PIPELINE_YAML),
     ):
         (checkout / target).unlink(missing_ok=True)
-        pipelines.compile_file(checkout / source)
+        compile.compile_file(checkout / source)
         found[target] = checkout / target
     return found
 
 
 @pytest.fixture(scope="module")
 def data_pipeline(compiled):
-    return pipelines.read_pipeline(compiled[pipelines.DATA_PIPELINE_YAML].read_text())
+    return read.read_pipeline(compiled[settings.DATA_PIPELINE_YAML].read_text())
 
 
 @pytest.fixture(scope="module")
 def training_pipeline(compiled):
-    return pipelines.read_pipeline(compiled[pipelines.TRAINING_PIPELINE_YAML].read_text())
+    return read.read_pipeline(compiled[settings.TRAINING_PIPELINE_YAML].read_text())
 
 
 def test_committed_yaml_is_what_the_code_gives(compiled):
-    committed = (KIT / pipelines.DATA_PIPELINE_YAML).read_bytes()
-    assert compiled[pipelines.DATA_PIPELINE_YAML].read_bytes() == committed, "run ./jukebox compile and commit"
+    committed = (KIT / settings.DATA_PIPELINE_YAML).read_bytes()
+    assert compiled[settings.DATA_PIPELINE_YAML].read_bytes() == committed, "run ./jukebox compile and commit"
 
 
 def test_compiling_twice_gives_the_same_bytes(compiled, checkout):
     for source, target in (
-        (pipelines.DATA_PIPELINE, pipelines.DATA_PIPELINE_YAML),
-        (pipelines.TRAINING_PIPELINE, pipelines.TRAINING_PIPELINE_YAML),
+        (settings.DATA_PIPELINE, settings.DATA_PIPELINE_YAML),
+        (settings.TRAINING_PIPELINE, settings.TRAINING_PIPELINE_YAML),
     ):
         before = compiled[target].read_bytes()
-        pipelines.compile_file(checkout / source)
+        compile.compile_file(checkout / source)
         assert compiled[target].read_bytes() == before
         assert len(before) < SIZE_LIMITS[target]
 
@@ -137,22 +138,22 @@ def test_older_drivers_find_no_field_that_they_do_not_know(data_pipeline, traini
 
 
 def test_every_step_declares_the_versions_of_the_lock(data_pipeline, training_pipeline):
-    locked = (pipelines.requirements("boto3") + pipelines.requirements("dvc[s3]"))[:2]
+    locked = (declare.requirements("boto3") + declare.requirements("dvc[s3]"))[:2]
     install = data_pipeline.executors["exec-version-and-commit"]["command"][2]
     assert all(f"'{requirement}'" in install for requirement in locked)
     for pipeline in (data_pipeline, training_pipeline):
         for container in pipeline.executors.values():
-            assert container["image"] == pipelines.BASE_IMAGE
+            assert container["image"] == declare.BASE_IMAGE
 
 
 def test_image_and_package_index_are_one_setting_each(checkout, monkeypatch):
     monkeypatch.setenv("JUKEBOX_BASE_IMAGE", "registry.example/python:3.12")
     monkeypatch.setenv("JUKEBOX_PACKAGE_INDEX", "https://packages.example/simple")
-    target = checkout / pipelines.DATA_PIPELINE_YAML
+    target = checkout / settings.DATA_PIPELINE_YAML
     before = target.read_bytes()
     try:
-        pipelines.compile_file(checkout / pipelines.DATA_PIPELINE)
-        for container in pipelines.read_pipeline(target.read_text()).executors.values():
+        compile.compile_file(checkout / settings.DATA_PIPELINE)
+        for container in read.read_pipeline(target.read_text()).executors.values():
             assert container["image"] == "registry.example/python:3.12"
             assert "https://packages.example/simple" in container["command"][2]
     finally:
@@ -161,11 +162,11 @@ def test_image_and_package_index_are_one_setting_each(checkout, monkeypatch):
 
 def test_a_git_server_named_at_compile_time_reaches_the_steps_with_the_password(checkout, monkeypatch):
     monkeypatch.setenv("JUKEBOX_GIT_SERVER", "https://Git.example.com/")
-    target = checkout / pipelines.DATA_PIPELINE_YAML
+    target = checkout / settings.DATA_PIPELINE_YAML
     before = target.read_bytes()
     try:
-        pipelines.compile_file(checkout / pipelines.DATA_PIPELINE)
-        executors = pipelines.read_pipeline(target.read_text()).executors
+        compile.compile_file(checkout / settings.DATA_PIPELINE)
+        executors = read.read_pipeline(target.read_text()).executors
     finally:
         target.write_bytes(before)
     given = {label: container["env"] for label, container in executors.items() if "env" in container}
@@ -173,7 +174,7 @@ def test_a_git_server_named_at_compile_time_reaches_the_steps_with_the_password(
     assert list(given.values()) == [[{"name": "JUKEBOX_GIT_SERVER", "value": "https://git.example.com"}]] * 2
     monkeypatch.setenv("JUKEBOX_GIT_SERVER", "git.example.com")
     with pytest.raises(JukeboxError, match="JUKEBOX_GIT_SERVER is not an address"):
-        pipelines.compile_file(checkout / pipelines.DATA_PIPELINE)
+        compile.compile_file(checkout / settings.DATA_PIPELINE)
     assert target.read_bytes() == before
 
 
@@ -190,12 +191,12 @@ def caller_of_a_constant() -> str:
 
 
 def test_a_step_takes_along_all_that_it_calls():
-    assert pipelines.travelling(caller) == [callee]
+    assert declare.travelling(caller) == [callee]
 
 
 def test_a_step_that_uses_a_module_constant_is_refused():
     with pytest.raises(JukeboxError, match="A_MODULE_CONSTANT"):
-        pipelines.travelling(caller_of_a_constant)
+        declare.travelling(caller_of_a_constant)
 
 
 def test_the_steps_sources_are_complete(data_pipeline, training_pipeline):
@@ -216,7 +217,7 @@ def test_the_steps_sources_are_complete(data_pipeline, training_pipeline):
 
 
 def test_the_sources_are_there_to_be_read(data_pipeline):
-    text = (KIT / pipelines.DATA_PIPELINE_YAML).read_text()
+    text = (KIT / settings.DATA_PIPELINE_YAML).read_text()
     assert "     def transform_songs(source: str, target: str) -> dict:\n" in text
     program = data_pipeline.executors["exec-load"]["command"][-1]
     assert '    """Put a file into a bucket, whole or not at all."""\n' in program
@@ -239,7 +240,7 @@ def test_an_argument_can_be_set_for_one_step(training_pipeline):
 @pytest.mark.parametrize("text", ["", "just text", "a: [1", "{}", "pipelineInfo: {name: x}"])
 def test_what_is_no_pipeline_is_refused(text):
     with pytest.raises(JukeboxError, match="not a compiled pipeline"):
-        pipelines.read_pipeline(text)
+        read.read_pipeline(text)
 
 
 def test_a_file_that_does_not_compile_says_why(tmp_path):
@@ -248,18 +249,18 @@ def test_a_file_that_does_not_compile_says_why(tmp_path):
     file = folder / "broken.py"
     file.write_text("import kfp\nraise ValueError('this is why')\n")
     with pytest.raises(JukeboxError, match="this is why"):
-        pipelines.compile_file(file)
+        compile.compile_file(file)
 
 
 def test_an_unknown_package_is_refused_by_name():
     with pytest.raises(JukeboxError, match="no-such-package"):
-        pipelines.requirements("no-such-package")
+        declare.requirements("no-such-package")
 
 
 def test_pipeline_files_can_be_loaded_for_kfp_tools(checkout):
     """The pipeline's function is where `kfp dsl compile` looks for it."""
-    spec = importlib.util.spec_from_file_location("data_pipeline_file", checkout / pipelines.DATA_PIPELINE)
-    sys.path.insert(0, str((checkout / pipelines.DATA_PIPELINE).parent))
+    spec = importlib.util.spec_from_file_location("data_pipeline_file", checkout / settings.DATA_PIPELINE)
+    sys.path.insert(0, str((checkout / settings.DATA_PIPELINE).parent))
     try:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -13,10 +13,15 @@ from fake_model_registry import FakeModelRegistry
 from fake_pipelines_server import FakePipelines
 from loopback import make_certificate, page_server
 
-from jukebox_helpers import cluster_connection, cluster_pipelines, doctor, platform_rhoai, registry, settings
+from jukebox_helpers import settings
+from jukebox_helpers import workbench as workbench_module
 from jukebox_helpers.cli import cli
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines import connection
+from jukebox_helpers.pipelines import server as cluster_pipelines
 from jukebox_helpers.settings import KIT, find_settings
+from jukebox_helpers.steps import git, git_password, registry, registry_kubeflow
+from jukebox_helpers.workshop import doctor
 
 DOMAIN = "apps.cluster-x7.example.com"
 SONGS = "https://example.com/songs.parquet"
@@ -72,7 +77,7 @@ def server(monkeypatch, workbench):
     ],
 )
 def test_a_cluster_domain_is_found_in_an_address(text, domain):
-    assert platform_rhoai.domain_in(text) == domain
+    assert git_password.domain_in(text) == domain
 
 
 def test_project_and_user_come_from_the_service_account(workbench):
@@ -89,7 +94,7 @@ def test_the_cluster_domain_comes_from_what_is_nearest(workbench, monkeypatch):
     origin = "https://gitea-gitea.apps.git.example.com/user7/jukebox.git"
     subprocess.run(["git", "-C", workbench / "clone", "remote", "add", "origin", origin], check=True)
     assert find_settings().cluster_domain == "apps.git.example.com"
-    platform_rhoai.remember_cluster_domain("https://x.apps.answer.example.com/page", workbench / "state")
+    workbench_module.remember_cluster_domain("https://x.apps.answer.example.com/page", workbench / "state")
     assert find_settings().cluster_domain == "apps.answer.example.com"
     for given in (f"https://console-openshift-console.{DOMAIN}/", DOMAIN):
         monkeypatch.setenv("cluster_domain", given)
@@ -109,7 +114,7 @@ def test_a_person_at_the_terminal_is_asked_once(workbench, monkeypatch):
         questions.append(text)
         return f"https://console-openshift-console.{DOMAIN}/"
 
-    monkeypatch.setattr(platform_rhoai.click, "prompt", prompt)
+    monkeypatch.setattr(workbench_module.click, "prompt", prompt)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert find_settings().cluster_domain == find_settings().cluster_domain == DOMAIN
@@ -117,10 +122,10 @@ def test_a_person_at_the_terminal_is_asked_once(workbench, monkeypatch):
 
 
 def test_the_answer_is_remembered_without_secrets(workbench):
-    platform_rhoai.remember_cluster_domain(f"https://user7:secret@gitea-gitea.{DOMAIN}/", workbench / "state")
+    workbench_module.remember_cluster_domain(f"https://user7:secret@gitea-gitea.{DOMAIN}/", workbench / "state")
     assert (workbench / "state" / "platform.json").read_text() == f'{{"cluster_domain": "{DOMAIN}"}}\n'
     with pytest.raises(JukeboxError, match=r"no cluster domain in 'example\.com'"):
-        platform_rhoai.remember_cluster_domain("example.com", workbench / "state")
+        workbench_module.remember_cluster_domain("example.com", workbench / "state")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"cluster_domain": 1}', '{"cluster_domain": "'])
@@ -131,7 +136,7 @@ def test_a_spoilt_answer_is_as_good_as_none(workbench, text):
 
 
 def test_a_notebook_asks_with_a_widget(workbench):
-    box = platform_rhoai.ask_cluster_domain()
+    box = workbench_module.ask_cluster_domain()
     (field, button), said = box.children[0].children, box.children[1]
     field.value = "no domain"
     button.click()
@@ -181,7 +186,7 @@ def test_doctor_sees_a_wrong_domain(workbench, monkeypatch):
 def models(monkeypatch, workbench):
     """A model registry at the address that follows from the domain."""
     fake = FakeModelRegistry()
-    monkeypatch.setattr(registry, "open_registry", lambda *_: registry.kubeflow_registry(fake.url))
+    monkeypatch.setattr(registry, "open_registry", lambda *_: registry_kubeflow.kubeflow_registry(fake.url))
     monkeypatch.setenv("cluster_domain", "apps.no-such-cluster.invalid")
     yield fake
     fake.close()
@@ -213,7 +218,7 @@ def test_doctor_explains_a_registry_that_is_none_or_refuses(models, change, foun
     ],
 )
 def test_doctor_explains_a_pipeline_server_that_is_none_or_refuses(server, change, found, next_action, monkeypatch):
-    monkeypatch.setattr(cluster_connection, "PAUSES", (0.01,))
+    monkeypatch.setattr(connection, "PAUSES", (0.01,))
     vars(server).update(change)
     finding = doctor.look_at_pipeline_server(find_settings())
     assert not finding.good and found in finding.found and next_action in finding.next_action
@@ -234,8 +239,10 @@ def test_doctor_explains_pages_where_git_and_s3_should_be(workbench, monkeypatch
 def test_doctor_names_the_variable_of_each_certificate(workbench, monkeypatch):
     certificate = make_certificate(workbench)
     pipelines, models = FakePipelines(certificate), FakeModelRegistry(certificate)
-    monkeypatch.setattr(registry, "open_registry", lambda *_: registry.kubeflow_registry(models.url, token="x"))
-    monkeypatch.setattr(settings, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
+    monkeypatch.setattr(
+        registry, "open_registry", lambda *_: registry_kubeflow.kubeflow_registry(models.url, token="x")
+    )
+    monkeypatch.setattr(git, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET", "cluster_domain"):
         monkeypatch.setenv(key, "x")
     monkeypatch.setenv("AWS_S3_ENDPOINT", models.url)
@@ -263,13 +270,13 @@ def test_doctor_names_the_variable_of_each_certificate(workbench, monkeypatch):
 def test_inside_the_cluster_the_service_ca_is_trusted(workbench, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/bundle.pem")
     inside = "https://ds-pipeline-dspa.user7-toolings.svc:8443"
-    assert str(platform_rhoai.certificate_authority(inside)) == "/etc/bundle.pem"
+    assert str(workbench_module.certificate_authority(inside)) == "/etc/bundle.pem"
     authority = workbench / "serviceaccount" / "service-ca.crt"
     authority.write_text("PEM")
-    assert platform_rhoai.certificate_authority(inside) == authority
-    assert str(platform_rhoai.certificate_authority(f"https://ds-pipeline.{DOMAIN}")) == "/etc/bundle.pem"
+    assert workbench_module.certificate_authority(inside) == authority
+    assert str(workbench_module.certificate_authority(f"https://ds-pipeline.{DOMAIN}")) == "/etc/bundle.pem"
     monkeypatch.delenv("SSL_CERT_FILE")
-    assert platform_rhoai.certificate_authority(f"https://ds-pipeline.{DOMAIN}") is None
+    assert workbench_module.certificate_authority(f"https://ds-pipeline.{DOMAIN}") is None
 
 
 def test_doctor_shows_addresses_whole(workbench):

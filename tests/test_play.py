@@ -6,13 +6,16 @@ import math
 import numpy
 import pytest
 
-from jukebox_helpers import buckets, play, registry, sample_data
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.play_view import CONTROLS, country_name
-from jukebox_helpers.preparation import prepare
-from jukebox_helpers.scoring import onnx_probabilities
-from jukebox_helpers.song_schemas import features
-from jukebox_helpers.training import export_onnx, train
+from jukebox_helpers.show import sliders
+from jukebox_helpers.show.sliders import CONTROLS, country_name
+from jukebox_helpers.steps import registry_mlflow, s3, sample_data, sample_rankings
+from jukebox_helpers.steps.export import export_onnx
+from jukebox_helpers.steps.model import train
+from jukebox_helpers.steps.preparation import prepare
+from jukebox_helpers.steps.schemas import features
+from jukebox_helpers.steps.scoring import onnx_probabilities
+from jukebox_helpers.workshop import play
 
 FIRST, SECOND = "aaaaaaaaaa", "bbbbbbbbbb"
 
@@ -23,10 +26,10 @@ def platform(sandbox, tmp_path_factory):
     folder = tmp_path_factory.mktemp("play")
     songs, rankings, table, counts, model = (str(folder / name) for name in "srtcm")
     sample_data.make_songs(songs, songs=300)
-    sample_data.make_rankings(rankings, songs, rows=10_000, countries=20)
+    sample_rankings.make_rankings(rankings, songs, rows=10_000, countries=20)
     prepare(songs, rankings, table, counts)
-    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
-    models = registry.mlflow_registry(sandbox.tracking_uri)
+    client = s3.s3_client(sandbox.secret("aws-connection-models"))
+    models = registry_mlflow.mlflow_registry(sandbox.tracking_uri)
     for version, epochs in {FIRST: 1, SECOND: 4}.items():
         train(table, counts, {"epochs": epochs}, model)
         sha256 = export_onnx(model, str(folder / version), {})["sha256"]
@@ -42,7 +45,7 @@ def player(platform):
 
 
 def song(**changes):
-    return play.typical_song() | changes
+    return sliders.typical_song() | changes
 
 
 def test_the_bytes_that_were_registered_are_loaded(platform, player):
@@ -53,7 +56,7 @@ def test_the_bytes_that_were_registered_are_loaded(platform, player):
 
 
 def test_other_bytes_under_the_same_name_are_refused(platform):
-    client = buckets.s3_client(platform.secret("aws-connection-models"))
+    client = s3.s3_client(platform.secret("aws-connection-models"))
     key = f"player/{SECOND}/model.onnx"
     whole = client.get_object(Bucket="models", Key=key)["Body"].read()
     client.put_object(Bucket="models", Key=key, Body=whole[:-1] + b"x")
@@ -66,7 +69,7 @@ def test_other_bytes_under_the_same_name_are_refused(platform):
 def test_a_model_or_an_object_that_is_not_there_is_named(platform):
     with pytest.raises(JukeboxError, match="no version 'cccccccccc'.*bbbbbbbbbb, aaaaaaaaaa"):
         play.load_model(platform, "player", "cccccccccc")
-    models = registry.mlflow_registry(platform.tracking_uri)
+    models = registry_mlflow.mlflow_registry(platform.tracking_uri)
     models.register("lost", FIRST, "s3://models/lost/model.onnx", {"model sha256": "0" * 64})
     with pytest.raises(JukeboxError, match="NoSuchKey|does not exist"):
         play.load_model(platform, "lost")
@@ -122,7 +125,7 @@ def test_every_feature_has_a_control_whose_whole_range_can_be_played():
 def test_bars_show_the_likeliest_countries_of_both_versions(player):
     first = player.countries(song())
     others = [(code, 1 / 20) for code, _ in reversed(first)]
-    chart = play.country_bars(first, others, ["one", "two"])
+    chart = sliders.country_bars(first, others, ["one", "two"])
     ones, twos = chart.axes[0].containers
     assert [bar.get_width() for bar in ones] == pytest.approx([100 * share for _, share in first[:12]])
     assert [bar.get_width() for bar in twos] == pytest.approx([5] * 12)
@@ -145,7 +148,7 @@ def test_a_country_has_its_name_and_an_invented_one_its_code():
 
 def test_a_slider_changes_the_song_and_the_bars(platform, player):
     other = play.load_model(platform, "player", SECOND)
-    show = play.sliders(player, other)
+    show = sliders.sliders(player, other)
     assert show.song == song()
     before, words = show.picture.value, repr(show)
     show.controls["duration_ms"].value = 240
@@ -161,7 +164,7 @@ def test_a_slider_changes_the_song_and_the_bars(platform, player):
 
 
 def test_where_there_are_no_widgets_the_text_says_it(player):
-    shown = play.sliders(player)._repr_mimebundle_()
+    shown = sliders.sliders(player)._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in shown
-    assert shown["text/plain"] == repr(play.country_bars(player.countries(song()), names=[player.title]))
+    assert shown["text/plain"] == repr(sliders.country_bars(player.countries(song()), names=[player.title]))
     assert f"player {FIRST}" in shown["text/plain"]

@@ -5,16 +5,18 @@ import hashlib
 import pandas
 import pytest
 
-from jukebox_helpers import sample_data
-from jukebox_helpers.preparation import prepare, rankings_digest
-from jukebox_helpers.song_schemas import features
+from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.preparation import prepare, rankings_digest
+from jukebox_helpers.steps.schemas import features
 
 
 @pytest.fixture(scope="module")
 def charts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("charts")
     sample_data.make_songs(str(folder / "songs.parquet"), songs=900)
-    sample_data.make_rankings(str(folder / "rankings.parquet"), str(folder / "songs.parquet"), rows=40_000, countries=9)
+    sample_rankings.make_rankings(
+        str(folder / "rankings.parquet"), str(folder / "songs.parquet"), rows=40_000, countries=9
+    )
     return folder
 
 

@@ -14,18 +14,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from jukebox_helpers import kfp_local, sample_data, workshop
-from jukebox_helpers.continuous_training import default_parameters
-from jukebox_helpers.demo import Demo
-from jukebox_helpers.local_runner import container_env, hide_jukebox, with_environments
-from jukebox_helpers.pipelines import (
-    DATA_PIPELINE_YAML,
-    TRAINING_PIPELINE,
-    TRAINING_PIPELINE_YAML,
-    compile_file,
-    read_pipeline,
-)
-from jukebox_helpers.settings import KIT
+from jukebox_helpers.pipelines.compile import compile_file
+from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.pipelines.revisions import default_parameters
+from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
+from jukebox_helpers.steps import sample_data
+from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.demo import Demo
+from jukebox_sandbox import runner_process
+from jukebox_sandbox.runner import container_env, hide_jukebox, with_environments
 
 UID = 1000790000
 """Of the range that OpenShift gives to a project; it has no entry in /etc/passwd."""
@@ -95,7 +92,7 @@ def run(start, fresh_sandbox, tmp_path):
         }
         # The container has no Jukebox.
         server = {"JUKEBOX_GIT_SERVER": fresh_sandbox.cluster_domain}
-        with start("python3", "-P", kfp_local.__file__, PYTHONPATH=str(hide_jukebox(folder)), **server) as process:
+        with start("python3", "-P", runner_process.__file__, PYTHONPATH=str(hide_jukebox(folder)), **server) as process:
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             log = process.stdout.read()
@@ -119,7 +116,7 @@ def test_the_steps_run_as_somebody_without_a_home(fresh_sandbox, run, tmp_path):
     assert head != before
 
     clone = fresh_sandbox.clone()
-    workshop.train_on_versioned_data(clone / TRAINING_PIPELINE)
+    edits.train_on_versioned_data(clone / TRAINING_PIPELINE)
     compile_file(clone / TRAINING_PIPELINE)
     training = read_pipeline((clone / TRAINING_PIPELINE_YAML).read_text()).until("export-model")
     given = {**default_parameters(clone), "version": head[:10], "cluster_domain": fresh_sandbox.cluster_domain}

@@ -5,17 +5,19 @@ import json
 
 import pytest
 
-from jukebox_helpers import buckets, sample_data, workshop
-from jukebox_helpers.continuous_training import default_parameters
-from jukebox_helpers.pipelines import DEFAULT_PARAMETERS
-from jukebox_helpers.rankings import fetch_rankings, rankings_source, refuse_made_up
-from jukebox_helpers.settings import KIT
+from jukebox_helpers.pipelines.revisions import default_parameters
+from jukebox_helpers.settings import DEFAULT_PARAMETERS, KIT
+from jukebox_helpers.steps import s3 as s3_module
+from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.rankings import fetch_rankings, rankings_source, refuse_made_up
+from jukebox_helpers.workshop import edits
+from jukebox_sandbox import buckets
 
 
 @pytest.fixture
 def s3(sandbox, monkeypatch):
     """The buckets of the data, and around them what a step has: the connection of the bucket ``data``."""
-    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client = s3_module.s3_client(sandbox.secret("aws-connection-models"))
     buckets.apply(["data", "data-cache"], client)
     for key, value in (sandbox.secret("aws-connection-models") | {"AWS_S3_BUCKET": "data"}).items():
         monkeypatch.setenv(key, value)
@@ -58,7 +60,7 @@ def test_a_revision_without_the_key_or_the_file_gets_sample_rankings(revision, t
 
 def test_the_workshop_edit_names_an_address(revision):
     folder = revision('{"model_name": "x", "rankings": "sample"}')
-    workshop.name_rankings(folder / DEFAULT_PARAMETERS, "s3://data/mine.parquet")
+    edits.name_rankings(folder / DEFAULT_PARAMETERS, "s3://data/mine.parquet")
     assert rankings_source(str(folder)) == "s3://data/mine.parquet"
     assert json.loads((folder / DEFAULT_PARAMETERS).read_text())["model_name"] == "x"
 
@@ -81,7 +83,7 @@ def test_sample_rankings_are_made_for_the_songs_and_kept(s3, songs, tmp_path):
     one, two = str(tmp_path / "one"), str(tmp_path / "two")
     facts = fetch_rankings("sample", str(songs), one)
     assert facts["rankings source"] == "made up (sample)"
-    sample_data.make_rankings(two, str(songs))
+    sample_rankings.make_rankings(two, str(songs))
     with open(one, "rb") as a, open(two, "rb") as b:
         assert (content := a.read()) == b.read() == kept(s3, facts["rankings sha256"])
     assert facts["rankings sha256"] == hashlib.sha256(content).hexdigest()
@@ -89,7 +91,7 @@ def test_sample_rankings_are_made_for_the_songs_and_kept(s3, songs, tmp_path):
 
 def test_rankings_of_an_address_are_kept_by_their_hash(s3, songs, tmp_path):
     rankings, fetched, again = (str(tmp_path / name) for name in ("rankings", "fetched", "again"))
-    sample_data.make_rankings(rankings, str(songs), rows=2_000)
+    sample_rankings.make_rankings(rankings, str(songs), rows=2_000)
     s3.upload_file(rankings, "data", "mine.parquet")
     facts = fetch_rankings("s3://data/mine.parquet", str(songs), fetched)
     assert facts["rankings source"] == "s3://data/mine.parquet"

@@ -12,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jukebox_helpers import buckets
-from jukebox_helpers.pipelines import travelling
-from jukebox_helpers.registration import fetch_previous_model, register_model_version
-from jukebox_helpers.registry import mlflow_registry
-from jukebox_helpers.registry_mlflow import mlflow_client
+from jukebox_helpers.pipelines.declare import travelling
+from jukebox_helpers.steps import s3
+from jukebox_helpers.steps.registration import fetch_previous_model, register_model_version
+from jukebox_helpers.steps.registry_mlflow import mlflow_client, mlflow_registry
 
 VERSION = "0123456789"
 PLACE = {"cluster_domain": "http://127.0.0.1:1", "namespace": "user1-toolings", "prod_flag": False}
@@ -68,7 +67,7 @@ def onnx(tmp_path):
 @pytest.fixture
 def stored(sandbox, name):
     """The objects of this test's model by version."""
-    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client = s3.s3_client(sandbox.secret("aws-connection-models"))
 
     def read():
         found = client.list_objects_v2(Bucket="models", Prefix=f"{name}/").get("Contents", [])
@@ -153,7 +152,7 @@ def test_the_same_model_again_gives_the_record_that_is_there(registry, name, onn
 
 def test_the_same_model_again_brings_a_lost_file_back(registry, sandbox, name, onnx, stored):
     register(onnx(), name)
-    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client = s3.s3_client(sandbox.secret("aws-connection-models"))
     client.delete_object(Bucket="models", Key=key(name))
     register(onnx(), name)
     assert list(stored().values()) == [b"a model"]
@@ -162,7 +161,7 @@ def test_the_same_model_again_brings_a_lost_file_back(registry, sandbox, name, o
 def test_a_file_that_is_not_the_registered_one_is_no_measure(registry, sandbox, name, onnx, tmp_path):
     register(onnx(), name, version="1111111111")
     assert previous(name, tmp_path) == ("1111111111", b"a model")
-    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client = s3.s3_client(sandbox.secret("aws-connection-models"))
     client.put_object(Bucket="models", Key=key(name, version="1111111111"), Body=b"garbage")
     with pytest.raises(ValueError, match=f"not the file that was registered as {name} 1111111111.*Next: restore"):
         previous(name, tmp_path)
@@ -279,7 +278,7 @@ def test_the_latest_made_again_is_measured_against_the_one_before(registry, name
 
 def test_a_previous_model_without_its_file_is_said(registry, sandbox, name, onnx, tmp_path):
     register(onnx(), name, "first00000")
-    client = buckets.s3_client(sandbox.secret("aws-connection-models"))
+    client = s3.s3_client(sandbox.secret("aws-connection-models"))
     client.delete_object(Bucket="models", Key=key(name, version="first00000"))
     with pytest.raises(FileNotFoundError, match=f"no object s3://models/{key(name, version='first00000')}"):
         previous(name, tmp_path)

@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fake_model_registry import FakeModelRegistry
 
-from jukebox_helpers.lineage import trace
-from jukebox_helpers.pipelines import travelling
-from jukebox_helpers.registry import kubeflow_registry, mlflow_registry, open_registry
-from jukebox_helpers.registry_mlflow import mlflow_client
+from jukebox_helpers.pipelines.declare import travelling
+from jukebox_helpers.pipelines.lineage import trace
+from jukebox_helpers.steps.registry import open_registry
+from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
+from jukebox_helpers.steps.registry_mlflow import mlflow_client, mlflow_registry
 
 METADATA = {
     "model sha256": "a" * 64,
@@ -248,7 +249,7 @@ def test_mlflow_knows_what_was_registered(database, client, name):
 
 READER = """
 import sys
-from jukebox_helpers.registry import open_registry
+from jukebox_helpers.steps.registry import open_registry
 registry = open_registry("http://localhost:1", "user1-toolings")
 print(registry.models(), registry.versions("jukebox"), registry.latest("jukebox"), registry.find("jukebox", "1"))
 print([name for name in ("mlflow", "sqlalchemy") if name in sys.modules])

@@ -8,8 +8,8 @@ import pytest
 from fake_model_registry import FakeModelRegistry
 from loopback import make_certificate
 
-from jukebox_helpers.lineage import trace
-from jukebox_helpers.registry import kubeflow_registry
+from jukebox_helpers.pipelines.lineage import trace
+from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
 
 METADATA = {"model sha256": "a" * 64, "metric.accuracy": 1.0, "rankings rows": 1_130_000, "converged": True}
 

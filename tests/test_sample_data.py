@@ -4,9 +4,10 @@ import pandas
 import pyarrow.parquet
 import pytest
 
-from jukebox_helpers.sample_data import country_codes, make_fresh_songs, make_rankings, make_songs
-from jukebox_helpers.song_data import validate_rankings, validate_songs
-from jukebox_helpers.song_schemas import features
+from jukebox_helpers.steps.sample_data import make_fresh_songs, make_songs
+from jukebox_helpers.steps.sample_rankings import country_codes, make_rankings
+from jukebox_helpers.steps.schemas import features
+from jukebox_helpers.steps.tables import validate_rankings, validate_songs
 
 
 @pytest.fixture(scope="module")

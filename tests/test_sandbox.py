@@ -20,13 +20,13 @@ from urllib.parse import urljoin
 import psutil
 import pytest
 
-from jukebox_helpers import buckets
-from jukebox_helpers import sandbox as platform
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.sandbox.events import sign
-from jukebox_helpers.sandbox.ports import known_ports
-from jukebox_helpers.sandbox.repositories import bare_repository, git
 from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT, REPOSITORY, Settings, find_settings
+from jukebox_helpers.steps import s3
+from jukebox_sandbox import buckets, control, events
+from jukebox_sandbox.events import sign
+from jukebox_sandbox.ports import known_ports
+from jukebox_sandbox.repositories import bare_repository, git
 
 # Reads its own revision, then waits for the test's word; its child and its detached grandchild wait as well.
 TRAINING = """
@@ -54,8 +54,8 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def own(tmp_path_factory: pytest.TempPathFactory, training: list[str], no_platform_around: None) -> Iterator[Settings]:
     """A sandbox for the tests of this file, which push to it."""
     state = tmp_path_factory.mktemp("a place with spaces & 'quotes'") / "state"
-    yield platform.up(state, lifeline=True, training_command=training)
-    platform.down(state, delete=True)
+    yield control.up(state, lifeline=True, training_command=training)
+    control.down(state, delete=True)
 
 
 def all_secrets(settings: Settings) -> list[str]:
@@ -149,7 +149,7 @@ def test_secrets_are_files_for_this_user_only_and_stand_nowhere_else(own: Settin
 
     told = [file.read_text(errors="replace") for file in own.state.glob("*") if file.is_file()]
     told += [(own.clone(name) / ".git" / "config").read_text() for name in (REPOSITORY, GITOPS_REPOSITORY)]
-    told += [(own.state / "s3" / "weed.log").read_text(), json.dumps(platform.status(own.state))]
+    told += [(own.state / "s3" / "weed.log").read_text(), json.dumps(control.status(own.state))]
     told += [part for process in processes_of(own.state) for part in process.cmdline()]
     for secret in all_secrets(own):
         assert not [text for text in told if secret in text]
@@ -168,7 +168,7 @@ def test_everything_listens_on_loopback_only(own: Settings) -> None:
 
 def test_s3_checks_signatures_and_nothing_leads_around_it(own: Settings) -> None:
     secret = own.secret("aws-connection-pipeline")
-    client = buckets.s3_client(secret)
+    client = s3.s3_client(secret)
     client.put_object(Bucket=secret["AWS_S3_BUCKET"], Key="song", Body=b"la")
     assert client.get_object(Bucket="pipeline", Key="song")["Body"].read() == b"la"
 
@@ -182,14 +182,14 @@ def test_s3_checks_signatures_and_nothing_leads_around_it(own: Settings) -> None
 
 
 def test_the_buckets_of_the_file_are_there_with_their_connections(own: Settings) -> None:
-    assert {"pipeline", "models"} <= set(platform.status(own.state)["buckets"])
+    assert {"pipeline", "models"} <= set(control.status(own.state)["buckets"])
     secret = own.secret("aws-connection-models")
     assert secret["AWS_S3_BUCKET"] == "models"
     assert secret["AWS_S3_ENDPOINT"] == own.s3_endpoint
 
 
 def test_status_says_where_everything_is(own: Settings) -> None:
-    status = platform.status(own.state)
+    status = control.status(own.state)
     assert status["running"]
     assert psutil.pid_exists(status["pid"])
     assert status["pages"] == f"{own.cluster_domain}/"
@@ -207,11 +207,12 @@ def test_the_repositories_begin_as_the_kit_is_and_that_is_no_event(fresh_sandbox
         assert git(clone, "log", "--format=%s") == "The workshop as it starts"
         assert git(clone, "status", "--porcelain", "--branch") == "## main...origin/main"
         git(bare_repository(fresh_sandbox.state, "user1", name), "fsck", "--strict")
-    assert platform.events(fresh_sandbox.state) == []
+    assert events.events(fresh_sandbox.state) == []
 
 
 def test_a_kit_that_is_no_checkout_is_seeded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jukebox_helpers.sandbox import repositories
+    from jukebox_helpers import settings as settings_module
+    from jukebox_sandbox import repositories
 
     kit = tmp_path / "kit"
     (kit / "mlops-gitops").mkdir(parents=True)
@@ -220,7 +221,7 @@ def test_a_kit_that_is_no_checkout_is_seeded_too(tmp_path: Path, monkeypatch: py
     (kit / ".venv" / "python").touch()
     (kit / "README.md").write_text("Hello\n")
     (kit / "mlops-gitops" / "config.yaml").touch()
-    monkeypatch.setattr(repositories, "KIT", kit)
+    monkeypatch.setattr(settings_module, "KIT", kit)
 
     repositories.seed(tmp_path / "state", "user1")
 
@@ -377,7 +378,7 @@ def test_of_racing_pushes_one_is_taken_and_the_others_are_told(own: Settings, tm
 def test_a_push_to_main_trains_from_that_revision(own: Settings) -> None:
     revision = commit(own.clone())
     git(own.clone(), "push", "--quiet")
-    event = platform.wait_for(own.state, revision, 20)
+    event = events.wait_for(own.state, revision, 20)
     assert event["state"] == "done"
     assert (event["repository"], event["ref"]) == (REPOSITORY, "refs/heads/main")
     assert event["version"] == revision[:10]
@@ -389,7 +390,7 @@ def test_pushes_are_worked_through_in_order(own: Settings) -> None:
     for number in range(3):
         revisions.append(commit(own.clone(), text=str(number)))
         git(own.clone(), "push", "--quiet")
-    platform.wait_for(own.state, revisions[-1], 20)
+    events.wait_for(own.state, revisions[-1], 20)
     lines = [json.loads(line) for line in (own.state / "events.jsonl").read_text().splitlines()]
     steps = [(line["revision"], line["state"]) for line in lines if line["revision"] in revisions]
     worked = [step for step in steps if step[1] != "queued"]
@@ -401,7 +402,7 @@ def test_a_failed_training_is_recorded_with_its_last_words(own: Settings) -> Non
     try:
         revision = commit(own.clone(), text="fail")
         git(own.clone(), "push", "--quiet")
-        event = platform.wait_for(own.state, revision, 20)
+        event = events.wait_for(own.state, revision, 20)
     finally:
         (own.state / "fail").unlink()
     assert event["state"] == "failed"
@@ -416,7 +417,7 @@ def test_another_branch_a_tag_and_a_deletion_train_nothing(own: Settings) -> Non
     git(clone, "push", "--quiet", "origin", ":idea")
     git(clone, "checkout", "--quiet", "main")
 
-    latest = platform.events(own.state)[-3:]
+    latest = events.events(own.state)[-3:]
     assert {event["ref"] for event in latest} == {"refs/heads/idea", "refs/tags/v1"}
     assert {event["state"] for event in latest} == {"ignored"}
     assert latest[0]["revision"] == revision
@@ -424,7 +425,7 @@ def test_another_branch_a_tag_and_a_deletion_train_nothing(own: Settings) -> Non
 
 
 def test_an_unsigned_or_wrongly_signed_event_is_refused(own: Settings) -> None:
-    before = len(platform.events(own.state))
+    before = len(events.events(own.state))
     event = {"ref": "refs/heads/main", "after": "a" * 40, "repository": {"name": REPOSITORY}}
     body = json.dumps(event).encode()
     assert ask(own, "/events", method="POST", body=body, X_Gitea_Event="push")[0] == 403
@@ -436,7 +437,7 @@ def test_an_unsigned_or_wrongly_signed_event_is_refused(own: Settings) -> None:
     assert ask(own, "/events", own.secret("git-auth")["password"], method="POST", body=body)[0] == 403
     assert ask(own, "/events", method="POST", body=b"x" * 2_000_000)[0] == 413
 
-    refused = platform.events(own.state)[before:]
+    refused = events.events(own.state)[before:]
     assert [event["state"] for event in refused] == ["refused"] * 4
     assert "a" * 40 not in json.dumps(refused)
 
@@ -483,7 +484,7 @@ def test_a_signed_event_that_names_no_commit_is_refused(own: Settings, changed: 
     event = {"ref": "refs/heads/main", "after": "a" * 40, "repository": repository}
     status, answer = deliver(own, event | changed)
     assert (status, answer["state"]) == (403, "refused") and reason in answer["detail"]
-    assert platform.events(own.state)[-1]["revision"] == "" and files() == before
+    assert events.events(own.state)[-1]["revision"] == "" and files() == before
 
 
 def test_a_body_that_cannot_be_read_is_refused(own: Settings) -> None:
@@ -501,8 +502,8 @@ def test_a_clone_gives_the_password_to_its_sandbox_only(fresh_sandbox: Settings)
         git(clone, "config", "--add", "credential.helper", value)
     git(clone, "config", "--add", "credential.http://127.0.0.1:9.helper", "!cat /elsewhere/secrets/sandbox/credential")
     git(clone, "config", "--add", "credential.https://example.com.helper", "cache")
-    platform.down(fresh_sandbox.state)
-    here = platform.up(fresh_sandbox.state, lifeline=True).cluster_domain
+    control.down(fresh_sandbox.state)
+    here = control.up(fresh_sandbox.state, lifeline=True).cluster_domain
 
     helpers = git(clone, "config", "--local", "--get-regexp", r"^credential\..*helper$").splitlines()
     assert {line.split()[0] for line in helpers} == {
@@ -514,7 +515,7 @@ def test_a_clone_gives_the_password_to_its_sandbox_only(fresh_sandbox: Settings)
 
 
 def test_the_event_has_giteas_shape(own: Settings) -> None:
-    from jukebox_helpers.sandbox import hooks
+    from jukebox_sandbox import hooks
 
     first, last = git(own.clone(), "rev-list", "main").splitlines()[-1], git(own.clone(), "rev-parse", "main")
     here = Path.cwd()
@@ -543,42 +544,42 @@ def test_a_push_of_buckets_applies_them_and_a_bad_one_is_refused_to_its_pusher(o
     revision = commit(clone, buckets.CONFIG, good)
     git(clone, "push", "--quiet")
 
-    event = platform.wait_for(own.state, revision, 20)
+    event = events.wait_for(own.state, revision, 20)
     assert event["state"] == "done"
     assert event["detail"] == "pipeline: unchanged; models: unchanged; data: created; data-cache: created"
     assert own.secret("aws-connection-data-cache")["AWS_S3_BUCKET"] == "data-cache"
-    buckets.s3_client(own.secret("aws-connection-data")).head_bucket(Bucket="data")
+    s3.s3_client(own.secret("aws-connection-data")).head_bucket(Bucket="data")
 
-    known = platform.events(own.state)
+    known = events.events(own.state)
     commit(clone, buckets.CONFIG, good + "  - name: Data\n")
     with pytest.raises(JukeboxError, match=r"config.yaml:8: illegal bucket name 'Data'"):
         git(clone, "push", "--quiet")
     assert git(clone, "rev-parse", "origin/main") == revision
-    assert platform.events(own.state) == known
+    assert events.events(own.state) == known
 
     git(clone, "reset", "--quiet", "--hard", revision)
     fewer = commit(clone, buckets.CONFIG, good.replace("  - name: pipeline\n", ""))
     git(clone, "push", "--quiet")
-    assert "pipeline: kept, not in the file" in platform.wait_for(own.state, fewer, 20)["detail"]
-    assert "pipeline" in platform.status(own.state)["buckets"]
+    assert "pipeline: kept, not in the file" in events.wait_for(own.state, fewer, 20)["detail"]
+    assert "pipeline" in control.status(own.state)["buckets"]
 
     nothing = commit(clone, "README.md", "What the cluster should hold\n")
     git(clone, "push", "--quiet")
-    assert "unchanged" in platform.wait_for(own.state, nothing, 20)["detail"]
+    assert "unchanged" in events.wait_for(own.state, nothing, 20)["detail"]
 
 
 # Starting, stopping, dying.
 
 
 def test_up_is_idempotent_and_two_sandboxes_do_not_meet(own: Settings, sandbox: Settings) -> None:
-    pid = platform.status(own.state)["pid"]
-    assert platform.up(own.state) == own
-    assert platform.status(own.state)["pid"] == pid
+    pid = control.status(own.state)["pid"]
+    assert control.up(own.state) == own
+    assert control.status(own.state)["pid"] == pid
 
     mine, others = own.secret("s3"), sandbox.secret("s3")
     assert not set(known_ports(own.state).values()) & set(known_ports(sandbox.state).values())
     with pytest.raises(JukeboxError, match="refuses these credentials"):
-        buckets.apply(["data"], buckets.s3_client({**mine, "AWS_S3_ENDPOINT": others["AWS_S3_ENDPOINT"]}))
+        buckets.apply(["data"], s3.s3_client({**mine, "AWS_S3_ENDPOINT": others["AWS_S3_ENDPOINT"]}))
     assert ask(own, "/", sandbox.secret("git-auth")["password"])[0] == 401
     assert deliver(own, {}, key=sandbox.secret("sandbox")["webhook_key"])[0] == 403
 
@@ -596,17 +597,17 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
     tmp_path: Path, training: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = tmp_path / "state"
-    first = platform.up(state, training_command=training)
+    first = control.up(state, training_command=training)
     ports, before = known_ports(state), [first.secret(name) for name in ("git-auth", "s3", "sandbox")]
-    client = buckets.s3_client(first.secret("aws-connection-pipeline"))
+    client = s3.s3_client(first.secret("aws-connection-pipeline"))
     client.put_object(Bucket="pipeline", Key="song", Body=b"la" * 1_000_000)
     revision = hang(first)
     assert len(processes_of(state)) >= 7
 
-    os.kill(platform.status(state)["pid"], signal.SIGKILL)
+    os.kill(control.status(state)["pid"], signal.SIGKILL)
     assert gone(state)
-    assert not platform.is_running(state)
-    assert platform.status(state) == {"running": False, "state": str(state)}
+    assert not events.is_running(state)
+    assert control.status(state) == {"running": False, "state": str(state)}
     (state / "hang").unlink()
     (state / "hanging").unlink()
 
@@ -614,25 +615,25 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
     for key, value in first.secret("s3").items():
         monkeypatch.setenv(key, value)
     begin = time.monotonic()
-    again = platform.up(state, training_command=training)
+    again = control.up(state, training_command=training)
     took = time.monotonic() - begin
     try:
         assert took < 5
         assert again == first
         assert known_ports(state) == ports
         assert [again.secret(name) for name in ("git-auth", "s3", "sandbox")] == before
-        stored = buckets.s3_client(again.secret("aws-connection-pipeline"))
+        stored = s3.s3_client(again.secret("aws-connection-pipeline"))
         assert stored.get_object(Bucket="pipeline", Key="song")["Body"].read() == b"la" * 1_000_000
         assert git(again.clone(), "ls-remote", "origin", "main").split()[0] == revision
-        event = platform.wait_for(state, revision, 5)
+        event = events.wait_for(state, revision, 5)
         assert event["state"] == "failed"
         assert "git commit --allow-empty, and push" in event["detail"]
         stopped = hang(again)
     finally:
-        assert platform.down(state)
+        assert control.down(state)
     assert gone(state)
-    assert not platform.down(state)
-    last = platform.events(state)[-1]
+    assert not control.down(state)
+    last = events.events(state)[-1]
     assert (last["revision"], last["state"]) == (stopped, "failed")
     assert (again.clone() / "song.txt").read_text() == "hang"
     left = {f"/tmp/seaweedfs-{name.split('.')[0]}-grpc-{number}.sock" for name, number in ports.items()}
@@ -643,13 +644,13 @@ def test_a_killed_training_takes_its_children_along_and_the_next_one_runs(own: S
     revision = hang(own)
     (own.state / "hang").unlink()
     os.kill(int((own.state / "hanging").read_text()), signal.SIGKILL)
-    event = platform.wait_for(own.state, revision, 20)
+    event = events.wait_for(own.state, revision, 20)
     assert event["state"] == "failed"
     assert "exit code 137" in event["detail"]
     assert eventually(lambda: not [p for p in processes_of(own.state) if "time.sleep(600)" in str(p.cmdline())])
     following = commit(own.clone(), text="following")
     git(own.clone(), "push", "--quiet")
-    assert platform.wait_for(own.state, following, 20)["state"] == "done"
+    assert events.wait_for(own.state, following, 20)["state"] == "done"
 
 
 def test_a_killed_owner_takes_its_sandbox_along(tmp_path: Path) -> None:
@@ -661,7 +662,7 @@ def test_a_killed_owner_takes_its_sandbox_along(tmp_path: Path) -> None:
     )
     assert owner.stdout is not None
     assert owner.stdout.readline() == b"up\n"
-    assert platform.is_running(state)
+    assert events.is_running(state)
     owner.kill()
     owner.communicate()
     assert gone(state)
@@ -674,46 +675,46 @@ def test_an_s3_server_of_the_environment_takes_the_place_of_its_own(
     for key, value in sandbox.secret("s3").items():
         monkeypatch.setenv(key, value)
     state = tmp_path / "state"
-    settings = platform.up(state, lifeline=True)
+    settings = control.up(state, lifeline=True)
     try:
         assert settings.s3_endpoint == sandbox.s3_endpoint
         assert not [process for process in processes_of(state) if "weed" in " ".join(process.cmdline())]
         assert settings.secret("aws-connection-models") == sandbox.secret("aws-connection-models")
     finally:
-        platform.down(state)
+        control.down(state)
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(JukeboxError, match=r"environment names an S3 server(.|\n)*refuses these credentials"):
-        platform.up(state)
+        control.up(state)
     monkeypatch.setenv("AWS_S3_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(JukeboxError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
-        platform.up(state)
+        control.up(state)
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(JukeboxError, match="AWS_SECRET_ACCESS_KEY is missing"):
-        platform.up(state)
+        control.up(state)
     assert gone(state)
 
 
 def test_ports_that_others_took_meanwhile_are_replaced(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    platform.up(state, lifeline=True)
+    control.up(state, lifeline=True)
     ports = known_ports(state)
-    platform.down(state)
+    control.down(state)
     others = [socket.create_server(("127.0.0.1", ports[name])) for name in ("web", "s3", "filer.grpc")]
-    settings = platform.up(state, lifeline=True)
+    settings = control.up(state, lifeline=True)
     try:
         assert not {ports["web"], ports["s3"], ports["filer.grpc"]} & set(known_ports(state).values())
         assert git(settings.clone(), "remote", "get-url", "origin") == settings.repository_url()
         git(settings.clone(), "fetch", "--quiet")
     finally:
-        platform.down(state)
+        control.down(state)
         for other in others:
             other.close()
 
 
 def test_a_state_folder_can_be_moved_and_its_clones_still_pull(tmp_path: Path) -> None:
-    clone = platform.up(tmp_path / "state", lifeline=True).clone()
-    platform.down(tmp_path / "state")
+    clone = control.up(tmp_path / "state", lifeline=True).clone()
+    control.down(tmp_path / "state")
     # As an older kit has left it, and with what the attendee set.
     git(clone, "config", "--unset", "rebase.autoStash")
     git(clone, "config", "pull.rebase", "merges")
@@ -721,7 +722,7 @@ def test_a_state_folder_can_be_moved_and_its_clones_still_pull(tmp_path: Path) -
     moved = tmp_path / "Ünï cödé's kit ♫" / ".jukebox"
     moved.parent.mkdir()
     (tmp_path / "state").rename(moved)
-    settings = platform.up(moved, lifeline=True)
+    settings = control.up(moved, lifeline=True)
     try:
         for name in (REPOSITORY, GITOPS_REPOSITORY):
             git(settings.clone(name), "pull", "--quiet")
@@ -733,7 +734,7 @@ def test_a_state_folder_can_be_moved_and_its_clones_still_pull(tmp_path: Path) -
         assert git(settings.clone(), "config", "rebase.autoStash") == "true"
         assert (moved / "kit").read_text() == f"{KIT}\n"
     finally:
-        platform.down(moved)
+        control.down(moved)
 
 
 def test_the_launcher_of_a_clone_says_where_its_kit_was(tmp_path: Path) -> None:
@@ -752,11 +753,11 @@ def test_a_folder_that_is_no_sandbox_is_left_alone(tmp_path: Path) -> None:
     precious.parent.mkdir()
     precious.write_text("42")
     with pytest.raises(JukeboxError, match="no sandbox's state"):
-        platform.up(precious.parent)
+        control.up(precious.parent)
     with pytest.raises(JukeboxError, match="no sandbox's state"):
-        platform.down(precious.parent, delete=True)
+        control.down(precious.parent, delete=True)
     assert precious.read_text() == "42"
-    assert platform.down(tmp_path / "nothing", delete=True) is False
+    assert control.down(tmp_path / "nothing", delete=True) is False
 
 
 def test_a_failing_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
@@ -764,7 +765,7 @@ def test_a_failing_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     bare_repository(state, "user1", GITOPS_REPOSITORY).mkdir(parents=True)
     (state / "supervisor.lock").touch()
     with pytest.raises(JukeboxError, match="The sandbox does not start") as caught:
-        platform.up(state)
+        control.up(state)
     assert "git clone failed" in str(caught.value)
     assert "mlops-gitops.git" in str(caught.value)
     assert gone(state)
@@ -776,15 +777,15 @@ def test_a_proxy_does_not_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.M
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     state = tmp_path / "state"
-    settings = platform.up(state, lifeline=True)
+    settings = control.up(state, lifeline=True)
     try:
         git(settings.clone(), "fetch", "--quiet")
     finally:
-        platform.down(state, delete=True)
+        control.down(state, delete=True)
     assert not state.exists()
 
 
 def test_a_state_folder_that_addresses_would_take_apart_is_refused(tmp_path):
     with pytest.raises(JukeboxError, match="in its path") as refused:
-        platform.up(tmp_path / "what?")
+        control.up(tmp_path / "what?")
     assert "JUKEBOX_STATE" in refused.value.next_action and not (tmp_path / "what?").exists()

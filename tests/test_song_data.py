@@ -8,16 +8,16 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from jukebox_helpers import sample_data
-from jukebox_helpers.song_data import transform_songs, validate_rankings, validate_songs, validate_table
-from jukebox_helpers.song_schemas import features, ranking_columns, rankings_schema, song_columns, songs_schema
+from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.schemas import features, ranking_columns, rankings_schema, song_columns, songs_schema
+from jukebox_helpers.steps.tables import transform_songs, validate_rankings, validate_songs, validate_table
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
     sample_data.make_songs(str(folder / "songs.parquet"), songs=300)
-    sample_data.make_rankings(str(folder / "rankings.parquet"), str(folder / "songs.parquet"), rows=6000)
+    sample_rankings.make_rankings(str(folder / "rankings.parquet"), str(folder / "songs.parquet"), rows=6000)
     return folder
 
 

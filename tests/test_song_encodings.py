@@ -9,11 +9,11 @@ import pyarrow.parquet
 import pyarrow.parquet.encryption
 import pytest
 
-from jukebox_helpers import sample_data
-from jukebox_helpers.casts import cast_column
-from jukebox_helpers.preparation import prepare
-from jukebox_helpers.song_data import transform_songs, validate_rankings, validate_songs
-from jukebox_helpers.song_schemas import column_faults, song_columns
+from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.casts import cast_column
+from jukebox_helpers.steps.preparation import prepare
+from jukebox_helpers.steps.schemas import column_faults, song_columns
+from jukebox_helpers.steps.tables import transform_songs, validate_rankings, validate_songs
 
 D = decimal.Decimal
 
@@ -22,7 +22,9 @@ D = decimal.Decimal
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encodings")
     sample_data.make_songs(str(folder / "songs.parquet"), songs=60)
-    sample_data.make_rankings(str(folder / "rankings.parquet"), str(folder / "songs.parquet"), rows=4000, countries=5)
+    sample_rankings.make_rankings(
+        str(folder / "rankings.parquet"), str(folder / "songs.parquet"), rows=4000, countries=5
+    )
     return folder
 
 

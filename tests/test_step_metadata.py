@@ -2,7 +2,7 @@
 
 import pytest
 
-from jukebox_helpers.step_metadata import read_json, recorded
+from jukebox_helpers.steps.metadata import read_json, recorded
 
 
 def through_ml_metadata(metadata):

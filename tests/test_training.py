@@ -13,21 +13,14 @@ import onnx
 import pandas
 import pytest
 
-from jukebox_helpers import sample_data
-from jukebox_helpers.network import teach
-from jukebox_helpers.preparation import prepare
-from jukebox_helpers.scoring import onnx_probabilities
 from jukebox_helpers.settings import KIT
-from jukebox_helpers.song_schemas import features
-from jukebox_helpers.training import (
-    check_hyperparameters,
-    check_onnx,
-    export_onnx,
-    fit,
-    forward_scores,
-    train,
-    versions,
-)
+from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.export import check_onnx, export_onnx
+from jukebox_helpers.steps.model import check_hyperparameters, fit, forward_scores, train, versions
+from jukebox_helpers.steps.network import teach
+from jukebox_helpers.steps.preparation import prepare
+from jukebox_helpers.steps.schemas import features
+from jukebox_helpers.steps.scoring import onnx_probabilities
 
 
 class Room:
@@ -49,7 +42,7 @@ def trained(tmp_path_factory):
     room = Room(tmp_path_factory.mktemp("trained"))
     songs, rankings = str(room.folder / "songs.parquet"), str(room.folder / "rankings.parquet")
     sample_data.make_songs(songs, songs=900)
-    sample_data.make_rankings(rankings, songs, rows=40_000, countries=9)
+    sample_rankings.make_rankings(rankings, songs, rows=40_000, countries=9)
     prepare(songs, rankings, room.features, room.counts)
     train(room.features, room.counts, {}, room.model)
     export_onnx(room.model, room.onnx, {"git revision": "abc", "kit version": 1.5})
@@ -71,7 +64,7 @@ def test_the_same_bytes_again(trained, room):
 
 @pytest.mark.parametrize("seed", ["0", "116"])
 def test_the_export_is_the_same_whatever_the_order_of_sets(trained, room, seed):
-    code = "import sys; from jukebox_helpers.training import export_onnx; export_onnx(*sys.argv[1:], {'kit': 1})"
+    code = "import sys; from jukebox_helpers.steps.export import export_onnx; export_onnx(*sys.argv[1:], {'kit': 1})"
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(KIT)}
     subprocess.run([sys.executable, "-c", code, room.model, room.onnx], env=environment, check=True)
     expected = str(room.folder / "expected.onnx")

@@ -1,6 +1,6 @@
 """Tables that a notebook shows: words where there is no HTML, and cells that fit where there is."""
 
-from jukebox_helpers.views import Table
+from jukebox_helpers.workshop.views import Table
 
 HASH = "520e55af3f64196b46a1216c29528acc2428a18d966ab34d98701e9e2f061eab"
 

@@ -2,10 +2,11 @@ import ast
 
 import pytest
 
-from jukebox_helpers import workshop
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, compile_file, read_pipeline
-from jukebox_helpers.settings import KIT
+from jukebox_helpers.pipelines.compile import compile_file
+from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.settings import KIT, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
+from jukebox_helpers.workshop import edits
 
 GITOPS = KIT / "mlops-gitops" / "toolings" / "minio" / "config.yaml"
 
@@ -17,11 +18,11 @@ def test_the_exercise_compiles_and_fetches_with_dvc(tmp_path):
         shutil.copytree(KIT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(KIT / "requirements.txt", tmp_path)
     file = tmp_path / TRAINING_PIPELINE
-    assert workshop.train_on_versioned_data(file)
-    assert not workshop.train_on_versioned_data(file)  # done already
+    assert edits.train_on_versioned_data(file)
+    assert not edits.train_on_versioned_data(file)  # done already
     text = file.read_text()
     assert "    # fetch_task = fetch_data()\n" in text
-    assert "    ### 🍇 Fetches data from DVC\n" + workshop.FETCH_FROM_DVC in text
+    assert "    ### 🍇 Fetches data from DVC\n" + edits.FETCH_FROM_DVC in text
     ast.parse(text)
     compile_file(file)
     pipeline = read_pipeline((tmp_path / TRAINING_PIPELINE_YAML).read_text())
@@ -39,15 +40,15 @@ def test_a_file_without_the_places_is_refused(tmp_path):
     file = tmp_path / "pipeline.py"
     file.write_text("print('something else')\n")
     with pytest.raises(JukeboxError, match="to edit"):
-        workshop.train_on_versioned_data(file)
+        edits.train_on_versioned_data(file)
     assert file.read_text() == "print('something else')\n"
 
 
 def test_buckets_are_added_once(tmp_path):
-    from jukebox_helpers.buckets import read_config
+    from jukebox_sandbox.buckets import read_config
 
     file = tmp_path / "config.yaml"
     file.write_text(GITOPS.read_text())
-    assert workshop.add_buckets(file, ["data", "models"])
-    assert not workshop.add_buckets(file, ["data", "models"])
+    assert edits.add_buckets(file, ["data", "models"])
+    assert not edits.add_buckets(file, ["data", "models"])
     assert read_config(file) == ["pipeline", "models", "data"]

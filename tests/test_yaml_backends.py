@@ -11,9 +11,11 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 from throwaway import environment_with
 
-from jukebox_helpers import pipelines, workshop
+from jukebox_helpers import settings
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines import compile, declare
 from jukebox_helpers.settings import KIT
+from jukebox_helpers.workshop import edits
 
 LOWEST_SDK, HIGHEST_SDK = "2.14.6", "2.17.0"
 OLDEST_BACKEND = ("kfp-pipeline-spec==0.2.2", "kfp-kubernetes==1.2.0")
@@ -54,16 +56,16 @@ def checkout(tmp_path_factory):
     root = tmp_path_factory.mktemp("checkout")
     for name in ("jukebox_helpers", "3-prod_datascience", "5-data-versioning", "requirements.txt"):
         subprocess.run(["cp", "-r", KIT / name, root / name], check=True)
-    workshop.train_on_versioned_data(root / pipelines.TRAINING_PIPELINE)
-    for source in (pipelines.DATA_PIPELINE, pipelines.TRAINING_PIPELINE):
-        pipelines.compile_file(root / source)
+    edits.train_on_versioned_data(root / settings.TRAINING_PIPELINE)
+    for source in (settings.DATA_PIPELINE, settings.TRAINING_PIPELINE):
+        compile.compile_file(root / source)
     return root
 
 
 @pytest.fixture(scope="module")
 def compiled(checkout):
     """Both documents of both pipelines."""
-    files = (pipelines.DATA_PIPELINE_YAML, pipelines.TRAINING_PIPELINE_YAML)
+    files = (settings.DATA_PIPELINE_YAML, settings.TRAINING_PIPELINE_YAML)
     return [list(yaml.safe_load_all((checkout / file).read_text())) for file in files]
 
 
@@ -144,8 +146,8 @@ def test_the_lowest_sdk_compiles_the_same(checkout, compiled, tmp_path):
     subprocess.run(["cp", "-r", checkout, folder], check=True)
     assert compiled[0][0]["sdkVersion"] == f"kfp-{HIGHEST_SDK}"
     for source, target in (
-        (pipelines.DATA_PIPELINE, pipelines.DATA_PIPELINE_YAML),
-        (pipelines.TRAINING_PIPELINE, pipelines.TRAINING_PIPELINE_YAML),
+        (settings.DATA_PIPELINE, settings.DATA_PIPELINE_YAML),
+        (settings.TRAINING_PIPELINE, settings.TRAINING_PIPELINE_YAML),
     ):
         environment = {**os.environ, "PYTHONPATH": str(folder)}
         result = subprocess.run([python, folder / source], env=environment, capture_output=True, text=True)
@@ -158,5 +160,5 @@ def test_the_lowest_sdk_compiles_the_same(checkout, compiled, tmp_path):
 def test_a_package_index_with_a_password_is_refused(monkeypatch):
     monkeypatch.setenv("JUKEBOX_PACKAGE_INDEX", "https://user1:hunter2@packages.example/simple")
     with pytest.raises(JukeboxError, match=r"would be written into the YAML.*\nNext: ") as error:
-        pipelines.step("boto3")
+        declare.step("boto3")
     assert "hunter2" not in str(error.value)

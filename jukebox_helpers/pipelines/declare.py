@@ -1,0 +1,143 @@
+"""Declaring a step: its image, its packages, and the source that travels with it."""
+
+import dis
+import inspect
+import os
+import re
+import textwrap
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+from urllib.parse import urlsplit
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import KIT
+from jukebox_helpers.steps.git_password import server_of
+
+BASE_IMAGE = "registry.access.redhat.com/ubi9/python-312:9.7"
+"""Has git and Python 3.12, and lets any UID install packages. ``JUKEBOX_BASE_IMAGE`` replaces it."""
+
+
+def requirements(*packages: str) -> list[str]:
+    """The pinned requirements of packages, from requirements.txt: the one table of versions.
+
+    Args:
+        packages: Package names, with extras where wanted, e.g. ``"dvc[s3]"``.
+
+    Returns:
+        One requirement for each line of the lock that names one of them, e.g.
+        ``numpy==2.4.6 ; python_full_version < "3.12"``.
+
+    Raises:
+        JukeboxError: If the lock does not name a package.
+    """
+    locked: dict[str, list[str]] = {}
+    for line in (KIT / "requirements.txt").read_text().splitlines():
+        if match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(.*?)(?: \\)?$", line):
+            locked.setdefault(match[1], []).append(match[2].replace("'", '"'))
+    found = []
+    for package in packages:
+        name = package.split("[")[0]
+        if name not in locked:
+            raise JukeboxError(
+                f"requirements.txt does not name the package {name!r} that a step declares.",
+                "Add it to pyproject.toml and lock again (docs/architecture.md says how).",
+            )
+        found += [f"{package}=={version}" for version in locked[name]]
+    return found
+
+
+def travelling(function: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """The functions of the library that a function calls, directly or not.
+
+    Args:
+        function: A step's function.
+
+    Returns:
+        The functions whose source must travel with it, callees first.
+
+    Raises:
+        JukeboxError: If one of them uses something of its module that is no function, and so cannot travel.
+    """
+    found: dict[str, Callable[..., Any]] = {}
+
+    def visit(caller: Callable[..., Any]) -> None:
+        codes = [caller.__code__]
+        for code in codes:
+            codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+            for instruction in dis.get_instructions(code):
+                value = caller.__globals__.get(instruction.argval) if instruction.opname == "LOAD_GLOBAL" else None
+                if value is None or instruction.argval in found or value is caller:
+                    continue
+                if not inspect.isfunction(value) or value.__name__ != instruction.argval:
+                    raise JukeboxError(
+                        f"{caller.__module__}.{caller.__name__} uses {instruction.argval!r} of its module, which "
+                        "does not travel with it into a pipeline step.",
+                        "Import it inside the function, or make it a function and call it by its own name.",
+                    )
+                visit(value)
+                found[instruction.argval] = value
+
+    visit(function)
+    return list(found.values())
+
+
+def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a pipeline step.
+
+    The functions of the library that the step calls travel inside the compiled YAML: they import what they
+    need in their bodies, because the step's container has no Jukebox.
+
+    Args:
+        packages: What the step installs in the cluster; the versions are those of requirements.txt.
+
+    Returns:
+        A decorator that turns a function into a KFP component.
+    """
+    from kfp import dsl
+
+    index = os.environ.get("JUKEBOX_PACKAGE_INDEX")
+    if index and "@" in urlsplit(index).netloc:
+        raise JukeboxError(
+            "JUKEBOX_PACKAGE_INDEX holds a user name or a password, which would be written into the YAML.",
+            "Name an index that asks for none, e.g. a proxy inside the cluster.",
+        )
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        component = dsl.component(
+            function,
+            base_image=os.environ.get("JUKEBOX_BASE_IMAGE", BASE_IMAGE),
+            packages_to_install=requirements(*packages),
+            pip_index_urls=[index] if index else None,
+        )
+        # KFP has additional_funcs for this, but not yet in 2.14; the result is the same, byte for byte.
+        command = component.component_spec.implementation.container.command
+        head = "from typing import *\n\n"
+        sources = [textwrap.dedent(inspect.getsource(traveller)) for traveller in travelling(function)]
+        command[-1] = command[-1].replace(head, head + "".join(f"{source}\n\n" for source in sources), 1)
+        return component
+
+    return decorate
+
+
+def name_git_server(containers: Any, executors: Any) -> None:
+    """Give the git server that ``JUKEBOX_GIT_SERVER`` names to the steps that have the git password.
+
+    Args:
+        containers: The executors of the pipeline spec; changed in place.
+        executors: Those of the platform spec.
+
+    Raises:
+        JukeboxError: If the variable holds no address.
+    """
+    named = os.environ.get("JUKEBOX_GIT_SERVER", "")
+    if not named:
+        return
+    if not (server := server_of(named)):
+        raise JukeboxError("JUKEBOX_GIT_SERVER is not an address.", "Set it to https://<host of the git server>.")
+    for label, executor in executors.items():
+        secrets = dict(executor).get("secretAsEnv", [])
+        if any(secret["secretName"] == "git-auth" for secret in secrets):
+            variables = containers[label]["container"].get_or_create_list("env")
+            if not any(variable["name"] == "JUKEBOX_GIT_SERVER" for variable in variables):  # compiled before
+                variables.append({"name": "JUKEBOX_GIT_SERVER", "value": server})

@@ -1,0 +1,372 @@
+"""The pipelines of a cluster: import, schedule and run them as the dashboard's buttons do, through KFP's client.
+
+Every function can be called again: what is there already is a normal answer, and a call that died half way is
+completed by the next one.
+"""
+
+import contextlib
+import io
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.arguments import check_arguments
+from jukebox_helpers.pipelines.connection import AlreadyThere, NotThere, explained, polite
+from jukebox_helpers.pipelines.read import CompiledPipeline, read_pipeline
+from jukebox_helpers.pipelines.runs import Run, RunFailed, Step
+from jukebox_helpers.pipelines.server_runs import take_over
+from jukebox_helpers.settings import Settings
+from jukebox_helpers.workbench import certificate_authority, pipeline_server, service_account
+
+EVERY_DAY = 86_400
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A pipeline version on the server; ``new`` says whether this call made it."""
+
+    pipeline: str
+    pipeline_id: str
+    version: str
+    version_id: str
+    new: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A recurring run on the server; ``new`` says whether this call made it."""
+
+    name: str
+    id: str
+    version: str
+    arguments: dict[str, Any]
+    new: bool
+
+
+class PipelineServer:
+    """The pipeline server of a data science project.
+
+    Args:
+        host: The address of its API.
+        namespace: The project, for messages.
+        token_file: The service account's token; read again for every request, because it is replaced every hour.
+        certificate_authority: PEM file with the CA of the server's certificate.
+        timeout: How long to wait for an answer, in seconds.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        namespace: str,
+        token_file: Path | None = None,
+        certificate_authority: Path | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        self.host, self.namespace = host, namespace
+        from kfp.client import Client, ServiceAccountTokenVolumeCredentials
+
+        with warnings.catch_warnings(), self.asking():
+            warnings.simplefilter("ignore", FutureWarning)
+            self.client = Client(
+                host=host,
+                namespace=namespace,  # without one, the constructor asks the server
+                credentials=ServiceAccountTokenVolumeCredentials(str(token_file)) if token_file else None,
+                ssl_ca_cert=str(certificate_authority) if certificate_authority else None,
+            )
+        polite(self.client.runs.api_client.rest_client, timeout)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask inside this block: KFP's links go nowhere here, and what fails is one clear message."""
+        with contextlib.redirect_stdout(io.StringIO()), explained(self.host, self.namespace):
+            yield
+
+    def all(self, page: Callable[..., Any], items: str, **arguments: Any) -> list[Any]:
+        """Every item of a list that comes in pages."""
+        found: list[Any] = []
+        token = ""
+        while True:
+            with self.asking():
+                answer = page(page_token=token, page_size=100, **arguments)
+            found += getattr(answer, items) or []
+            token = answer.next_page_token
+            if not token:
+                return found
+
+    def find_pipeline(self, name: str) -> Any:
+        """The pipeline of that name, or None; the dashboard may show it under another one."""
+        found = self.all(self.client.list_pipelines, "pipelines")
+        return next((pipeline for pipeline in found if name in (pipeline.display_name, pipeline.name)), None)
+
+    def versions(self, pipeline_id: str) -> list[Any]:
+        """The versions of a pipeline, oldest first."""
+        found = self.all(self.client.list_pipeline_versions, "pipeline_versions", pipeline_id=pipeline_id)
+        return sorted(found, key=lambda version: version.created_at)
+
+    def latest(self, name: str) -> tuple[Imported, CompiledPipeline]:
+        """The latest version of an imported pipeline.
+
+        Args:
+            name: The pipeline's name.
+
+        Returns:
+            The version, and what it holds.
+
+        Raises:
+            JukeboxError: If nothing was imported under that name.
+        """
+        pipeline = self.find_pipeline(name)
+        versions = self.versions(pipeline.pipeline_id) if pipeline else []
+        if not versions:
+            raise JukeboxError(
+                f"The project {self.namespace!r} has no pipeline {name!r}.", "Import it first: ./jukebox import"
+            )
+        newest = versions[-1]
+        imported = Imported(name, pipeline.pipeline_id, newest.display_name, newest.pipeline_version_id, new=False)
+        # With a platform spec, the server answers with both documents.
+        spec = newest.pipeline_spec
+        documents = spec if "pipeline_spec" in spec else {"pipeline_spec": spec}
+        return imported, CompiledPipeline(documents["pipeline_spec"], documents.get("platform_spec") or {})
+
+    def import_pipeline(self, file: Path, version: str) -> Imported:
+        """Import a compiled pipeline: a new one, or a new version of the one that is there.
+
+        Args:
+            file: The compiled YAML.
+            version: The version's name: the revision that the file comes from.
+
+        Returns:
+            The version, made now or found.
+
+        Raises:
+            JukeboxError: If the file is no pipeline, or the server refuses it; then nothing is left half made.
+        """
+        import kfp_server_api
+
+        compiled = read_pipeline(file.read_text())
+        pipeline = self.find_pipeline(compiled.name)
+        made = pipeline is None
+        if made:
+            description = compiled.spec["pipelineInfo"].get("description", "")
+            new = kfp_server_api.V2beta1Pipeline(
+                display_name=compiled.name, name=compiled.name, description=description
+            )
+            try:
+                with self.asking():
+                    pipeline = self.client.pipelines.pipeline_service_create_pipeline(new)
+            except AlreadyThere:
+                pipeline, made = self.find_pipeline(compiled.name), False
+                if not pipeline:
+                    raise
+        try:
+            return self.add_version(compiled.name, pipeline.pipeline_id, file, version)
+        except JukeboxError as error:
+            if made:
+                undo = f"The pipeline {compiled.name!r} was made, but has no version yet: {error.what}"
+                with self.undoing(undo):
+                    self.remove(self.client.delete_pipeline, pipeline.pipeline_id)
+            raise
+
+    def add_version(self, pipeline: str, pipeline_id: str, file: Path, version: str) -> Imported:
+        """Make a version of a pipeline, unless it is there."""
+        # A server that keeps pipelines as Kubernetes resources refuses a name that any pipeline's version has:
+        # https://github.com/kubeflow/pipelines/issues/13534
+        names = (version, f"{pipeline}-{version}")
+        for name in names:
+            if known := next((v for v in self.versions(pipeline_id) if v.display_name in names), None):
+                return Imported(pipeline, pipeline_id, known.display_name, known.pipeline_version_id, new=False)
+            with contextlib.suppress(AlreadyThere), self.asking():
+                made = self.client.upload_pipeline_version(str(file), name, pipeline_id)
+                return Imported(pipeline, pipeline_id, name, made.pipeline_version_id, new=True)
+        raise JukeboxError(f"Other pipelines have versions named {' and '.join(names)}.", "Commit, then import again.")
+
+    def remove(self, delete: Callable[[str], Any], key: str) -> None:
+        """Delete something, unless it is gone already, e.g. by an attempt whose answer was lost."""
+        with contextlib.suppress(NotThere), self.asking():
+            delete(key)
+
+    @contextlib.contextmanager
+    def undoing(self, what: str) -> Iterator[None]:
+        """Take something back inside this block; where that fails too, say what is left, and that a rerun helps."""
+        try:
+            yield
+        except JukeboxError as error:
+            raise JukeboxError(what, f"{error.next_action} Running this again completes it.") from None
+
+    def schedule(
+        self,
+        pipeline: Imported,
+        compiled: CompiledPipeline,
+        arguments: dict[str, Any],
+        name: str,
+        every: int = EVERY_DAY,
+    ) -> Schedule:
+        """Run a pipeline version again and again: one run at a time, and none for a time that was missed.
+
+        A schedule of that name is replaced. The new one waits, disabled, until the old one is gone, so there are
+        never two that run, and a failure leaves the old one as it was.
+
+        Args:
+            pipeline: The version to run.
+            compiled: What it holds.
+            arguments: The pipeline's arguments.
+            name: The schedule's name.
+            every: The time from one run to the next, in seconds.
+
+        Returns:
+            The schedule, made now or found.
+
+        Raises:
+            JukeboxError: If an argument is missing or unknown, or the server refuses.
+        """
+        check_arguments(compiled, arguments)
+        before = self.schedules(name)
+        if len(before) == 1 and same_schedule(before[0], pipeline, arguments, every):
+            return Schedule(name, before[0].recurring_run_id, pipeline.version, arguments, new=False)
+        with self.asking():
+            made = self.client.create_recurring_run(
+                experiment_id=None,  # the project's default experiment
+                job_name=name,
+                interval_second=every,
+                max_concurrency=1,
+                no_catchup=True,
+                params=arguments,
+                pipeline_id=pipeline.pipeline_id,
+                version_id=pipeline.version_id,
+                enabled=False,
+            )
+        gone: list[str] = []
+        try:
+            for old in self.schedules(name):
+                if old.recurring_run_id != made.recurring_run_id:
+                    self.remove(self.client.delete_recurring_run, old.recurring_run_id)
+                    gone.append(old.recurring_run_id)
+            with self.asking():
+                self.client.enable_recurring_run(made.recurring_run_id)
+        except JukeboxError as error:
+            if gone:
+                raise JukeboxError(
+                    f"The schedule {name!r} was replaced, but the new one is still off: {error.what}",
+                    "Run this again: it turns it on.",
+                ) from None
+            with self.undoing(f"The schedule {name!r} is as before; a new one is left beside it, off: {error.what}"):
+                self.remove(self.client.delete_recurring_run, made.recurring_run_id)
+            raise
+        return Schedule(name, made.recurring_run_id, pipeline.version, arguments, new=True)
+
+    def schedules(self, name: str) -> list[Any]:
+        """The recurring runs of that name; the server lets there be several."""
+        found = self.all(self.client.list_recurring_runs, "recurring_runs")
+        return [recurring for recurring in found if recurring.display_name == name]
+
+    def run(
+        self,
+        pipeline: Imported,
+        compiled: CompiledPipeline,
+        arguments: dict[str, Any],
+        name: str,
+        runs: Path,
+        on_change: Callable[[Run], None] = lambda run: None,
+        timeout: float = 7200.0,
+        pause: float = 2.0,
+    ) -> Run:
+        """Run a pipeline version once, and follow it until it ends.
+
+        Args:
+            pipeline: The version to run.
+            compiled: What it holds.
+            arguments: The pipeline's arguments.
+            name: The run's name in the dashboard.
+            runs: The folder that keeps a record of the run.
+            on_change: Called whenever a step changes its state.
+            timeout: How long to follow it, in seconds.
+            pause: The time between two questions, in seconds.
+
+        Returns:
+            The finished run.
+
+        Raises:
+            JukeboxError: If an argument is missing or unknown, the server refuses, or the run does not end in time.
+            RunFailed: If the run has failed or was cancelled.
+        """
+        check_arguments(compiled, arguments)
+        with self.asking():
+            started = self.client.run_pipeline(
+                experiment_id=None,
+                job_name=name,
+                params=arguments,
+                pipeline_id=pipeline.pipeline_id,
+                version_id=pipeline.version_id,
+            )
+        folder = runs / f"{pipeline.pipeline}-{started.run_id}"
+        folder.mkdir(parents=True)
+        run = Run(started.run_id, pipeline.pipeline, str(folder), arguments, [Step(step) for step in compiled.steps()])
+        begin = time.monotonic()
+        while True:
+            try:
+                with self.asking():
+                    news = self.client.get_run(started.run_id)
+            except JukeboxError as error:
+                raise JukeboxError(
+                    f"The run {name!r} ({started.run_id}) goes on, but cannot be followed any more: {error.what}",
+                    f"Follow it in the dashboard, project {self.namespace}.",
+                ) from None
+            run.seconds = round(time.monotonic() - begin, 3)
+            if take_over(run, news):
+                on_change(run)
+            run.save()
+            if run.state == "succeeded":
+                return run
+            if run.state == "failed":
+                (folder / "log.txt").write_text(f"{run.error}\n\nThe steps' logs are in the dashboard, run {name}.\n")
+                raise RunFailed(run)
+            if run.seconds > timeout:
+                raise JukeboxError(
+                    f"The run {name!r} ({started.run_id}) did not end within {timeout:.0f} s; it is {news.state}.",
+                    f"Look at it in the dashboard, project {self.namespace}; it goes on.",
+                )
+            time.sleep(pause)
+
+
+def same_schedule(recurring: Any, pipeline: Imported, arguments: dict[str, Any], every: int) -> bool:
+    """Whether a recurring run of the server is what is wanted already."""
+    reference, periodic = (
+        recurring.pipeline_version_reference,
+        recurring.trigger and recurring.trigger.periodic_schedule,
+    )
+    return bool(
+        recurring.status == "ENABLED"
+        and reference
+        and reference.pipeline_version_id == pipeline.version_id
+        and periodic
+        and int(periodic.interval_second) == every
+        and int(recurring.max_concurrency) == 1
+        and recurring.no_catchup
+        and (recurring.runtime_config.parameters or {}) == arguments
+    )
+
+
+def connect(settings: Settings) -> PipelineServer:
+    """Connect to the pipeline server of this project, as the pod's service account.
+
+    Args:
+        settings: The platform.
+
+    Returns:
+        The server.
+
+    Raises:
+        JukeboxError: If this is the sandbox, which has none.
+    """
+    if settings.platform == "sandbox":
+        raise JukeboxError(
+            "The sandbox has no pipeline server: nothing is imported, nothing is scheduled.",
+            "Run the same file here with ./jukebox run data-pipeline. Imports and schedules are made in OpenShift AI.",
+        )
+    host = pipeline_server(settings.namespace)
+    return PipelineServer(host, settings.namespace, service_account("token"), certificate_authority(host))

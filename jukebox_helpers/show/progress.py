@@ -1,0 +1,92 @@
+"""What a person sees of a run while it runs: each step with its state and time."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jukebox_helpers.pipelines.runs import Run
+
+MARKS = {
+    "pending": ("·", "dim"),
+    "running": ("▶", "cyan"),
+    "succeeded": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "skipped": ("–", "dim"),
+}
+
+
+class RunProgress:
+    """Shows a run: in a terminal the running step turns, everywhere each finished step gets a line.
+
+    Args:
+        console: Where to show it.
+
+    An instance is what `run_pipeline` wants as ``on_change``. Use it as a context manager, so that the
+    terminal is left in order.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.shown: set[tuple[str, str]] = set()
+        self.status = console.status("Starting")
+
+    def __enter__(self) -> "RunProgress":
+        self.status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.status.stop()
+
+    def __call__(self, run: Run) -> None:
+        """Show what is new in a run."""
+        for step in run.steps:
+            if step.state in ("succeeded", "failed") and (run.id, step.name) not in self.shown:
+                self.shown.add((run.id, step.name))
+                mark, style = MARKS[step.state]
+                self.console.print(f"  [{style}]{mark}[/] {step.name:<22} {step.seconds:6.1f} s", highlight=False)
+        running = [step.name for step in run.steps if step.state == "running"]
+        self.status.update(f"{', '.join(running)} …" if running else "…")
+
+
+def run_table(run: Run) -> Table:
+    """All steps of a run as a table.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The table: step, state, seconds.
+    """
+    table = Table(title=f"{run.pipeline}: {run.state} after {run.seconds:.1f} s", title_justify="left")
+    table.add_column("step")
+    table.add_column("state")
+    table.add_column("seconds", justify="right")
+    for step in run.steps:
+        mark, style = MARKS[step.state]
+        table.add_row(step.name, f"[{style}]{mark} {step.state}[/]", f"{step.seconds:.1f}")
+    return table
+
+
+def candidates_table(candidates: list[dict[str, Any]]) -> Table:
+    """The candidates of a grid as a table.
+
+    Args:
+        candidates: Hyperparameters and scores of each.
+
+    Returns:
+        The table, in the given order; a hyperparameter that a candidate leaves at its default is not shown for it.
+    """
+    table = Table(title="The grid's candidates, on training songs that they did not see", title_justify="left")
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for candidate in candidates:
+        table.add_row(*(f"{candidate[name]:.4g}" if name in candidate else "" for name in names))
+    return table
+
+
+def log_of(run: Run) -> Path:
+    """The file with KFP's own log of a run."""
+    return Path(run.folder, "log.txt")

@@ -1,0 +1,81 @@
+"""The bytes of the data versions: the bucket ``data-cache``, where DVC keeps them under their md5.
+
+All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+"""
+
+from jukebox_helpers.steps.s3 import error_code, s3_errors, s3_from_environment, s3_problem
+
+
+def cache_key(md5: str) -> str:
+    """The name of the object that holds the bytes of an md5.
+
+    Args:
+        md5: 32 hexadecimal digits.
+
+    Returns:
+        The key, as in https://doc.dvc.org/user-guide/project-structure/internal-files.
+    """
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def cached_size(md5: str) -> int:
+    """How many bytes the cache holds under an md5.
+
+    Args:
+        md5: 32 hexadecimal digits.
+
+    Returns:
+        The size in bytes; -1 if there is no such object.
+
+    Raises:
+        ConnectionError: If the S3 server does not answer.
+        PermissionError: If it refuses the credentials.
+    """
+    try:
+        return s3_from_environment()[0].head_object(Bucket="data-cache", Key=cache_key(md5))["ContentLength"]
+    except s3_errors() as error:
+        if error_code(error) == "404":
+            return -1
+        raise s3_problem(error, "data-cache", cache_key(md5)) from None
+
+
+def copy_to_cache(md5: str) -> dict:
+    """Copy the loaded songs into the cache, inside the S3 server.
+
+    No object of the cache ever has other bytes than its name says: the source is read and its md5 compared, then S3
+    copies it on the condition that it is still the object that was read
+    (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html, x-amz-copy-source-if-match).
+
+    Args:
+        md5: The md5 that the bytes of ``s3://data/song_properties.parquet`` must have.
+
+    Returns:
+        What DVC records of the source: its ``etag`` and its ``size`` in bytes.
+
+    Raises:
+        ConnectionError: If the S3 server does not answer, or breaks off.
+        ValueError: If the source has other bytes, or was overwritten meanwhile.
+    """
+    import hashlib
+
+    from s3transfer.exceptions import S3CopyFailedError
+
+    client = s3_from_environment()[0]
+    source = {"Bucket": "data", "Key": "song_properties.parquet"}
+    try:
+        answer = client.get_object(**source)
+        found = hashlib.file_digest(answer["Body"], "md5").hexdigest()
+        if found == md5:
+            # In parts, side by side; objects above 5 GB cannot be copied otherwise.
+            client.copy(source, "data-cache", cache_key(md5), ExtraArgs={"CopySourceIfMatch": answer["ETag"]})
+            return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"]}
+    except S3CopyFailedError:
+        found = "another by now"
+    except s3_errors() as error:
+        if error_code(error) not in ("412", "PreconditionFailed"):
+            raise s3_problem(error, "data", source["Key"]) from None
+        found = "another by now"
+    raise ValueError(
+        f"s3://data/{source['Key']} is not what this run loaded (its md5 is {found}, not {md5}): another run "
+        "has loaded its own data meanwhile, and commits it. Next: run this pipeline again if its data is newer."
+    )

@@ -1,0 +1,196 @@
+"""Data versions: DVC in the hands of the pipelines.
+
+A data version is the md5 that DVC records in ``song_properties.parquet.dvc``; the bytes lie in the bucket
+``data-cache`` under that md5. Data first, commit last: whatever dies in between, a version file on ``main``
+never points at data that is not there.
+
+All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+"""
+
+from typing import TYPE_CHECKING
+
+from jukebox_helpers.steps.data_cache import cache_key, cached_size, copy_to_cache
+from jukebox_helpers.steps.dvc import dvc, file_md5, read_remotes, read_version_file, record_version, set_remotes
+from jukebox_helpers.steps.git import clone_main, container_environment, git
+from jukebox_helpers.steps.rankings import rankings_source
+from jukebox_helpers.steps.s3 import s3_errors, s3_from_environment, s3_problem
+
+if TYPE_CHECKING:
+    pass
+
+
+def check_write_access(repo_url: str, buckets: "list[str]") -> str:
+    """Check, before anything is written, all that the pipeline will need to write.
+
+    Args:
+        repo_url: The git repository's HTTP address, without credentials.
+        buckets: The buckets that must be there.
+
+    Returns:
+        The revision at the head of ``main``.
+
+    Raises:
+        ConnectionError: If a server does not answer.
+        FileNotFoundError: If a bucket is missing.
+        PermissionError: If S3 or git refuse the credentials, for reading or for pushing.
+        ValueError: If the repository is empty or has no branch ``main``.
+    """
+    for bucket in buckets:
+        try:
+            s3_from_environment()[0].head_bucket(Bucket=bucket)
+        except s3_errors() as error:
+            raise s3_problem(error, bucket) from None
+    folder = container_environment()
+    revision = clone_main(repo_url, folder + "/repository")
+    try:
+        git("push", "--quiet", "--dry-run", "origin", "main", folder=folder + "/repository")
+    except RuntimeError as error:
+        if "fetch first" in str(error):  # somebody pushed since: no question of access
+            return revision
+        raise PermissionError(
+            f"The git server lets this user read {repo_url} but not push to it: {error}. "
+            "Next: give the user of the Secret git-auth write access."
+        ) from None
+    return revision
+
+
+def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
+    """Version the loaded songs with DVC and push their version file to ``main``.
+
+    The same bytes again make no commit. A push that loses a race is made again on the new head.
+
+    Args:
+        repo_url: The git repository's HTTP address, without credentials.
+        md5: The md5 of the bytes that this run loaded into ``s3://data``.
+        attempts: How often a lost race is run again.
+
+    Returns:
+        ``md5``, ``revision`` (40 hexadecimal digits), ``changed`` (whether there is a new commit).
+
+    Raises:
+        RuntimeError: If DVC or git fail, or if every attempt lost its race.
+        ValueError: If the loaded object is no longer the one that this run loaded.
+    """
+    import os
+
+    for _ in range(attempts):
+        folder = container_environment() + "/repository"
+        head = clone_main(repo_url, folder)
+        version_songs(folder, md5)
+        files = (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "song_properties.parquet.dvc")
+        git("add", *(file for file in files if os.path.exists(os.path.join(folder, file))), folder=folder)
+        if not git("status", "--porcelain", "--untracked-files=no", folder=folder):
+            print(f"No news: revision {head[:10]} of main has data version {md5} already.")
+            return {"md5": md5, "revision": head, "changed": False}
+        git("commit", "--quiet", "--message", f"Data version {md5[:10]} of the song properties", folder=folder)
+        try:
+            git("push", "--quiet", "origin", "main", folder=folder)
+        except RuntimeError as error:
+            if git("ls-remote", "origin", "refs/heads/main", folder=folder).split("\t")[0] == head:
+                raise RuntimeError(
+                    f"The push to {repo_url} failed: {error}. The data is in data-cache, main is as it was. "
+                    "Next: mend what git names, then run the pipeline again."
+                ) from None
+            print("Another push came first: once more, on the new head of main.")
+            continue
+        revision = git("rev-parse", "HEAD", folder=folder)
+        print(f"Data version {md5} is on main, as revision {revision[:10]}.")
+        return {"md5": md5, "revision": revision, "changed": True}
+    raise RuntimeError(
+        f"Another push to {repo_url} came first, {attempts} times. The data is in data-cache, nothing is lost. "
+        "Next: run the pipeline again."
+    )
+
+
+def version_songs(folder: str, md5: str) -> None:
+    """Bring the loaded songs into ``data-cache``, then the version file of a clone up to them.
+
+    What comes out is what ``dvc import-url --to-remote`` and ``dvc update --to-remote`` make. They read the object
+    twice and send it again; here it is read once, and S3 copies it.
+
+    Args:
+        folder: The clone.
+        md5: The md5 of the bytes that ``s3://data/song_properties.parquet`` must have.
+
+    Raises:
+        RuntimeError: If DVC fails, or the bytes did not arrive in the cache.
+        ValueError: If the loaded object has other bytes: another run has loaded its own in between.
+    """
+    import os
+
+    from dvc.exceptions import DvcException
+
+    version_file = os.path.join(folder, "song_properties.parquet.dvc")
+    try:
+        set_remotes(folder, {"s3-version": "s3://data-cache", "data-source": "s3://data"})
+        version = read_version_file(version_file) if os.path.isfile(version_file) else {}
+        # An object that is gone or torn is restored, as long as the loaded songs are the same.
+        if version.get("md5") != md5 or version["size"] != cached_size(md5):
+            record_version(version_file, "remote://data-source/song_properties.parquet", md5, **copy_to_cache(md5))
+    except DvcException as error:
+        raise RuntimeError(
+            f"DVC cannot write the data version: {error}. Nothing was committed. "
+            "Next: mend what DVC names in the repository, then run the pipeline again."
+        ) from None
+    size, stored = read_version_file(version_file)["size"], cached_size(md5)
+    if stored != size:
+        raise RuntimeError(
+            f"s3://data-cache/{cache_key(md5)} holds {stored:,} of {size:,} bytes, although S3 has just copied them. "
+            "Nothing was committed. Next: look at the S3 server's log and its disk, then run the pipeline again."
+        )
+
+
+def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
+    """Fetch the songs of exactly one revision.
+
+    Args:
+        repo_url: The git repository's HTTP address, without credentials.
+        revision: A git commit, at least its first 10 characters.
+        songs_path: The file to write.
+
+    Returns:
+        What lineage needs: ``git revision`` (40 hexadecimal digits), ``git repository``,
+        ``DVC training data hash``, ``DVC data path``, ``DVC remotes`` (JSON), ``rankings source``
+        (what the revision says, see `rankings.fetch_rankings`).
+
+    Raises:
+        FileNotFoundError: If the revision has no version file.
+        RuntimeError: If the revision does not exist, or DVC cannot bring its data.
+        ValueError: If the bytes are not those that the version file names.
+    """
+    import json
+    import os
+    import shutil
+
+    name = "song_properties.parquet"
+    folder = container_environment() + "/repository"
+    clone_main(repo_url, folder)
+    try:
+        git("checkout", "--quiet", "--detach", revision, folder=folder)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"The repository {repo_url} has no revision {revision!r}: {error}. "
+            "Next: push the commit, or run with a version that is on the server."
+        ) from None
+    if not os.path.isfile(os.path.join(folder, name + ".dvc")):
+        raise FileNotFoundError(
+            f"Revision {revision} has no {name}.dvc: nobody has versioned the data yet, so there is nothing to "
+            "train on. Next: run the data pipeline; it makes that file and its commit starts this pipeline again."
+        )
+    version = read_version_file(os.path.join(folder, name + ".dvc"))
+    dvc("pull", name + ".dvc", folder=folder)
+    found = file_md5(os.path.join(folder, name))
+    if found != version["md5"]:
+        raise ValueError(
+            f"The data of revision {revision} has md5 {found}, but its version file names {version['md5']}. "
+            "Next: run the data pipeline again, and do not edit the bucket data-cache by hand."
+        )
+    shutil.move(os.path.join(folder, name), songs_path)
+    return {
+        "git revision": git("rev-parse", "HEAD", folder=folder),
+        "git repository": repo_url,
+        "DVC training data hash": version["md5"],
+        "DVC data path": name,
+        "DVC remotes": json.dumps(read_remotes(folder), sort_keys=True),
+        "rankings source": rankings_source(folder),
+    }

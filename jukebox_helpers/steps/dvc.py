@@ -1,0 +1,182 @@
+"""DVC: its command, its files and its remotes (https://doc.dvc.org/user-guide/project-structure)."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from configparser import ConfigParser
+
+
+def dvc(*arguments: str, folder: str) -> str:
+    """Run DVC and return what it prints.
+
+    The S3 server is the connection's, by ``AWS_ENDPOINT_URL``: an address in ``.dvc/config`` would tie the
+    repository to one cluster (https://doc.dvc.org/user-guide/data-management/remote-storage/amazon-s3).
+
+    Args:
+        arguments: The DVC command, e.g. ``"pull", "song_properties.parquet.dvc"``.
+        folder: The repository.
+
+    Returns:
+        Standard output.
+
+    Raises:
+        RuntimeError: If DVC fails, with its own words.
+    """
+    import os
+    import subprocess
+    import sys
+
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": os.environ.get("AWS_S3_ENDPOINT", ""),
+        "DVC_NO_ANALYTICS": "1",
+    }
+    environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    result = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    if result.returncode != 0:
+        words = (result.stderr or result.stdout).strip()
+        raise RuntimeError(
+            f"dvc {arguments[0]} failed: {words}. Next: read DVC's words; the S3 connection and "
+            "the buckets data and data-cache are what it needs."
+        )
+    return result.stdout
+
+
+def file_md5(path: str) -> str:
+    """The md5 of a file's bytes, as DVC records it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    import hashlib
+
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def read_version_file(path: str) -> dict:
+    """Read a ``.dvc`` file (https://doc.dvc.org/user-guide/project-structure/dvc-files).
+
+    Args:
+        path: The version file.
+
+    Returns:
+        ``md5``, ``size`` (bytes) and ``path`` of the data.
+
+    Raises:
+        ValueError: If it is not a version file of one data file.
+    """
+    import yaml
+
+    try:
+        with open(path) as file:
+            output = yaml.safe_load(file)["outs"][0]
+        return {"md5": str(output["md5"]), "size": int(output["size"]), "path": str(output["path"])}
+    except (KeyError, IndexError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(
+            f"{path} is not a DVC version file ({type(error).__name__}: {error}). "
+            "Next: restore it from an earlier revision, or delete it and run the data pipeline."
+        ) from None
+
+
+def read_config(folder: str) -> "ConfigParser":
+    """DVC's configuration of a repository; empty where there is none.
+
+    Args:
+        folder: The repository.
+
+    Returns:
+        What ``.dvc/config`` says.
+
+    Raises:
+        ValueError: If ``.dvc/config`` is no configuration of DVC.
+    """
+    import configparser
+    import os
+
+    config = configparser.ConfigParser(interpolation=None)
+    try:
+        config.read(os.path.join(folder, ".dvc", "config"))
+    except configparser.Error as error:
+        raise ValueError(f".dvc/config: {error}. Next: restore it from an earlier revision, then run again.") from None
+    return config
+
+
+def read_remotes(folder: str) -> dict:
+    """The DVC remotes of a repository.
+
+    Args:
+        folder: The repository.
+
+    Returns:
+        URLs by remote name, e.g. ``{"s3-version": "s3://data-cache", "data-source": "s3://data"}``.
+
+    Raises:
+        ValueError: If ``.dvc/config`` is no configuration of DVC.
+    """
+    config = read_config(folder)
+    # DVC writes a section as ['remote "s3-version"'].
+    return {
+        section.strip("'").removeprefix("remote ").strip('"'): config[section].get("url", "")
+        for section in config.sections()
+        if section.strip("'").startswith("remote ")
+    }
+
+
+def set_remotes(folder: str, remotes: "dict[str, str]") -> None:
+    """Make a clone a DVC repository with these remotes, as ``dvc init`` and ``dvc remote add`` do.
+
+    Args:
+        folder: The clone.
+        remotes: URLs by name; the first remote is the default.
+    """
+    import logging
+    import os
+
+    from dvc.repo import Repo
+
+    known, default = read_remotes(folder), next(iter(remotes))
+    missing = {remote: {"url": url} for remote, url in remotes.items() if known.get(remote) != url}
+    if not missing and read_config(folder).get("core", "remote", fallback="") == default:
+        return
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    is_new = not os.path.isfile(os.path.join(folder, ".dvc", "config"))
+    with Repo.init(folder) if is_new else Repo(folder) as repository, repository.config.edit() as config:
+        config["remote"].update(missing)
+        config["core"]["remote"] = default
+
+
+def record_version(version_file: str, source: str, md5: str, etag: str, size: int) -> None:
+    """Write the version file of data that lies in the cache already, with DVC's own classes.
+
+    Args:
+        version_file: The ``.dvc`` file, new or to be brought up to date.
+        source: Where the data comes from, e.g. ``remote://data-source/song_properties.parquet``.
+        md5: The md5 of the data.
+        etag: The ETag of its source.
+        size: Its size in bytes.
+    """
+    import os
+
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+
+    folder, name = os.path.split(version_file.removesuffix(".dvc"))
+    with Repo(folder) as repository:
+        stage = repository.stage.load_one(version_file) if os.path.isfile(version_file) else None
+        if stage is None or [dependency.def_path for dependency in stage.deps] != [source]:
+            stage = repository.stage.create(
+                single_stage=True, validate=False, fname=version_file, wdir=folder, deps=[source], outs=[name]
+            )
+            stage.frozen = True
+            stage.outs[0].ignore()
+        stage.deps[0].hash_info, stage.deps[0].meta = HashInfo("etag", etag), Meta(size=size, etag=etag)
+        stage.outs[0].hash_info, stage.outs[0].meta = HashInfo("md5", md5), Meta(size=size)
+        stage.md5 = stage.compute_md5()
+        stage.dump()

@@ -1,0 +1,143 @@
+"""Git, called so that no password is ever seen and no failure is ever missed.
+
+All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+"""
+
+from jukebox_helpers.steps.git_password import (
+    check_repository_address,
+    credential_helper,
+    git_server,
+    server_of_domain,
+    why_no_password,
+)
+
+
+def repository_url(cluster_domain: str, namespace: str, repository: str = "jukebox") -> str:
+    """The HTTP address of one of the user's git repositories. It never holds a password.
+
+    Args:
+        cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``.
+        namespace: The data science project; the user is what stands before its first ``-``.
+        repository: The repository's name.
+
+    Returns:
+        The address.
+    """
+    return f"{server_of_domain(cluster_domain)}/{namespace.split('-')[0]}/{repository}.git"
+
+
+def git(*arguments: str, folder: str = ".") -> str:
+    """Run git and return what it prints.
+
+    Where the environment holds ``username`` and ``password`` (the Secret ``git-auth``), they answer git's
+    question for credentials from there: they stand in no URL, argument, file or log. Only the platform's git server
+    gets them, no other host, redirect or submodule (https://git-scm.com/docs/gitcredentials).
+
+    Args:
+        arguments: The git command, e.g. ``"clone", url, "."``.
+        folder: The folder to run in.
+
+    Returns:
+        Standard output, without the last line break.
+
+    Raises:
+        PermissionError: If a server asks for a password that is not for it.
+        RuntimeError: If git fails, with its own words.
+    """
+    import os
+    import subprocess
+
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    if environment.get("SSL_CERT_FILE"):  # Kubeflow names the cluster's authorities here; git does not look
+        environment.setdefault("GIT_SSL_CAINFO", environment["SSL_CERT_FILE"])
+    if "password" in environment:
+        # The empty helper first: no other one is asked, and none learns this password.
+        settings = {
+            "credential.helper": [""],
+            "http.followRedirects": ["false"],
+            "http.lowSpeedLimit": ["1"],
+            "http.lowSpeedTime": ["60"],
+        }
+        if server := git_server():
+            settings[f"credential.{server}.helper"] = [credential_helper()]
+        pairs = [(key, value) for key, values in settings.items() for value in values]
+        environment["GIT_CONFIG_COUNT"] = str(len(pairs))
+        for number, (key, value) in enumerate(pairs):
+            environment[f"GIT_CONFIG_KEY_{number}"] = key
+            environment[f"GIT_CONFIG_VALUE_{number}"] = value
+    result = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode != 0:
+        words = (result.stderr or result.stdout).strip()
+        if "password" in environment and "could not read Username" in words:
+            raise PermissionError(f"git {arguments[0]} failed: {words}. {why_no_password()}")
+        raise RuntimeError(f"git {arguments[0]} failed: {words}")
+    return result.stdout.rstrip("\n")
+
+
+def clone_main(repo_url: str, folder: str) -> str:
+    """Clone a repository and check that its branch ``main`` is there.
+
+    Args:
+        repo_url: The repository's HTTP address, without credentials.
+        folder: The empty folder to clone into.
+
+    Returns:
+        The revision at the head of ``main``.
+
+    Raises:
+        PermissionError: If the server refuses the credentials.
+        ConnectionError: If the repository cannot be reached or is none.
+        ValueError: If the address holds credentials or is not on the platform's git server, or the repository is
+            empty or has no branch ``main``.
+    """
+    check_repository_address(repo_url)
+    try:
+        git("clone", "--quiet", repo_url, folder)
+    except RuntimeError as error:
+        if "Authentication failed" in str(error):
+            raise PermissionError(
+                f"The git server refuses the user name or password for {repo_url}. "
+                "Next: check the Secret git-auth (keys username and password)."
+            ) from None
+        raise ConnectionError(
+            f"The repository {repo_url} cannot be cloned: {error}. "
+            "Next: check the pipeline's parameter repo_url (or cluster_domain), and that the repository exists."
+        ) from None
+    try:
+        git("checkout", "--quiet", "-B", "main", "origin/main", folder=folder)
+    except RuntimeError:
+        branches = git("branch", "--remotes", "--format=%(refname:short)", folder=folder).split()
+        state = f"has no branch main, only {', '.join(branches)}" if branches else "is empty"
+        raise ValueError(
+            f"The repository {repo_url} {state}. Next: push a first commit to its branch main, then run again."
+        ) from None
+    return git("rev-parse", "HEAD", folder=folder)
+
+
+def container_environment() -> str:
+    """Make the environment that git and DVC need, and a fresh folder to work in.
+
+    OpenShift runs a container as a random UID without a home: ``HOME=/``, no user name
+    (https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/images/creating-images).
+
+    Returns:
+        The path of the fresh folder, which is also the home for this process and its children.
+    """
+    import os
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="jukebox-")
+    user = os.environ.get("username", "jukebox")
+    os.environ.update({"HOME": folder, "USER": user, "DVC_NO_ANALYTICS": "1"})
+    os.environ["DVC_SITE_CACHE_DIR"] = os.path.join(folder, ".dvc-site")
+    for role in ("AUTHOR", "COMMITTER"):
+        os.environ[f"GIT_{role}_NAME"] = user
+        os.environ[f"GIT_{role}_EMAIL"] = f"{user}@jukebox.invalid"
+    return folder

@@ -1,0 +1,307 @@
+"""From two tables to what a model is trained on: a row a song, and how often each song charted where.
+
+Every ranking row of a song has the same 13 features, so rows and counts teach the same; counts are 35 times fewer.
+
+Every function here travels into pipeline steps (packages: duckdb to prepare; numpy and pyarrow to read what was
+prepared), together with ``song_schemas.features``.
+"""
+
+from typing import TYPE_CHECKING
+
+from jukebox_helpers.steps.messages import shown
+from jukebox_helpers.steps.schemas import features
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy
+    import pyarrow
+    import pyarrow.parquet
+
+
+def rankings_digest(path: str) -> str:
+    """The sha256 of a file, read in blocks: what the lineage records of the rankings."""
+    import hashlib
+
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_songs(database: "duckdb.DuckDBPyConnection", songs_path: str, test_share: float) -> int:
+    """Make the table ``songs``: id, features as float32, and the part, which is decided by a hash of the features.
+
+    Songs that sound the same are in the same part, and a song is in the same part in every data version, so two
+    models of two data versions can be compared on songs that neither has seen.
+
+    Args:
+        database: An open connection.
+        songs_path: The songs, Parquet.
+        test_share: About this share of the songs is held out, from 0 to less than 1.
+
+    Returns:
+        The number of songs.
+
+    Raises:
+        ValueError: If an id comes twice or a feature is not finite.
+    """
+    columns = ", ".join(f"{name}::FLOAT AS {name}" for name in features())
+    # Whole numbers, because every version of every database writes those alike.
+    sound = ", ".join(f"floor({name}::DOUBLE * 1048576)::BIGINT" for name in features())
+    database.execute(f"CREATE TABLE sounds AS SELECT spotify_id, {columns} FROM read_parquet(?)", [songs_path])
+    for name in features():
+        bad = f"{name} IS NULL OR NOT isfinite({name})"
+        count, first = database.execute(f"SELECT count(*), min(spotify_id) FROM sounds WHERE {bad}").fetchall()[0]
+        if count:
+            raise ValueError(
+                f"{count} songs have no finite {name!r}, the first is {shown(first)}. "
+                "Next: validate the songs before preparing them."
+            )
+    songs, distinct = database.execute("SELECT count(*), count(DISTINCT spotify_id) FROM sounds").fetchall()[0]
+    if songs != distinct:
+        raise ValueError(
+            f"{songs - distinct} songs of {songs_path} have a spotify_id twice, or none. "
+            "Next: validate the songs before preparing them."
+        )
+    database.execute(
+        f"""CREATE TABLE songs AS
+        SELECT *, CASE WHEN substr(md5(concat_ws(',', {sound})), 1, 8) < ? THEN 'test' ELSE 'train' END AS part
+        FROM sounds""",
+        [f"{min(round(test_share * 2**32), 2**32 - 1):08x}"],
+    )
+    database.execute("DROP TABLE sounds")
+    return songs
+
+
+def load_pairs(database: "duckdb.DuckDBPyConnection", rankings_path: str, future_share: float) -> str:
+    """Make the table ``pairs``: how many rows each song has in each list, before and after the time cut.
+
+    The cut is at the first day of the future: from it on, about a given share of the countries' rows were made. If
+    all rows are of one day, it is the day after: then there is no future.
+
+    Args:
+        database: An open connection.
+        rankings_path: The rankings, Parquet; streamed twice.
+        future_share: Share of rows that lie in the future, 0 to 1.
+
+    Returns:
+        The time cut, an ISO date.
+
+    Raises:
+        ValueError: If no row has a country.
+    """
+    import datetime
+    import itertools
+
+    days = database.execute(
+        """SELECT snapshot_date::DATE AS day, count(*) FROM read_parquet(?)
+        WHERE country IS NOT NULL GROUP BY day ORDER BY day""",
+        [rankings_path],
+    ).fetchall()
+    if not days:
+        raise ValueError(
+            f"{rankings_path} has no row with a country, so there is no target to learn. "
+            "Next: check that the rankings hold countries, not only the global list."
+        )
+    total, so_far, cuts = sum(rows for _, rows in days), 0, {}
+    for (_, rows), (next_day, _) in itertools.pairwise(days):
+        so_far += rows
+        cuts[next_day.isoformat()] = abs(1 - so_far / total - future_share)
+    tomorrow = (days[-1][0] + datetime.timedelta(days=1)).isoformat()
+    cut = min(cuts, key=lambda day: (cuts[day], day)) if cuts else tomorrow
+    database.execute(
+        """CREATE TABLE pairs AS
+        SELECT spotify_id, country,
+               count(*) FILTER (snapshot_date < $cut::TIMESTAMP)::INTEGER AS past,
+               count(*) FILTER (snapshot_date >= $cut::TIMESTAMP)::INTEGER AS future
+        FROM read_parquet($path) GROUP BY ALL""",
+        {"cut": cut, "path": rankings_path},
+    )
+    return cut
+
+
+def prepare(
+    songs_path: str,
+    rankings_path: str,
+    features_path: str,
+    counts_path: str,
+    test_share: float = 0.2,
+    future_share: float = 0.2,
+    min_songs: int = 10,
+    memory_mb: int = 128,
+    threads: int = 2,
+) -> dict:
+    """Aggregate the rankings and split the songs.
+
+    Rules: rows of the global list (no country) say nothing about a country and are left out. Rows of songs without
+    properties are left out. A country in which fewer than ``min_songs`` training songs charted is left out. Each is
+    counted in the result.
+
+    Args:
+        songs_path: The songs, Parquet.
+        rankings_path: The rankings, Parquet; streamed.
+        features_path: Parquet file to write: spotify_id, 13 float32 features, part ("train" or "test").
+        counts_path: Parquet file to write: spotify_id, country, past, future (rows before and from the time cut).
+        test_share: About this share of the songs is held out.
+        future_share: About this share of the rows is after the time cut.
+        min_songs: The fewest training songs that a country needs.
+        memory_mb: Memory for the database, in MB; what needs more goes to a temporary folder.
+        threads: Threads of the database; the result does not depend on them.
+
+    Returns:
+        The counts of songs, rows and countries, used and left out, and the time cut.
+
+    Raises:
+        ValueError: If nothing, or only one country, is left to learn from, or no song to test on.
+    """
+    import tempfile
+
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as spill, duckdb.connect() as database:
+        # Days are those of UTC, whatever the zone of the machine.
+        database.execute("SET TimeZone = 'UTC'")
+        database.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
+        database.execute(f"SET threads = {int(threads)}")
+        database.execute("SET preserve_insertion_order = false")
+        database.execute("SET temp_directory = $spill", {"spill": spill})
+        songs = load_songs(database, songs_path, test_share)
+        cut = load_pairs(database, rankings_path, future_share)
+        total, worldwide = database.execute(
+            """SELECT sum(past + future)::BIGINT, coalesce(sum(past + future) FILTER (country IS NULL), 0)::BIGINT
+            FROM pairs"""
+        ).fetchall()[0]
+        unknown_rows, unknown_songs = database.execute(
+            """SELECT coalesce(sum(past + future), 0)::BIGINT, count(DISTINCT spotify_id)
+            FROM pairs ANTI JOIN songs USING (spotify_id) WHERE country IS NOT NULL"""
+        ).fetchall()[0]
+        if unknown_rows + worldwide == total:
+            raise ValueError(
+                f"None of the songs in the rankings ({unknown_songs}) has properties. "
+                "Next: check that the songs and the rankings are of the same data set."
+            )
+        small = dict(
+            database.execute(
+                """SELECT country, count(*) FILTER (part = 'train') AS charted
+                FROM pairs JOIN songs USING (spotify_id) WHERE country IS NOT NULL
+                GROUP BY country HAVING charted < $least ORDER BY country""",
+                {"least": min_songs},
+            ).fetchall()
+        )
+        database.execute(
+            """CREATE TABLE counts AS SELECT spotify_id, country, past, future
+            FROM pairs SEMI JOIN songs USING (spotify_id)
+            WHERE country IS NOT NULL AND NOT list_contains($small::VARCHAR[], country)""",
+            {"small": list(small)},
+        )
+        pairs, countries, train, test, past, future = database.execute(
+            """SELECT count(*), count(DISTINCT country), count(DISTINCT spotify_id) FILTER (part = 'train'),
+                   count(DISTINCT spotify_id) FILTER (part = 'test'),
+                   coalesce(sum(past), 0)::BIGINT, coalesce(sum(future), 0)::BIGINT
+            FROM counts JOIN songs USING (spotify_id)"""
+        ).fetchall()[0]
+        if countries < 2:
+            raise ValueError(
+                f"{countries} countries have at least {min_songs} training songs, and a choice needs two"
+                f"{f'; too few songs have: {small}' if small else ''}. "
+                "Next: give rankings of more countries or days."
+            )
+        if not test:
+            raise ValueError(
+                f"No song that charted is held out ({train} are for training): too few songs for a split. "
+                "Next: give more songs, or a larger test_share."
+            )
+        # One thread and one order: the same tables are the same bytes.
+        database.execute("SET threads = 1")
+        database.sql("FROM songs ORDER BY spotify_id").write_parquet(features_path, compression="zstd")
+        database.sql("FROM counts ORDER BY spotify_id, country").write_parquet(counts_path, compression="zstd")
+    return {
+        "songs": songs,
+        "songs without rankings": songs - train - test,
+        "training songs": train,
+        "held-out songs": test,
+        "countries": countries,
+        "pairs": pairs,
+        "rows": total,
+        "rows before the time cut": past,
+        "rows after the time cut": future,
+        "rows of the global list": worldwide,
+        "rows of songs without properties": unknown_rows,
+        "songs without properties": unknown_songs,
+        "rows of countries left out": total - worldwide - unknown_rows - past - future,
+        "countries left out": small,
+        "time cut": cut,
+    }
+
+
+def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = None) -> dict:
+    """Read what was prepared, as arrays that do not depend on the order of the files' rows.
+
+    Args:
+        features_path: The prepared songs, Parquet.
+        counts_path: The prepared counts, Parquet.
+        labels: The countries, in the model's order; without them, those of the counts.
+
+    Returns:
+        inputs (float32 arrays by feature), test (a flag a song); and for each pair, ordered by song: song, country
+        (places), past, future (rows); unknown: rows of countries that are not among the labels, which are left out.
+    """
+    import numpy
+    import pyarrow
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    # ParquetFile, not read_table: the latter takes "part=..." in a path for a column.
+    songs = pyarrow.parquet.ParquetFile(features_path)
+    counts = pyarrow.parquet.ParquetFile(counts_path, read_dictionary=["spotify_id", "country"])
+    # Not to_numpy, which imports pandas: that takes more memory than all the data.
+    numbers = numpy.from_dlpack
+
+    def column(file: "pyarrow.parquet.ParquetFile", name: str) -> "pyarrow.Array":
+        # One at a time: what it takes to read one is used again for the next.
+        return file.read([name], use_threads=False)[name].combine_chunks()
+
+    ids = column(songs, "spotify_id")
+    order = pyarrow.compute.sort_indices(ids)
+    ids, order = ids.take(order), numbers(order)
+    part = column(songs, "part").dictionary_encode()
+    held_out = numpy.array(part.dictionary.to_pylist()) == "test"
+
+    charted, places = (column(counts, name).dictionary_encode() for name in ("spotify_id", "country"))
+    found = pyarrow.compute.index_in(charted.dictionary, value_set=ids)
+    song = numpy.full(len(found), -1, "int32")
+    song[numbers(found.is_valid().cast("uint8")).astype(bool)] = numbers(found.drop_null())
+    song = song[numbers(charted.indices)]
+    names = places.dictionary.to_pylist()
+    labels = labels or sorted(names)
+    number = {label: number for number, label in enumerate(labels)}
+    country = numpy.array([number.get(name, -1) for name in names], "int32")[numbers(places.indices)]
+    past, future = (numbers(column(counts, name)) for name in ("past", "future"))
+    known = (song >= 0) & (country >= 0)
+    pairs = numpy.lexsort((country, song))
+    pairs = pairs[known[pairs]]
+    return {
+        "inputs": {name: numbers(column(songs, name))[order] for name in features()},
+        "test": held_out[numbers(part.indices)][order],
+        "song": song[pairs],
+        "country": country[pairs],
+        "past": past[pairs],
+        "future": future[pairs],
+        "unknown": int(past[~known].sum() + future[~known].sum()),
+        "labels": numpy.array(labels),
+    }
+
+
+def pairs_of(first: "numpy.ndarray", last: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
+    """Where the pairs of some songs are, if pairs are ordered by song.
+
+    Args:
+        first: Place of the first pair of each of these songs.
+        last: Place after its last one.
+
+    Returns:
+        For each pair of these songs: which of them it belongs to, from 0, and its place among all pairs.
+    """
+    import numpy
+
+    count = last - first
+    row = numpy.repeat(numpy.arange(len(count)), count)
+    return row, numpy.arange(len(row)) + (last - numpy.cumsum(count))[row]

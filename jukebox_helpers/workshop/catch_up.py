@@ -1,0 +1,274 @@
+"""Catching up: bring the platform to the state in which a notebook starts, and lose nothing of the attendee's.
+
+What is missing is done on a fresh copy of the server's branch ``main``, never in the attendee's clone. The clone then
+follows; where own edits stand in the way, they are kept on a branch first.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
+from jukebox_helpers.pipelines.revisions import git_credentials
+from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE
+from jukebox_helpers.steps.git import clone_main, git
+from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.checks import WANTED_BUCKETS
+from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
+from jukebox_helpers.workshop.place import VERSION_FILE, Workplace, load_songs, loaded_md5
+from jukebox_sandbox import buckets, repositories
+
+NOTEBOOKS = range(8)
+Say = Callable[[str], None]
+
+
+@as_jukebox_error()
+def catch_up(number: int, say: Say = print) -> Workplace:
+    """Bring clone, buckets, data and registry to the state in which a notebook starts.
+
+    What is there already stays as it is, and a second call changes nothing. It never goes back.
+
+    Args:
+        number: The notebook, 0 to 7.
+        say: Told what was done.
+
+    Returns:
+        Where the attendee works.
+
+    Raises:
+        JukeboxError: If there is no such notebook, or something could not be done.
+    """
+    if number not in NOTEBOOKS:
+        raise JukeboxError(f"There is no notebook {number}.", "Name one from 0 to 7.")
+    place = Workplace()
+    for name in CATALOGUE:
+        exercise(name, place)
+    done = []
+    for stage, bring in STAGES:
+        if stage <= number and (news := bring(place)):
+            done.append(news)
+            say(f"· {news}")
+    for repository, folder in ((REPOSITORY, place.clone), (GITOPS_REPOSITORY, place.gitops)):
+        if news := follow_main(place, repository, folder, number):
+            say(f"· {news}")
+    place.enter()
+    say(f"Ready for notebook {number}." if done else f"Ready for notebook {number}: nothing was missing.")
+    return place
+
+
+def bring_clones(place: Workplace) -> str:
+    """The clones are there, and a pull puts own commits on top of main; one that was deleted comes back as pushed."""
+    if place.is_sandbox:  # which sees to the rest at each start
+        missing = [folder.name for folder in (place.clone, place.gitops) if not folder.exists()]
+        if missing:
+            repositories.clone(place.settings.state, place.settings.user, place.settings.cluster_domain)
+        return f"cloned {' and '.join(missing)} again" if missing else ""
+    news = ""
+    if not (place.gitops / ".git").exists():
+        with git_credentials(place.settings):
+            clone_main(place.settings.repository_url(GITOPS_REPOSITORY), str(place.gitops))
+        news = f"cloned {GITOPS_REPOSITORY} to {place.gitops}"
+    for folder in (place.clone, place.gitops):
+        for key in ("pull.rebase", "pull.ff", "rebase.autoStash"):
+            if not git("config", "--local", "--default", "", "--get", key, folder=str(folder)):
+                git("config", key, "true", folder=str(folder))
+    return news
+
+
+def bring_buckets(place: Workplace) -> str:
+    """The buckets of the data are there, because the file on main lists them."""
+    on_main = buckets.parse_config(place.on_main(buckets.CONFIG, GITOPS_REPOSITORY), "main")
+    if set(WANTED_BUCKETS) <= set(on_main) & set(place.buckets()):
+        return ""
+    commit_on_main(
+        place, GITOPS_REPOSITORY, "Buckets for the data and its versions",
+        lambda folder: edits.add_buckets(folder / buckets.CONFIG, list(WANTED_BUCKETS)),
+    )  # fmt: skip
+    place.wait_for_buckets(*WANTED_BUCKETS)
+    return f"added the buckets {' and '.join(WANTED_BUCKETS)}, as code"
+
+
+def bring_practice(place: Workplace) -> str:
+    """The practice repository is there, empty."""
+    if (place.practice / ".git").exists():
+        return ""
+    place.practice.mkdir(parents=True, exist_ok=True)
+    git("init", "--quiet", "--initial-branch=main", folder=str(place.practice))
+    git("config", "user.name", place.settings.user, folder=str(place.practice))
+    git("config", "user.email", f"{place.settings.user}@example.com", folder=str(place.practice))
+    return f"made an empty git repository to practise in: {place.practice}"
+
+
+def bring_first_version(place: Workplace) -> str:
+    """The practice repository has its first data version."""
+    if place.practised_versions():
+        return ""
+    place.enter()
+    kept = keep(place, place.practice, 3) if any(place.practice.glob("[!.]*")) else ""
+    if not loaded_md5(place):
+        load_songs(place, place.songs)
+    for name in ("remotes", "first-version"):
+        exercise(name, place).solve()
+    return "tracked the songs with DVC in the practice repository" + (f"; {kept}" if kept else "")
+
+
+def bring_training_code(place: Workplace) -> str:
+    """The training on main fetches its data with DVC."""
+    path = str(TRAINING_PIPELINE)
+    text = place.on_main(path)
+    if edits.fetches_with_dvc(text):
+        return ""
+
+    def change(folder: Path) -> None:
+        file = folder / path
+        if not (edits.is_starter(text) and edits.PLACE in text):
+            # Somebody's own idea is on main: it stays in the history, the file goes back to the last good one.
+            for revision in git("log", "--format=%H", "--", path, folder=str(folder)).split():
+                file.write_text(git("show", f"{revision}:{path}", folder=str(folder)) + "\n")
+                if edits.is_starter(file.read_text()) or edits.fetches_with_dvc(file.read_text()):
+                    break
+        edits.train_on_versioned_data(file)
+
+    commit_on_main(place, REPOSITORY, "Train on versioned data", change)
+    return "pushed the training that fetches its data with DVC (it stops until there is a data version)"
+
+
+def bring_model(place: Workplace) -> str:
+    """A model that was trained on versioned data is registered."""
+    if place.versioned_models():
+        return ""
+    note = "ran the data pipeline; " if not place.on_main(VERSION_FILE) else ""
+    # It is the server's file that runs, so the clone follows first.
+    news = follow_main(place, REPOSITORY, place.clone, 6)
+    return "; ".join(filter(None, [news, f"{note}{place.train_on(place.songs)}"]))
+
+
+STAGES: tuple[tuple[int, Callable[[Workplace], str]], ...] = (
+    (0, bring_clones),
+    (2, bring_buckets),
+    (2, bring_practice),
+    (3, bring_first_version),
+    (5, bring_training_code),
+    (6, bring_model),
+)
+"""The first notebook that starts with it, and what brings it."""
+
+
+def commit_on_main(place: Workplace, repository: str, message: str, change: Callable[[Path], object]) -> str:
+    """Change files on the server's branch main, through a clone of its own.
+
+    Args:
+        place: Where the attendee works.
+        repository: The repository.
+        message: The commit's message.
+        change: Changes the files in a folder.
+
+    Returns:
+        The new head of main; the old one where nothing changed.
+    """
+    identity = ("-c", f"user.name={place.settings.user}", "-c", f"user.email={place.settings.user}@example.com")
+    with tempfile.TemporaryDirectory(prefix="jukebox-catch-up-") as folder, git_credentials(place.settings):
+        clone_main(place.settings.repository_url(repository), folder)
+        change(Path(folder))
+        if git("status", "--porcelain", folder=folder):
+            git(*identity, "commit", "--quiet", "--all", "--message", message, folder=folder)
+            git("push", "--quiet", "origin", "main", folder=folder)
+        return git("rev-parse", "HEAD", folder=folder)
+
+
+def follow_main(place: Workplace, repository: str, clone: Path, number: int) -> str:
+    """Bring a clone to the server's main. Edits that stand in the way are kept on a branch first.
+
+    Args:
+        place: Where the attendee works.
+        repository: The repository.
+        clone: The attendee's clone of it.
+        number: The notebook that is caught up with; it names the branch.
+
+    Returns:
+        What was done, if anything.
+    """
+    head = place.fetch(repository)
+    switched = switch_to_main(place, clone, number)
+    if not place.git("rev-list", "HEAD..origin/main", folder=clone):
+        return switched
+    followed = "; ".join(filter(None, [switched, f"{clone.name} follows main to {head[:10]}"]))
+    try:
+        place.git("merge", "--quiet", "--ff-only", "origin/main", folder=clone)
+        return followed
+    except JukeboxError:
+        news = keep(place, clone, number)
+    changed = place.git("diff", "--name-only", "HEAD", "origin/main", folder=clone).split("\n")
+    for path in changed:
+        if place.git("status", "--porcelain", "--", path, folder=clone):
+            if place.git("ls-tree", "--name-only", "HEAD", "--", path, folder=clone):
+                place.git("checkout", "--quiet", "HEAD", "--", path, folder=clone)
+            else:
+                (clone / path).unlink()
+    # --keep moves the branch and stops where it would touch any other edit.
+    place.git("reset", "--quiet", "--keep", "origin/main", folder=clone)
+    return f"{followed}; {news}"
+
+
+def switch_to_main(place: Workplace, clone: Path, number: int) -> str:
+    """Bring a clone to its branch main. Edits that stand in the way are kept on a branch first.
+
+    Args:
+        place: Where the attendee works.
+        clone: The attendee's clone.
+        number: The notebook that is caught up with; it names the branch.
+
+    Returns:
+        What was done, if anything.
+    """
+    branch = place.git("branch", "--show-current", folder=clone)
+    if branch == "main":
+        return ""
+    said = f"{clone.name} is on main now, and was on {branch or 'no branch'}"
+    try:
+        place.git("switch", "--quiet", "main", folder=clone)  # git refuses it where that would lose an edit
+        return said
+    except JukeboxError:
+        news = keep(place, clone, number)
+        place.git("checkout", "--quiet", "--force", "main", folder=clone)
+        return f"{said}; {news}"
+
+
+def keep(place: Workplace, clone: Path, number: int) -> str:
+    """Keep everything in a clone, committed or not, on a branch of its own; nothing in the clone changes.
+
+    Args:
+        place: Where the attendee works.
+        clone: The clone.
+        number: The notebook that is caught up with; it names the branch.
+
+    Returns:
+        What was kept where.
+    """
+    existing = place.git("branch", "--list", "--format=%(refname:short)", folder=clone).split()
+    names = (f"my-work-{number}" + (f"-{again}" if again else "") for again in range(1000))
+    name = next(name for name in names if name not in existing)
+    head = place.git("rev-parse", "--verify", "--quiet", "HEAD", folder=clone) if existing else ""
+    commit = snapshot(clone, head, f"What stood in the way of notebook {number}")
+    place.git("branch", name, commit, folder=clone)
+    return f"your own edits are kept on the branch {name} of {clone} (git show {name})"
+
+
+def snapshot(clone: Path, head: str, message: str) -> str:
+    """Commit the working tree through an index of its own, so that neither tree nor index nor branch change."""
+    import os
+    import subprocess
+
+    with tempfile.TemporaryDirectory(prefix="jukebox-keep-") as folder:
+        environment = {**os.environ, "GIT_INDEX_FILE": str(Path(folder, "index")), "LC_ALL": "C"}
+
+        def run(*arguments: str) -> str:
+            done = subprocess.run(["git", *arguments], cwd=clone, env=environment, capture_output=True, text=True)
+            if done.returncode:
+                raise JukeboxError(f"git {arguments[0]} failed in {clone}: {done.stderr.strip()}", "Commit your edits.")
+            return done.stdout.strip()
+
+        if head:
+            run("read-tree", head)
+        run("add", "--all")
+        return run("commit-tree", run("write-tree"), "-m", message, *(["-p", head] if head else []))

@@ -1,0 +1,263 @@
+"""What the check of each exercise inspects: the real thing, never typed text."""
+
+from typing import Any
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.compile import compile_file
+from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.pipelines.runs import read_run
+from jukebox_helpers.pipelines.training import failed_push, find_run
+from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
+from jukebox_helpers.steps import dvc
+from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.engine import Verdict, failed, not_attempted
+from jukebox_helpers.workshop.place import MODEL, VERSION_FILE, Workplace, loaded_md5
+from jukebox_sandbox import buckets
+from jukebox_sandbox.events import OVER
+from jukebox_sandbox.runner import container_env
+
+Found = tuple[str, dict[str, Any]]
+
+
+WANTED_BUCKETS = ("data", "data-cache")
+
+
+REMOTES = {"s3-version": "s3://data-cache", "data-source": "s3://data"}
+
+
+FETCH_SECRETS = {
+    "aws-connection-data": ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET"),
+    "git-auth": ("username", "password"),
+}
+"""The keys that the fetch needs of each Secret; every one becomes a variable of the same name."""
+
+
+def check_hello(place: Workplace) -> Found:
+    """The branches of the git server."""
+    heads = place.git("ls-remote", "--heads", "origin").split()
+    if "refs/heads/hello" in heads:
+        revision = heads[heads.index("refs/heads/hello") - 1]
+        return f"The git server has your branch hello, at {revision[:10]}.", {"revision": revision}
+    if place.git("branch", "--list", "hello"):
+        raise failed("a branch hello in your clone only", "a branch hello on the git server, so push it")
+    raise not_attempted("Neither your clone nor the git server has a branch hello.")
+
+
+def check_buckets(place: Workplace) -> Found:
+    """The bucket list of the S3 server, and what mlops-gitops says on its branch main."""
+    missing = [name for name in WANTED_BUCKETS if name not in place.buckets()]
+    on_main = buckets.parse_config(place.on_main(buckets.CONFIG, GITOPS_REPOSITORY), f"{buckets.CONFIG} on main")
+    unlisted = [name for name in WANTED_BUCKETS if name not in on_main]
+    if not missing and not unlisted:
+        revision = place.git("log", "-1", "--format=%h", "origin/main", "--", buckets.CONFIG, folder=place.gitops)
+        found = f"The S3 server has {', '.join(place.buckets())}; commit {revision} of {GITOPS_REPOSITORY} says why."
+        return found, {"buckets": place.buckets()}
+    edit = place.edited(buckets.CONFIG, place.gitops)
+    if unlisted and not missing:
+        raise failed("the buckets, but no line for them in the file on main", "buckets that the file on main lists")
+    if not edit and unlisted:
+        raise not_attempted(f"{buckets.CONFIG} still lists {', '.join(on_main)}.")
+    try:
+        listed = buckets.read_config(place.gitops / buckets.CONFIG)
+    except JukeboxError as error:
+        raise failed(error.what, "a file that can be read, as its first two entries are written") from None
+    if absent := [name for name in WANTED_BUCKETS if name not in listed]:
+        raise failed(f"a file that lists {', '.join(listed)}", f"also {' and '.join(absent)}, letter by letter")
+    if edit:
+        raise failed(f"the right file, but {edit}", "the same on the branch main of the git server")
+    refuse_failed_push(place, place.head(GITOPS_REPOSITORY), GITOPS_REPOSITORY)
+    raise failed(f"no bucket {' and '.join(missing)} yet", "the buckets, a few seconds after the push; check again")
+
+
+def check_remotes(place: Workplace) -> Found:
+    """The DVC configuration of the practice repository."""
+    if not (place.practice / ".dvc").is_dir():
+        raise not_attempted(f"{place.practice} has no folder .dvc: dvc init has not run there.")
+    remotes = dvc.read_remotes(str(place.practice))
+    for name, url in REMOTES.items():
+        if name not in remotes:
+            raise failed(f"the remotes {', '.join(remotes) or 'none'}", f"also {name}, with the address {url}")
+        if remotes[name] != url:
+            raise failed(f"the remote {name} at {remotes[name]}", f"{name} at {url}")
+    default = dvc.dvc("config", "core.remote", folder=str(place.practice)).strip()
+    if default != "s3-version":
+        raise failed(f"the default remote {default}", "s3-version as default, because versions are pushed there")
+    return "Two remotes: data comes from data-source, versions go to s3-version.", {"remotes": remotes}
+
+
+def check_first_version(place: Workplace) -> Found:
+    """The version file in the practice repository's log, and its object in the bucket data-cache."""
+    if not (place.practice / VERSION_FILE).is_file():
+        raise not_attempted(f"There is no {VERSION_FILE} in {place.practice}.")
+    md5 = place.practise_version()
+    address = place.cached_version(md5)
+    if not address:
+        raise failed(f"a version file for {md5}, but no such object in data-cache",
+                     "the bytes in data-cache: import with --to-remote and --remote s3-version")  # fmt: skip
+    if md5 not in place.practised_versions():
+        raise failed("a version file that git does not know", "the version file in a commit of the practice repository")
+    return f"Data version {md5} is committed, and its bytes are {address}.", {"data version": md5}
+
+
+def check_second_version(place: Workplace) -> Found:
+    """Two data versions in the practice repository's log, both with their objects in data-cache."""
+    versions = list(dict.fromkeys(place.practised_versions()))
+    if len(versions) < 2:
+        if place.practise_version() not in ["", *versions]:
+            raise failed("a new version file that is not committed", "the new version in a commit of its own")
+        raise not_attempted("The practice repository knows one data version so far.")
+    if loaded_md5(place) not in versions:
+        raise failed("two versions, but neither is what lies in s3://data now", "the version of the songs just loaded")
+    if gone := [md5 for md5 in versions[:2] if not place.cached_version(md5)]:
+        raise failed(f"no object for {gone[0]} in data-cache", "the bytes of both versions: dvc update --to-remote")
+    return f"Two data versions, the newer {versions[0]}; both are in data-cache.", {"data versions": versions[::-1]}
+
+
+def check_restored(place: Workplace) -> Found:
+    """The bytes of the restored table, and the practice repository's log, which must have lost nothing."""
+    history = place.practised_versions()
+    table = place.practice / VERSION_FILE.removesuffix(".dvc")
+    if len(set(history)) < 2:
+        raise not_attempted("There are not two versions yet, so there is nothing to go back to.")
+    first = history[-1]
+    if history[0] != first:
+        if place.practise_version() == first:
+            raise failed("the old version file, not committed", "going back as one more commit")
+        raise not_attempted(f"The practice repository is at its newest version, {history[0]}.")
+    if not table.is_file():
+        raise failed("the old version file, but no table beside it", f"its bytes too, as {table.name}: dvc pull")
+    md5 = dvc.file_md5(str(table))
+    if md5 != first:
+        raise failed(f"a table with md5 {md5}", f"the bytes that the version file names, md5 {first}")
+    found = f"The table has md5 {md5}, the first version, byte for byte; all {len(history)} commits are there."
+    return found, {"data version": md5, "commits": len(history)}
+
+
+def check_fetch(place: Workplace) -> Found:
+    """The compiled pipeline of the attendee's clone: its first step, and the secrets that the step gets."""
+    file = place.clone / TRAINING_PIPELINE
+    if edits.is_starter(file.read_text()):
+        raise not_attempted("The training pipeline still fetches its data with fetch_data().")
+    try:
+        compile_file(file)
+    except JukeboxError as error:
+        what, _, details = error.what.partition("\n")
+        raise Verdict("error", what, "a file that compiles; yours stops as below", details) from None
+    pipeline = read_pipeline((place.clone / TRAINING_PIPELINE_YAML).read_text())
+    steps, name = pipeline.steps(), "fetch-data-from-dvc"
+    if name not in steps:
+        raise failed(f"the steps {', '.join(steps)}", f"a step {name}: the call under the 🍇")
+    if "fetch-data" in steps:
+        raise failed("both fetch-data and fetch-data-from-dvc", "one of them: comment out the line under the 🐶")
+    fetch = pipeline.spec["root"]["dag"]["tasks"][name]["inputs"]["parameters"]
+    if fetch["git_version"].get("componentInputParameter") != "version":
+        raise failed(f"{name} with another git_version than the pipeline's version",
+                     "git_version=version, so that exactly the pushed revision is fetched")  # fmt: skip
+    given = pipeline.platform_of("exec-" + name)
+    # A later entry for the same variable replaces an earlier one.
+    sources = {pair["envVar"]: (entry["secretName"], pair["secretKey"])
+               for entry in given.get("secretAsEnv", []) for pair in entry["keyToEnv"]}  # fmt: skip
+    for secret, keys in FETCH_SECRETS.items():
+        if absent := [key for key in keys if key not in sources]:
+            raise failed(f"{name} without {', '.join(absent)}", f"these keys from the Secret {secret}")
+        for key in keys:
+            if sources[key] != (secret, key):
+                raise failed("{0} with {1} from the key {3} of the Secret {2}".format(name, key, *sources[key]),
+                             f"{key} from the key {key} of the Secret {secret}")  # fmt: skip
+    if {"name": "namespace", "fieldPath": "metadata.namespace"} not in given.get("fieldPathAsEnv", []):
+        raise failed(f"{name} without its namespace", "env_name namespace from the field path metadata.namespace")
+    if place.is_sandbox:
+        for label in pipeline.executors:
+            try:
+                container_env(pipeline, label, place.settings)
+            except JukeboxError as error:
+                raise failed(error.what, f"a run that can start. {error.next_action}") from None
+    return f"The compiled pipeline begins with {name}, with the Secrets it needs.", {"steps": len(steps)}
+
+
+def check_push(place: Workplace) -> Found:
+    """The training pipeline on the git server's main, and the run that its push started."""
+    path = str(TRAINING_PIPELINE)
+    if edits.is_starter(place.on_main(path)):
+        if edit := place.edited(path, place.clone):
+            raise failed(f"your edit, {edit}", "the edit on the branch main of the git server")
+        raise not_attempted("The branch main of the git server still trains on data without a version.")
+    revision = place.git("log", "-1", "--format=%H", "origin/main", "--", path)
+    values = {"revision": revision}
+    if not place.is_sandbox:
+        return f"Revision {revision[:10]} is on main; the pipeline ct-pipeline trains it.", values
+    # A push of several commits trains the last of them, and a failed one may have been repeated.
+    event = place.push_event(revision, *place.git("rev-list", f"{revision}..origin/main").split())
+    if not event:
+        raise failed(f"no push of {revision[:10]} that the sandbox has seen",
+                     "one; git commit --allow-empty, then git push origin main")  # fmt: skip
+    run = find_run(place.settings, event["revision"])
+    if event["state"] not in OVER:
+        raise failed("a training that is not over", "its end; check again in some seconds")
+    if run is None:
+        error = failed_push(event)
+        raise failed(error.what, f"a run. {error.next_action}")
+    found = f"The push of {event['version']} was trained; it {run.state}. {run.error}".strip()
+    return found, values | {"state": run.state}
+
+
+def refuse_failed_push(place: Workplace, revision: str, repository: str = REPOSITORY) -> None:
+    """Say that a push has failed, so that nobody waits for what it was to bring."""
+    event = place.push_event(revision, repository=repository)
+    if event.get("state") in OVER and event["state"] != "done":
+        error = failed_push(event)
+        raise failed(error.what, f"a push that succeeds. {error.next_action}")
+
+
+def check_first_model(place: Workplace) -> Found:
+    """The version file on main, its object in data-cache, and the model version that was trained on it."""
+    if not place.on_main(VERSION_FILE):
+        runs = sorted(place.settings.runs.glob("data-pipeline-with-dvc-*/run.json"))
+        if runs and (run := read_run(runs[-1].parent)).state == "failed":
+            raise failed(f"a run of the data pipeline that failed: {run.error}", "a run that succeeds")
+        raise not_attempted(f"There is no {VERSION_FILE} on main: the data pipeline has not run.")
+    if not place.versioned_models():
+        refuse_failed_push(place, place.head())
+        raise failed("a data version on main, but no model trained on it", "a registered model: wait for the training")
+    first = place.first_versioned_model()
+    version, md5 = first["version"], first["metadata"]["DVC training data hash"]
+    if not place.cached_version(md5):
+        raise failed(f"no object for {md5} in data-cache", "the bytes that the model was trained on")
+    found = f"{MODEL} {version} is registered, trained on data version {md5}."
+    return found, {"model version": version, "data version": md5}
+
+
+def check_second_model(place: Workplace) -> Found:
+    """Two registered versions that were trained on different data."""
+    records = place.versioned_models()
+    if len(records) < 2:
+        if records:
+            refuse_failed_push(place, place.head())
+        raise not_attempted(f"The registry knows {len(records)} version(s) of {MODEL} with a data version.")
+    first, last = records[0]["metadata"], records[-1]["metadata"]
+    if first["DVC training data hash"] == last["DVC training data hash"]:
+        raise failed("two versions trained on the same bytes", "a second one that was trained on fresh data")
+    found = (
+        f"{records[-1]['version']} was trained on {last['songs rows']:,} songs, the first on {first['songs rows']:,}."
+    )
+    values = {"model versions": [r["version"] for r in records], "songs": [first["songs rows"], last["songs rows"]]}
+    return found, values
+
+
+def check_reproduced(place: Workplace) -> Found:
+    """A run on this machine that rebuilt the first version without registering it, and the file that it made."""
+    if not place.versioned_models():
+        raise not_attempted("There is no model version to reproduce yet.")
+    first = place.first_versioned_model()
+    for file in sorted(place.settings.runs.glob("training-pipeline-*/run.json"), reverse=True):
+        run = read_run(file.parent)
+        rebuilt = "register-model" not in [step.name for step in run.steps]
+        if run.arguments.get("version") != first["version"] or not rebuilt:
+            continue
+        if run.state != "succeeded":
+            raise failed(f"a rebuild that {run.state}: {run.error}", "a rebuild that succeeds")
+        sha256 = run.metadata("export-model", "onnx_model")["model sha256"]
+        if sha256 != first["metadata"]["model sha256"]:
+            raise failed(f"a rebuilt model with sha256 {sha256}", first["metadata"]["model sha256"])
+        return f"The rebuilt file has sha256 {sha256}, as the registered one.", {"model sha256": sha256}
+    raise not_attempted(f"No run on this machine has rebuilt {first['version']}.")

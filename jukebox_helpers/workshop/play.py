@@ -1,0 +1,145 @@
+"""Playing a registered model: a song's features in, the countries that would play it out."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
+from jukebox_helpers.pipelines.lineage import unknown
+from jukebox_helpers.settings import Settings
+from jukebox_helpers.show.sliders import Probabilities, country_bars, sliders, typical_song
+from jukebox_helpers.steps import s3
+from jukebox_helpers.steps.registry import open_registry
+from jukebox_helpers.steps.registry_mlflow import mlflow_registry
+from jukebox_helpers.steps.registry_records import ModelRegistry
+from jukebox_helpers.steps.schemas import features, song_columns, songs_schema
+from jukebox_helpers.steps.scoring import onnx_probabilities
+
+__all__ = ["Player", "country_bars", "load_model", "sliders", "typical_song"]
+
+
+@cache
+def allowed() -> dict[str, tuple[float, float]]:
+    """The least and the greatest value of each feature, as the data pipeline validates them."""
+    columns = songs_schema().columns
+    limits = {name: columns[name].checks[0].statistics for name in features() if columns[name].checks}
+    return {
+        name: (limits[name]["min_value"], limits[name]["max_value"]) if name in limits else (0, 1)
+        for name in features()
+    }
+
+
+def check_song(song: Mapping[str, Any]) -> dict[str, float]:
+    """Refuse a song that the model has never been trained for.
+
+    Args:
+        song: A value for each feature, in the unit of the data.
+
+    Returns:
+        The 13 features in order, as numbers.
+
+    Raises:
+        JukeboxError: If a feature is missing, unknown, no number or out of its range.
+    """
+    names = ", ".join(features())
+    if others := [str(name) for name in song if name not in features()]:
+        raise JukeboxError(f"The model does not know {', '.join(others)}.", f"Its features are: {names}.")
+    if missing := [name for name in features() if name not in song]:
+        raise JukeboxError(f"The song lacks {', '.join(missing)}.", "Start from typical_song() and change it.")
+    checked = {}
+    for name in features():
+        low, high = allowed()[name]
+        whole = song_columns()[name] in ("int64", "bool")
+        try:
+            value = float(song[name])
+        except (TypeError, ValueError):
+            value = math.nan
+        if not low <= value <= high or (whole and value != int(value)):
+            raise JukeboxError(
+                f"{name} is {song[name]!r}, and no song has that.",
+                f"Give a {'whole ' * whole}number from {low:,} to {high:,}.",
+            )
+        checked[name] = value
+    return checked
+
+
+@dataclass(frozen=True)
+class Player:
+    """A registered model version, ready to play.
+
+    Attributes:
+        record: The model version's record in the registry.
+        path: Its ONNX file here.
+    """
+
+    record: dict[str, Any]
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """The model's name and version."""
+        return f"{self.record['name']} {self.record['version']}"
+
+    def countries(self, song: Mapping[str, Any]) -> Probabilities:
+        """Where a song would be played.
+
+        Args:
+            song: A value for each of the 13 features, in the unit of the data, e.g. `typical_song`.
+
+        Returns:
+            All countries with their probabilities, the likeliest first.
+
+        Raises:
+            JukeboxError: If the song is none, see `check_song`.
+        """
+        inputs = {name: np.array([value]) for name, value in check_song(song).items()}
+        labels, probabilities = onnx_probabilities(str(self.path), inputs)
+        pairs = zip(labels, probabilities[0].tolist(), strict=True)
+        return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+
+@as_jukebox_error()
+def load_model(settings: Settings, name: str, version: str | None = None) -> Player:
+    """Bring a registered model here, and make sure that it is the one that was registered.
+
+    Args:
+        settings: The platform.
+        name: The registered model.
+        version: The model version; the one registered last when None.
+
+    Returns:
+        The model, ready to play.
+
+    Raises:
+        JukeboxError: If the registry or the bucket does not have it, or its bytes are not those of the record.
+    """
+    registry: ModelRegistry = (
+        mlflow_registry(settings.tracking_uri)
+        if settings.tracking_uri
+        else open_registry(settings.cluster_domain, settings.namespace)
+    )
+    record = registry.find(name, version) if version else registry.latest(name)
+    if record is None:
+        raise unknown(registry, name, version)
+    address, expected = urlsplit(record["uri"]), record["metadata"].get("model sha256")
+    client = s3.s3_client(settings.secret("aws-connection-models"))
+    with s3.explained(client):
+        content = client.get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"].read()
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise JukeboxError(
+            f"{record['uri']} is not the model that was registered as {name} {record['version']}: its SHA-256 is "
+            f"{found}, the registry says {expected}.",
+            f"Do not use it. Rebuild the version: ./jukebox reproduce {name} {record['version']}",
+        )
+    target = settings.state / "models" / f"{found}.onnx"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    return Player(record, target)

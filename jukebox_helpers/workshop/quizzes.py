@@ -1,0 +1,106 @@
+"""Quizzes: a question, some answers, and why each is right or wrong. They can be answered again and again.
+
+Where widgets are drawn, one clicks; everywhere else the question is text, and ``quiz(name).answer("b")`` answers it.
+"""
+
+import html
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import ipywidgets
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.show.notes import Note
+from jukebox_helpers.workshop.questions import QUESTIONS, Question
+
+
+@dataclass(frozen=True, repr=False)
+class Answer(Note):
+    """What became of an answer; ``right`` says whether it is."""
+
+    right: bool = False
+
+
+class Quiz:
+    """One question.
+
+    Args:
+        question: The question, its answers and their explanations.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+
+    @property
+    def letters(self) -> str:
+        """The letters of the answers."""
+        return "abcdef"[: len(self.question.answers)]
+
+    def __repr__(self) -> str:
+        answers = [f"  {letter}) {text}" for letter, (text, _) in zip(self.letters, self.question.answers, strict=True)]
+        return "\n".join(
+            [f"? {self.question.text}", *answers, f'  Answer with quiz("{self.question.name}").answer("a").']
+        )
+
+    def answer(self, letter: str) -> Answer:
+        """Answer, again if you like.
+
+        Args:
+            letter: The answer's letter.
+
+        Returns:
+            Whether it is right, and why.
+
+        Raises:
+            JukeboxError: If there is no such answer.
+        """
+        number = self.letters.find(letter.strip().lower())
+        if number < 0 or not letter.strip():
+            raise JukeboxError(f"There is no answer {letter!r}.", f"Answer with one of {', '.join(self.letters)}.")
+        right = number == self.question.right
+        return Answer(
+            "Right" if right else "Not quite",
+            (self.question.answers[number][1],),
+            kind="passed" if right else "failed",
+            right=right,
+        )
+
+    def widget(self) -> Any:
+        """The question with buttons."""
+        texts = [text for text, _ in self.question.answers]
+        options = ipywidgets.RadioButtons(options=texts, value=None, layout={"width": "auto"})
+        verdict = ipywidgets.HTML()
+
+        def show(change: dict[str, Any]) -> None:
+            verdict.value = self.answer(self.letters[texts.index(change["new"])])._repr_html_()
+
+        options.observe(show, names="value")
+        question = ipywidgets.HTML(f"<b>{html.escape(self.question.text)}</b>")
+        # HTML widgets do not all take the theme's colour by themselves.
+        for part in (question, verdict):
+            part.style.text_color = "var(--jp-content-font-color1)"
+        return ipywidgets.VBox([question, options, verdict])
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        bundle = self.widget()._repr_mimebundle_(**options) or {}
+        return {**bundle, "text/plain": repr(self)}
+
+
+@cache
+def quiz(name: str) -> Quiz:
+    """A quiz of the workshop.
+
+    Args:
+        name: Its name, as in the notebooks.
+
+    Returns:
+        The quiz.
+
+    Raises:
+        JukeboxError: If there is none of that name.
+    """
+    for question in QUESTIONS:
+        if question.name == name:
+            return Quiz(question)
+    raise JukeboxError(f"There is no quiz {name!r}.", f"There are: {', '.join(q.name for q in QUESTIONS)}.")

@@ -1,0 +1,160 @@
+"""The trigger: Gitea-shaped push events, who may send them, which ones count, and the record of what became of them.
+
+The filter is the cluster's: event ``push``, branch ``main``, version = the first 10 characters of the head commit.
+Payload: https://docs.gitea.com/usage/webhooks
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY
+from jukebox_sandbox.locks import try_lock
+
+MAIN = "refs/heads/main"
+OVER = ("done", "failed", "ignored", "refused")
+"""The states in which nothing more happens to an event."""
+
+
+def sign(body: bytes, key: str) -> str:
+    """The signature that Gitea sends as ``X-Gitea-Signature``: HMAC-SHA256 of the body, in hex."""
+    return hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+
+
+def record(state: Path, event: dict[str, Any], outcome: str, detail: str = "") -> dict[str, Any]:
+    """Append an event's new state to ``events.jsonl``.
+
+    Args:
+        state: The sandbox's state folder.
+        event: The event so far.
+        outcome: Its new state: ``queued``, ``running``, ``done``, ``failed``, ``ignored`` or ``refused``.
+        detail: Why, or what came of it.
+
+    Returns:
+        The event with its new state.
+    """
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    event = {**event, "state": outcome, "detail": detail, "at": now}
+    line = json.dumps(event) + "\n"
+    # One write: readers that follow the file never see half a line of ours between two of another thread.
+    descriptor = os.open(state / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+    return event
+
+
+def events(state: Path) -> list[dict[str, Any]]:
+    """Every event that the sandbox received, oldest first, each in its latest state.
+
+    Args:
+        state: The sandbox's state folder.
+
+    Returns:
+        Events with the keys ``id``, ``received``, ``event``, ``repository``, ``ref``, ``revision``, ``version``,
+        ``state``, ``detail``, ``at`` and, once it ran, ``log``.
+    """
+    file = state / "events.jsonl"
+    if not file.is_file():
+        return []
+    latest: dict[str, dict[str, Any]] = {}
+    for line in file.read_text().splitlines(keepends=True):
+        if line.endswith("\n"):  # the last one may be in the making
+            event = json.loads(line)
+            latest[event["id"]] = event
+    return list(latest.values())
+
+
+def wait_for(state: Path, revision: str, timeout: float) -> dict[str, Any]:
+    """Wait until nothing more happens to the push of a revision.
+
+    Args:
+        state: The sandbox's state folder.
+        revision: The commit that was pushed, or its first characters.
+        timeout: Seconds to wait at most.
+
+    Returns:
+        The event, whose ``state`` is ``done``, ``failed`` or ``ignored``.
+
+    Raises:
+        JukeboxError: If time runs out, or the sandbox stops meanwhile.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        found = [event for event in events(state) if event["revision"].startswith(revision)]
+        if found and found[-1]["state"] in OVER:
+            return found[-1]
+        seen = f"it is {found[-1]['state']}, see {found[-1].get('log', 'events.jsonl')}" if found else "no event came"
+        if not is_running(state):
+            raise JukeboxError(f"The sandbox stopped before the push of {revision[:10]} was done.", "./jukebox up")
+        if time.monotonic() > deadline:
+            raise JukeboxError(f"The push of {revision[:10]} was not done in {timeout:g} seconds: {seen}.")
+        time.sleep(0.1)
+
+
+def is_running(state: Path) -> bool:
+    """Whether a supervisor holds the state folder."""
+    lock = state / "supervisor.lock"
+    if not lock.is_file():
+        return False
+    if (descriptor := try_lock(lock)) is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
+def judge(headers: Mapping[str, str], body: bytes, key: str, user: str) -> tuple[dict[str, Any], str, str]:
+    """Decide about a delivery.
+
+    Args:
+        headers: The request's headers.
+        body: The request's body, unchanged.
+        key: The key that deliveries are signed with.
+        user: Whose repositories are followed.
+
+    Returns:
+        The event, its first state (``queued``, ``ignored`` or ``refused``) and the reason.
+    """
+    event = {
+        "id": uuid.uuid4().hex,
+        "received": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "event": headers.get("X-Gitea-Event", ""),
+        "delivery": headers.get("X-Gitea-Delivery", ""),
+        "repository": "",
+        "ref": "",
+        "revision": "",
+        "version": "",
+    }
+    if not hmac.compare_digest(headers.get("X-Gitea-Signature", "").encode(), sign(body, key).encode()):
+        # Nothing of an unsigned body is kept: anybody may have written it.
+        return event | {"event": "", "delivery": ""}, "refused", "the signature is missing or wrong"
+    if event["event"] != "push":
+        return event, "ignored", f"the event is {event['event']!r}, not 'push'"
+    try:
+        payload = json.loads(body)
+        repository = payload["repository"]
+        name, full_name, ref, revision = (repository["name"], repository["full_name"], payload["ref"], payload["after"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return event, "refused", "the body is not a push event"
+    if not all(isinstance(value, str) for value in (name, full_name, ref, revision)):
+        return event, "refused", "the body is not a push event: a name, the ref or the revision is not a text"
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        return event, "refused", f"the revision {revision[:60]!r} is not 40 hexadecimal digits"
+    event |= {"repository": name, "ref": ref, "revision": revision, "version": revision[:10]}
+    if ref != MAIN:
+        return event, "ignored", f"the push is to {ref}, not to {MAIN}"
+    if not revision.strip("0"):
+        return event, "ignored", "the branch was deleted"
+    if name not in (REPOSITORY, GITOPS_REPOSITORY) or full_name != f"{user}/{name}":
+        return event, "ignored", f"nothing follows a push to {full_name}"
+    return event, "queued", ""

@@ -1,0 +1,217 @@
+"""The one process that holds a sandbox: it starts the parts, says when they answer, and takes them along.
+
+Run as ``python -m jukebox_sandbox.supervisor [--lifeline] STATE`` by :func:`jukebox_sandbox.control.up`.
+"""
+
+import base64
+import http.client
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import waitress
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import GITOPS_REPOSITORY, Settings, write_secret
+from jukebox_sandbox import ports, repositories
+from jukebox_sandbox.control import ALREADY_RUNNING
+from jukebox_sandbox.events import MAIN
+from jukebox_sandbox.locks import try_lock
+from jukebox_sandbox.object_store import ObjectStore
+from jukebox_sandbox.web import Web
+from jukebox_sandbox.worker import Worker
+
+USER = "user1"
+NAMESPACE = f"{USER}-toolings"
+THREADS = 32
+"""A push holds one thread while its event takes another."""
+
+
+def make_secrets(state: Path) -> None:
+    """Generate the sandbox's credentials, where it has none yet.
+
+    Args:
+        state: The state folder.
+    """
+    folder = state / "secrets"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    password = secrets.token_urlsafe(24)
+    values = {
+        "sandbox": {
+            "webhook_key": secrets.token_hex(32),
+            "access_key": secrets.token_hex(10),
+            "secret_key": secrets.token_hex(20),
+            "credential": f"username={USER}\npassword={password}\n",
+        },
+        # Written last: it says that all of them are there.
+        "git-auth": {"username": USER, "password": password},
+    }
+    if not (folder / "git-auth" / "password").is_file():
+        for name, secret in values.items():
+            write_secret(folder / name, secret)
+
+
+def find_store(state: Path) -> ObjectStore:
+    """The S3 server that the environment names, or else the sandbox's own.
+
+    Args:
+        state: The state folder.
+
+    Returns:
+        The server, not started yet.
+    """
+    named = os.environ.get("AWS_S3_ENDPOINT", "")
+    own = f"http://{ports.LOOPBACK}:{ports.known_ports(state).get('s3')}"
+    region = os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    # A terminal that was opened in this sandbox names this sandbox's own server.
+    if named and named.rstrip("/") != own:
+        keys = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        if missing := [key for key in keys if not os.environ.get(key)]:
+            raise JukeboxError(
+                f"AWS_S3_ENDPOINT names an S3 server, and {' and '.join(missing)} is missing.",
+                "Set it, or unset AWS_S3_ENDPOINT and the sandbox starts its own server.",
+            )
+        connection = {key: os.environ[key] for key in keys} | {"AWS_DEFAULT_REGION": region}
+        return ObjectStore(state, connection, own=False)
+    folder = state / "secrets" / "sandbox"
+    connection = {
+        "AWS_ACCESS_KEY_ID": (folder / "access_key").read_text(),
+        "AWS_SECRET_ACCESS_KEY": (folder / "secret_key").read_text(),
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    return ObjectStore(state, connection, own=True)
+
+
+class Supervisor:
+    """Starts, watches and stops the parts of one sandbox.
+
+    Args:
+        state: The state folder, which this process holds the lock of.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.stopping = threading.Event()
+
+    def run(self) -> int:
+        """Start everything, wait for the end, stop everything.
+
+        Returns:
+            The exit code.
+        """
+        description = self.state / "sandbox.json"
+        description.unlink(missing_ok=True)
+        with ExitStack() as cleanup:
+            make_secrets(self.state)
+            socket = ports.take(self.state, ["web"])["web"]
+            base_url = f"http://{ports.LOOPBACK}:{socket.getsockname()[1]}"
+            store = find_store(self.state)
+            cleanup.callback(store.stop)
+            store.start()
+            repositories.seed(self.state, USER)
+            repositories.clone(self.state, USER, base_url)
+            (self.state / "registry").mkdir(exist_ok=True)
+            store.wait()
+            write_secret(self.state / "secrets" / "s3", store.connection)
+            settings = Settings(
+                platform="sandbox",
+                state=self.state,
+                namespace=NAMESPACE,
+                cluster_domain=base_url,
+                s3_endpoint=store.endpoint,
+                tracking_uri=f"sqlite:///{self.state}/registry/registry.db",
+            )
+            worker = Worker(self.state, USER, store)
+            web = Web(settings, worker.submit)
+            server = waitress.create_server(web, sockets=[socket], threads=THREADS, ident="jukebox")
+            gitops = repositories.bare_repository(self.state, USER, GITOPS_REPOSITORY)
+            if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
+                worker.apply(head)
+            worker.start()
+            cleanup.callback(worker.stop)
+            threading.Thread(target=server.run, daemon=True).start()
+            check_git(settings)
+            cleanup.callback(description.unlink, missing_ok=True)
+            describe(description, settings)
+            print(f"Ready: {settings.cluster_domain}", flush=True)
+            return self._watch(store)
+
+    def _watch(self, store: ObjectStore) -> int:
+        while not self.stopping.wait(0.5):
+            if store.process and store.process.poll() is not None:
+                print(f"SeaweedFS ended by itself; its log is {self.state}/s3/weed.log.", file=sys.stderr)
+                return 1
+        return 0
+
+    def follow_lifeline(self) -> None:
+        """Stop when the owner's end of standard input closes."""
+        while os.read(0, 64):
+            pass
+        self.stopping.set()
+
+
+def check_git(settings: Settings) -> None:
+    """Ask the git server as a client would.
+
+    Args:
+        settings: The sandbox.
+
+    Raises:
+        JukeboxError: If it does not answer.
+    """
+    credentials = settings.secret("git-auth")
+    token = base64.b64encode(f"{credentials['username']}:{credentials['password']}".encode()).decode()
+    connection = http.client.HTTPConnection(settings.cluster_domain.removeprefix("http://"), timeout=10)
+    path = f"/{settings.user}/{GITOPS_REPOSITORY}.git/info/refs?service=git-upload-pack"
+    connection.request("GET", path, headers={"Authorization": f"Basic {token}"})
+    if (status := connection.getresponse().status) != 200:
+        raise JukeboxError(f"The git server answers {status} to a read of {GITOPS_REPOSITORY}.")
+
+
+def describe(file: Path, settings: Settings) -> None:
+    """Write ``sandbox.json``, which says to everybody that the sandbox answers, and where. No secrets."""
+    known = {
+        "namespace": settings.namespace,
+        "base_url": settings.cluster_domain,
+        "s3_endpoint": settings.s3_endpoint,
+        "tracking_uri": settings.tracking_uri,
+        "pid": os.getpid(),
+    }
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(known, indent=1) + "\n")
+    partial.rename(file)
+
+
+def main() -> int:
+    """Hold the sandbox of the state folder that the last argument names."""
+    state = Path(sys.argv[-1])
+    lock = None
+    for _ in range(20):  # somebody may just be asking whether a sandbox is running
+        if (lock := try_lock(state / "supervisor.lock")) is not None:
+            break
+        time.sleep(0.05)
+    if lock is None:
+        return ALREADY_RUNNING
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    os.ftruncate(sys.stdout.fileno(), 0)  # the log is of this start only
+    supervisor = Supervisor(state)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    if "--lifeline" in sys.argv:
+        threading.Thread(target=supervisor.follow_lifeline, daemon=True).start()
+    try:
+        return supervisor.run()
+    except JukeboxError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

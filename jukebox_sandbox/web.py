@@ -1,0 +1,149 @@
+"""The sandbox's one web address: git, pages to look at, and the listener for push events."""
+
+import base64
+import hmac
+import html
+import json
+import mimetypes
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jukebox_helpers.settings import Settings
+from jukebox_sandbox.events import events, judge, record
+from jukebox_sandbox.git_server import GitServer, Respond
+from jukebox_sandbox.repositories import SEEDS, bare_repository
+
+EVENT_LIMIT = 1 << 20
+"""Bytes that a push event may have."""
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Jukebox sandbox</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
+td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}code{{background:#eee;padding:0 .2rem}}</style>
+<h1>Jukebox sandbox</h1>
+<p>Project <code>{namespace}</code> on this laptop.</p>
+<h2>Repositories</h2><ul>{repositories}</ul>
+<h2>Services</h2><ul><li>S3: <code>{s3_endpoint}</code></li>
+<li>Model registry: MLflow on <code>{tracking_uri}</code></li></ul>
+<h2>Latest pushes</h2>
+<table><tr><th>received</th><th>repository</th><th>version</th><th>state</th><th>detail</th></tr>{events}</table>
+</html>
+"""
+
+
+class Web:
+    """The WSGI application of a sandbox.
+
+    Args:
+        settings: The sandbox.
+        submit: Takes an event that waits for its turn.
+    """
+
+    def __init__(self, settings: Settings, submit: Callable[[dict[str, Any]], None]) -> None:
+        self.settings = settings
+        self.submit = submit
+        credentials = settings.secret("git-auth")
+        self._key = settings.secret("sandbox")["webhook_key"]
+        token = base64.b64encode(f"{credentials['username']}:{credentials['password']}".encode()).decode()
+        self._authorization = f"Basic {token}".encode()
+        self._git = GitServer(settings.state / "git")
+        self._pages: Any = None
+        self._importing = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+        """Answer one request."""
+        path = environ["PATH_INFO"]
+        if path == "/events" and environ["REQUEST_METHOD"] == "POST":
+            return self._listen(environ, respond)  # signed: it needs no password
+        if not hmac.compare_digest(environ.get("HTTP_AUTHORIZATION", "").encode(), self._authorization):
+            challenge = ("WWW-Authenticate", 'Basic realm="Jukebox sandbox", charset="UTF-8"')
+            return _answer(respond, "401 Unauthorized", b"Log in as in the Secret git-auth.\n", headers=[challenge])
+        user = self.settings.user
+        if path == "/":
+            return _answer(respond, "200 OK", self._landing_page().encode(), "text/html; charset=utf-8")
+        if found := re.fullmatch(rf"/{user}/([\w.-]+)\.git(/.+)?/?", path):
+            if found[2]:
+                return self._git(environ, respond)
+            # A clone's address, opened in a browser.
+            return _answer(respond, "302 Found", b"", headers=[("Location", f"/{user}/{found[1]}/")])
+        if path == f"/{user}" or path.startswith(f"/{user}/"):
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = f"/{user}", path.removeprefix(f"/{user}") or "/"
+            return self._git_page(environ, respond)
+        return _answer(respond, "404 Not Found", b"There is no such page.\n")
+
+    def _git_page(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+        """Answer with a page of klaus; with the picture itself where no page is asked for."""
+        path = environ["PATH_INFO"]
+        if path.endswith("/"):  # klaus makes the folders that a README links to files
+            environ["PATH_INFO"] = re.sub("^(/[^/]+)/blob/", r"\1/tree/", path)
+        kind = mimetypes.guess_type(path)[0] or ""
+        if not kind.startswith("image/") or "text/html" in environ.get("HTTP_ACCEPT", ""):
+            return self._git_pages()(environ, respond)
+        # klaus makes the pictures of a README addresses of pages, and gives no type to the bytes of a file.
+        environ["PATH_INFO"] = re.sub("^(/[^/]+)/blob/", r"\1/raw/", path)
+
+        def respond_as_picture(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            typed = [(name, value or kind) if name == "Content-Type" else (name, value) for name, value in headers]
+            # A picture that was pushed runs no script here.
+            return respond(status, [*typed, ("Content-Security-Policy", "sandbox")], *rest)
+
+        return self._git_pages()(environ, respond_as_picture)
+
+    def _git_pages(self) -> Any:
+        """The pages of klaus, imported by the first visitor: a start does not wait for them."""
+        with self._importing:
+            if self._pages is None:
+                import klaus
+
+                state, user = self.settings.state, self.settings.user
+                paths: list[Path] = [bare_repository(state, user, name) for name in SEEDS]
+                self._pages = klaus.make_app([str(path) for path in paths], f"Jukebox sandbox of {user}")
+            return self._pages
+
+    def _listen(self, environ: dict[str, Any], respond: Respond) -> list[bytes]:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > EVENT_LIMIT:
+            return _answer(respond, "413 Content Too Large", b"{}")
+        state = self.settings.state
+        body = environ["wsgi.input"].read(length)
+        event, outcome, reason = judge(_headers(environ), body, self._key, self.settings.user)
+        event = record(state, event, outcome, reason)
+        if outcome == "queued":
+            self.submit(event)
+        status = "403 Forbidden" if outcome == "refused" else "202 Accepted"
+        said = {"state": outcome, "detail": reason, "id": event["id"], "version": event["version"]}
+        return _answer(respond, status, json.dumps(said).encode(), "application/json")
+
+    def _landing_page(self) -> str:
+        rows = []
+        for event in reversed(events(self.settings.state)[-10:]):
+            cells = (event[key] for key in ("received", "repository", "version", "state", "detail"))
+            rows.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
+        links = [f'<li><a href="/{self.settings.user}/{name}/">{name}</a></li>' for name in SEEDS]
+        return PAGE.format(
+            namespace=html.escape(self.settings.namespace),
+            repositories="".join(links),
+            s3_endpoint=html.escape(self.settings.s3_endpoint),
+            tracking_uri=html.escape(self.settings.tracking_uri),
+            events="".join(rows),
+        )
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """The request's headers, named as HTTP does: ``X-Gitea-Event``."""
+    named = {key[5:].replace("_", "-").title(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    return {key: str(value) for key, value in named.items()}
+
+
+def _answer(
+    respond: Respond,
+    status: str,
+    body: bytes,
+    kind: str = "text/plain; charset=utf-8",
+    headers: list[tuple[str, str]] | None = None,
+) -> list[bytes]:
+    respond(status, [("Content-Type", kind), ("Content-Length", str(len(body))), *(headers or [])])
+    return [body]

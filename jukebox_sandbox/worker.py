@@ -1,0 +1,140 @@
+"""What a push starts: for each repository one event after the other, in the order of their coming."""
+
+import os
+import queue
+import shlex
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT
+from jukebox_sandbox import buckets, guard
+from jukebox_sandbox.events import OVER, events, record
+from jukebox_sandbox.locks import GRACE
+from jukebox_sandbox.object_store import ObjectStore
+from jukebox_sandbox.repositories import SEEDS, bare_repository, clean_environment, git
+
+TRAINING_COMMAND = "JUKEBOX_TRAINING_COMMAND"
+"""Names another command for a push of code; ``{revision}`` in it stands for the commit."""
+
+CUT_SHORT = "the sandbox stopped before this was done; git commit --allow-empty, and push"
+"""What becomes of an event that a stop has overtaken, and what to do next."""
+
+
+def training_command(revision: str) -> list[str]:
+    """The command that trains from a revision."""
+    chosen = os.environ.get(TRAINING_COMMAND)
+    if chosen:
+        return [part.replace("{revision}", revision) for part in shlex.split(chosen)]
+    return [sys.executable, "-m", "jukebox_helpers", "run", "training-pipeline", "--revision", revision]
+
+
+class Worker:
+    """Works through queued events until it is stopped.
+
+    Args:
+        state: The sandbox's state folder.
+        user: The attendee.
+        store: Where buckets are made.
+    """
+
+    def __init__(self, state: Path, user: str, store: ObjectStore) -> None:
+        self.state = state
+        self.user = user
+        self.store = store
+        # Two queues: new buckets do not wait for a training to end.
+        self._queues: dict[str, queue.Queue[dict[str, Any]]] = {name: queue.Queue() for name in SEEDS}
+        self._stopping = threading.Event()
+        self._starting = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._threads = [threading.Thread(target=self._work, args=(name,), daemon=True) for name in SEEDS]
+
+    def start(self) -> None:
+        """Begin. What an earlier supervisor left undone is recorded as failed."""
+        for event in events(self.state):
+            if event["state"] not in OVER:
+                record(
+                    self.state,
+                    event,
+                    "failed",
+                    CUT_SHORT,
+                )
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, event: dict[str, Any]) -> None:
+        """Queue an event."""
+        self._queues[event["repository"]].put(event)
+
+    def stop(self) -> None:
+        """End what is running, and leave the rest."""
+        with self._starting:
+            self._stopping.set()
+            if self._child and self._child.stdin:
+                self._child.stdin.close()
+        for waiting in self._queues.values():
+            waiting.put({})
+        for thread in self._threads:
+            thread.join(2 * GRACE)
+
+    def apply(self, revision: str) -> list[buckets.Change]:
+        """Bring S3 to what ``mlops-gitops`` says at a revision.
+
+        Args:
+            revision: A commit of that repository.
+
+        Returns:
+            What was done, empty if the revision lists no buckets.
+        """
+        bare = bare_repository(self.state, self.user, GITOPS_REPOSITORY)
+        if not git(bare, "ls-tree", "--name-only", revision, "--", buckets.CONFIG):
+            return []
+        text = git(bare, "cat-file", "blob", f"{revision}:{buckets.CONFIG}")
+        return self.store.apply(buckets.parse_config(text, buckets.CONFIG))
+
+    def _work(self, repository: str) -> None:
+        handle = self._apply if repository == GITOPS_REPOSITORY else self._train
+        while True:
+            event = self._queues[repository].get()
+            if self._stopping.is_set():
+                return
+            try:
+                handle(event)
+            except JukeboxError as error:
+                record(self.state, event, "failed", str(error))
+            except Exception as error:  # the next event has a right to its turn
+                record(self.state, event, "failed", f"{type(error).__name__}: {error}")
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        event = record(self.state, event, "running")
+        changes = self.apply(event["revision"])
+        said = "; ".join(map(str, changes)) or f"this revision has no {buckets.CONFIG}"
+        record(self.state, event, "done", said)
+
+    def _train(self, event: dict[str, Any]) -> None:
+        log = self.state / "events" / f"{event['version']}-{event['id'][:8]}.log"
+        log.parent.mkdir(exist_ok=True)
+        event = record(self.state, {**event, "log": str(log)}, "running")
+        environment = clean_environment() | {"JUKEBOX_STATE": str(self.state), "PYTHONUNBUFFERED": "1"}
+        environment.pop(TRAINING_COMMAND, None)
+        with open(log, "wb") as file:
+            with self._starting:
+                if self._stopping.is_set():
+                    return
+                self._child = guard.start(training_command(event["revision"]), environment, file, KIT)
+            code = self._child.wait()
+        if self._stopping.is_set():
+            record(
+                self.state,
+                event,
+                "failed",
+                CUT_SHORT,
+            )
+        elif code == 0:
+            record(self.state, event, "done")
+        else:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            record(self.state, event, "failed", "\n".join([f"exit code {code}", *lines[-3:]]))
