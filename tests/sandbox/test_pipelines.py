@@ -7,7 +7,8 @@ import yaml
 
 from jukebox_helpers import settings
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines import compile, declare, read
+from jukebox_helpers.pipelines import compile as compiling
+from jukebox_helpers.pipelines import declare, read
 from jukebox_helpers.settings import KIT
 
 SIZE_LIMITS = {settings.DATA_PIPELINE_YAML: 200_000, settings.TRAINING_PIPELINE_YAML: 262_144}
@@ -34,7 +35,7 @@ def compiled(checkout):
         (settings.TRAINING_PIPELINE, settings.TRAINING_PIPELINE_YAML),
     ):
         (checkout / target).unlink(missing_ok=True)
-        compile.compile_file(checkout / source)
+        compiling.compile_file(checkout / source)
         found[target] = checkout / target
     return found
 
@@ -60,7 +61,7 @@ def test_compiling_twice_gives_the_same_bytes(compiled, checkout):
         (settings.TRAINING_PIPELINE, settings.TRAINING_PIPELINE_YAML),
     ):
         before = compiled[target].read_bytes()
-        compile.compile_file(checkout / source)
+        compiling.compile_file(checkout / source)
         assert compiled[target].read_bytes() == before
         assert len(before) < SIZE_LIMITS[target]
 
@@ -152,7 +153,7 @@ def test_image_and_package_index_are_one_setting_each(checkout, monkeypatch):
     target = checkout / settings.DATA_PIPELINE_YAML
     before = target.read_bytes()
     try:
-        compile.compile_file(checkout / settings.DATA_PIPELINE)
+        compiling.compile_file(checkout / settings.DATA_PIPELINE)
         for container in read.read_pipeline(target.read_text()).executors.values():
             assert container["image"] == "registry.example/python:3.12"
             assert "https://packages.example/simple" in container["command"][2]
@@ -165,7 +166,7 @@ def test_a_git_server_named_at_compile_time_reaches_the_steps_with_the_password(
     target = checkout / settings.DATA_PIPELINE_YAML
     before = target.read_bytes()
     try:
-        compile.compile_file(checkout / settings.DATA_PIPELINE)
+        compiling.compile_file(checkout / settings.DATA_PIPELINE)
         executors = read.read_pipeline(target.read_text()).executors
     finally:
         target.write_bytes(before)
@@ -174,7 +175,7 @@ def test_a_git_server_named_at_compile_time_reaches_the_steps_with_the_password(
     assert list(given.values()) == [[{"name": "JUKEBOX_GIT_SERVER", "value": "https://git.example.com"}]] * 2
     monkeypatch.setenv("JUKEBOX_GIT_SERVER", "git.example.com")
     with pytest.raises(JukeboxError, match="JUKEBOX_GIT_SERVER is not an address"):
-        compile.compile_file(checkout / settings.DATA_PIPELINE)
+        compiling.compile_file(checkout / settings.DATA_PIPELINE)
     assert target.read_bytes() == before
 
 
@@ -249,7 +250,7 @@ def test_a_file_that_does_not_compile_says_why(tmp_path):
     file = folder / "broken.py"
     file.write_text("import kfp\nraise ValueError('this is why')\n")
     with pytest.raises(JukeboxError, match="this is why"):
-        compile.compile_file(file)
+        compiling.compile_file(file)
 
 
 def test_an_unknown_package_is_refused_by_name():

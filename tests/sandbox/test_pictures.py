@@ -182,7 +182,8 @@ def test_nothing_to_draw_is_refused(tmp_path):
 def test_a_notebook_shows_one_picture_that_changes_in_place_until_a_step_fails(compiled, tmp_path):
     source = f"""
 from pathlib import Path
-from jukebox_helpers.pipelines.runs import RunFailed, run_pipeline
+from jukebox_helpers.pipelines.runs import RunFailed
+from jukebox_sandbox.runner import run_pipeline
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.settings import Settings
 here = Settings("sandbox", Path({str(tmp_path)!r}), "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "")
