@@ -16,9 +16,9 @@ from rich.console import Console
 from jukebox_helpers.cli import show_run
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_pipeline
+from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.settings import find_settings
 from jukebox_helpers.show.progress import RunProgress
-from jukebox_sandbox.runner import run_pipeline
 
 S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
 

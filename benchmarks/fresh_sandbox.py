@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jukebox_helpers import sandbox
 from jukebox_helpers.settings import CONNECTION_KEYS, Settings
-from jukebox_sandbox import control
 
 
 @contextmanager
@@ -24,8 +24,8 @@ def fresh_sandbox(folder: Path) -> Iterator[Settings]:
     state = folder / "sandbox"
     os.environ["JUKEBOX_STATE"] = str(state)
     try:
-        yield control.up(state, lifeline=True)
+        yield sandbox.up(state, lifeline=True)
     finally:
-        control.down(state, delete=True)
+        sandbox.down(state, delete=True)
         del os.environ["JUKEBOX_STATE"]
         os.environ.update(aside)

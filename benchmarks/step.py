@@ -15,8 +15,8 @@ from benchmarks.results import Figure, Result
 from benchmarks.sizes import repeats
 from jukebox_helpers.pipelines.compile import compile_pipeline
 from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.settings import Settings
-from jukebox_sandbox.runner import run_pipeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -118,10 +118,12 @@ def up(as_json: bool) -> None:
 
     A real S3 server, a real git server, the trigger of the training and the model registry, on loopback.
     """
-    from jukebox_sandbox import control
+    from jukebox_helpers import sandbox
 
     with Console(stderr=True).status("starting the sandbox …"):
-        control.up(state_folder())
+        settings = sandbox.up(state_folder())
+    for note in settings.notes:
+        click.echo(f"Note: {note}", err=True)
     show_status(as_json)
 
 
@@ -132,9 +134,9 @@ def down(delete: bool) -> None:
 
     What it holds stays, for the next up.
     """
-    from jukebox_sandbox import control
+    from jukebox_helpers import sandbox
 
-    control.down(state_folder(), delete=delete)
+    sandbox.down(state_folder(), delete=delete)
     click.echo(f"Stopped. {'Deleted' if delete else 'Kept'}: {state_folder()}")
 
 
@@ -153,9 +155,9 @@ def show_status(as_json: bool) -> bool:
     """Print the sandbox's status, and tell whether it runs."""
     from rich.table import Table
 
-    from jukebox_sandbox import control
+    from jukebox_helpers import sandbox
 
-    known = control.status(state_folder())
+    known = sandbox.status(state_folder())
     if as_json:
         say_json(known)
         return bool(known["running"])
@@ -238,28 +240,22 @@ def run_group() -> None:
 def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
     """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
     from jukebox_helpers.pipelines.arguments import check_addresses
+    from jukebox_helpers.pipelines.platforms import pipelines_of
     from jukebox_helpers.pipelines.revisions import repository_argument, server_head
     from jukebox_helpers.settings import DATA_PIPELINE_YAML
     from jukebox_helpers.show.progress import RunProgress
-    from jukebox_sandbox.runner import run_pipeline
 
     settings = find_settings()
-    if settings.platform == "rhoai":
-        from jukebox_helpers.pipelines import actions
-
-        with RunProgress(Console(stderr=True)) as progress:
-            run = actions.run_data_pipeline(settings, dataset_url, repo_url, progress)
-        show_run(run, as_json)
-        return
-    if "://" not in dataset_url:
+    on_laptop = settings.platform == "sandbox"
+    if on_laptop and "://" not in dataset_url:
         dataset_url = str(Path(dataset_url).resolve())
     arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
     check_addresses(arguments)
     before = server_head(settings, arguments["repo_url"])
     with RunProgress(Console(stderr=True)) as progress:
-        run = run_pipeline(workspace() / DATA_PIPELINE_YAML, arguments, settings, on_change=progress)
+        run = pipelines_of(settings).run(workspace() / DATA_PIPELINE_YAML, arguments, progress)
     show_run(run, as_json)
-    if not as_json:
+    if on_laptop and not as_json:
         md5, revision = run.output("load"), run.output("version-and-commit")
         click.echo(
             f"No news: main has data version {md5} already, as of revision {revision[:10]}. Nothing is trained."
@@ -279,14 +275,11 @@ def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool
     From its own files. With a grid, each candidate is cross-validated too, at the same time in a cluster; the
     better hyperparameters are for default_parameters.json, so that a commit names what a model was trained with.
     """
-    from jukebox_helpers.pipelines.actions import train_in_cluster
     from jukebox_helpers.pipelines.training import candidates, train_revision
     from jukebox_helpers.show.progress import RunProgress, candidates_table
 
-    settings = find_settings()
-    train = train_in_cluster if settings.platform == "rhoai" else train_revision
     with RunProgress(Console(stderr=True)) as progress:
-        run = train(settings, revision or "origin/main", progress, read_grid(grid) if grid else None)
+        run = train_revision(find_settings(), revision or "origin/main", progress, read_grid(grid) if grid else None)
     found = candidates(run)
     if found and not as_json:
         console().print(candidates_table(found))

@@ -31,6 +31,13 @@ CONNECTION_KEYS = (
 )
 """The keys of a connection, the Secret ``aws-connection-<bucket>``."""
 
+DATA_PIPELINE = Path("5-data-versioning/4-data_pipeline_with_dvc_versioning.py")
+DATA_PIPELINE_YAML = Path("5-data-versioning/song-properties-etl.yaml")
+TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
+TRAINING_PIPELINE_YAML = Path("3-prod_datascience/training-pipeline.yaml")
+DEFAULT_PARAMETERS = Path("3-prod_datascience/default_parameters.json")
+"""The pipelines' files, in every checkout of the kit."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -44,6 +51,7 @@ class Settings:
             in a workbench where it could not be found.
         s3_endpoint: URL of the S3 server; empty in a workbench without a connection.
         tracking_uri: MLflow's tracking URI of the sandbox's model registry; empty on rhoai.
+        notes: What the reader should know of a sandbox that was just started.
     """
 
     platform: Literal["sandbox", "rhoai"]
@@ -53,6 +61,7 @@ class Settings:
     s3_endpoint: str
     tracking_uri: str = ""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def user(self) -> str:
@@ -68,6 +77,12 @@ class Settings:
         """The platform's git server, the only one that gets the git password; empty where it is unknown."""
         named = server_of(self.environment.get("JUKEBOX_GIT_SERVER", ""))
         return named or (server_of_domain(self.cluster_domain) if self.cluster_domain else "")
+
+    @property
+    def step_variables(self) -> dict[str, str]:
+        """What every step that runs on this machine has in its environment: addresses of the platform, no secrets."""
+        known = {"MLFLOW_TRACKING_URI": self.tracking_uri, "JUKEBOX_GIT_SERVER": self.git_server}
+        return {name: value for name, value in known.items() if value}
 
     def known_cluster_domain(self) -> str:
         """The cluster domain, or a `JukeboxError` that says how to tell it."""
@@ -163,11 +178,12 @@ def find_settings() -> Settings:
     return read_sandbox_settings(state_folder())
 
 
-def read_sandbox_settings(state: Path) -> Settings:
+def read_sandbox_settings(state: Path, notes: tuple[str, ...] = ()) -> Settings:
     """Read the settings that a running sandbox wrote into its state folder.
 
     Args:
         state: The state folder.
+        notes: What the reader should know of it.
 
     Returns:
         Its settings.
@@ -175,7 +191,7 @@ def read_sandbox_settings(state: Path) -> Settings:
     Raises:
         JukeboxError: If no sandbox is running there.
     """
-    description = state / "sandbox.json"
+    description = state / "platform.json"
     if not description.is_file():
         raise JukeboxError(f"No sandbox is running in {state}.", "Start it with ./jukebox up.")
     known = json.loads(description.read_text())
@@ -185,34 +201,6 @@ def read_sandbox_settings(state: Path) -> Settings:
         namespace=known["namespace"],
         cluster_domain=known["base_url"],
         s3_endpoint=known["s3_endpoint"],
-        tracking_uri=known["tracking_uri"],
+        tracking_uri=known["registry"],
+        notes=notes,
     )
-
-
-def write_secret(folder: Path, values: dict[str, str]) -> None:
-    """Write a secret as Kubernetes mounts it, readable by this user only.
-
-    Args:
-        folder: The secret's folder, named as the secret.
-        values: The values by key.
-    """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for key, value in values.items():
-        descriptor = os.open(folder / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(value)
-
-
-DATA_PIPELINE = Path("5-data-versioning/4-data_pipeline_with_dvc_versioning.py")
-
-
-DATA_PIPELINE_YAML = Path("5-data-versioning/song-properties-etl.yaml")
-
-
-TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
-
-
-TRAINING_PIPELINE_YAML = Path("3-prod_datascience/training-pipeline.yaml")
-
-
-DEFAULT_PARAMETERS = Path("3-prod_datascience/default_parameters.json")

@@ -1,4 +1,4 @@
-"""Buckets as code: what ``mlops-gitops/toolings/minio/config.yaml`` says, and how an S3 server is brought to it."""
+"""Buckets as code: what the file that lists them says, and how an S3 server is brought to it."""
 
 import re
 from collections.abc import Sequence
@@ -8,11 +8,8 @@ from typing import Any, Literal
 
 import yaml
 
-from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.steps.s3 import error_code, explained, list_buckets
-
-CONFIG = "toolings/minio/config.yaml"
-"""Where the buckets are listed, in the repository ``mlops-gitops``."""
+from jukebox_sandbox.errors import SandboxError
+from jukebox_sandbox.s3 import explained, list_buckets
 
 CHART = "charts/minio"
 
@@ -75,14 +72,14 @@ def read_config(path: Path) -> list[str]:
         The bucket names, in the file's order.
 
     Raises:
-        JukeboxError: If there is no such file, or it breaks a rule; the message says file, line and rule.
+        SandboxError: If there is no such file, or it breaks a rule; the message says file, line and rule.
     """
     try:
         text = path.read_text()
     except FileNotFoundError:
-        raise JukeboxError(f"There is no file {path}.", f"Name the {CONFIG} of mlops-gitops.") from None
+        raise SandboxError(f"There is no file {path}.", "Name the file that lists the buckets.") from None
     except UnicodeDecodeError:
-        raise JukeboxError(f"{path} is not a text file in UTF-8.", "Save it as UTF-8 text.") from None
+        raise SandboxError(f"{path} is not a text file in UTF-8.", "Save it as UTF-8 text.") from None
     return parse_config(text, str(path))
 
 
@@ -97,12 +94,12 @@ def parse_config(text: str, source: str) -> list[str]:
         The bucket names, in the file's order.
 
     Raises:
-        JukeboxError: If the text breaks a rule; the message says source, line and rule.
+        SandboxError: If the text breaks a rule; the message says source, line and rule.
     """
 
-    def refuse(node: yaml.Node | None, rule: str) -> JukeboxError:
+    def refuse(node: yaml.Node | None, rule: str) -> SandboxError:
         line = node.start_mark.line + 1 if node else 1
-        return JukeboxError(f"{source}:{line}: {rule}.", f"Correct line {line}; no bucket was changed.")
+        return SandboxError(f"{source}:{line}: {rule}.", f"Correct line {line}; no bucket was changed.")
 
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -110,7 +107,7 @@ def parse_config(text: str, source: str) -> list[str]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise JukeboxError(
+        raise SandboxError(
             f"{source}:{line}: this is not YAML: {problem}.", f"Correct line {line}; no bucket was changed."
         ) from None
 
@@ -158,13 +155,13 @@ def apply(names: Sequence[str], client: Any) -> list[Change]:
 
     Args:
         names: The buckets that there should be.
-        client: An S3 client, see :func:`s3_client`.
+        client: An S3 client, see `s3.client`.
 
     Returns:
         A change for each name, in order, then one for each bucket that only the server knows.
 
     Raises:
-        JukeboxError: If the server cannot be reached, refuses the credentials, or a name belongs to another owner.
+        SandboxError: If the server cannot be reached, refuses the credentials, or a name belongs to another owner.
     """
     with explained(client):
         present = list_buckets(client)
@@ -179,7 +176,7 @@ def _create(name: str, client: Any) -> Literal["created", "unchanged"]:
     try:
         client.create_bucket(Bucket=name, **place)
     except client.exceptions.ClientError as error:
-        taken = error_code(error) in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou")
+        taken = error.response["Error"]["Code"] in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou")
         if taken and name in list_buckets(client):  # another call was faster
             return "unchanged"
         raise

@@ -11,13 +11,12 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY
+from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.locks import try_lock
 
 MAIN = "refs/heads/main"
@@ -87,7 +86,7 @@ def wait_for(state: Path, revision: str, timeout: float) -> dict[str, Any]:
         The event, whose ``state`` is ``done``, ``failed`` or ``ignored``.
 
     Raises:
-        JukeboxError: If time runs out, or the sandbox stops meanwhile.
+        SandboxError: If time runs out, or the sandbox stops meanwhile.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -96,9 +95,9 @@ def wait_for(state: Path, revision: str, timeout: float) -> dict[str, Any]:
             return found[-1]
         seen = f"it is {found[-1]['state']}, see {found[-1].get('log', 'events.jsonl')}" if found else "no event came"
         if not is_running(state):
-            raise JukeboxError(f"The sandbox stopped before the push of {revision[:10]} was done.", "./jukebox up")
+            raise SandboxError(f"The sandbox stopped before the push of {revision[:10]} was done.", "./jukebox up")
         if time.monotonic() > deadline:
-            raise JukeboxError(f"The push of {revision[:10]} was not done in {timeout:g} seconds: {seen}.")
+            raise SandboxError(f"The push of {revision[:10]} was not done in {timeout:g} seconds: {seen}.")
         time.sleep(0.1)
 
 
@@ -113,7 +112,9 @@ def is_running(state: Path) -> bool:
     return False
 
 
-def judge(headers: Mapping[str, str], body: bytes, key: str, user: str) -> tuple[dict[str, Any], str, str]:
+def judge(
+    headers: Mapping[str, str], body: bytes, key: str, user: str, followed: Collection[str]
+) -> tuple[dict[str, Any], str, str]:
     """Decide about a delivery.
 
     Args:
@@ -121,6 +122,7 @@ def judge(headers: Mapping[str, str], body: bytes, key: str, user: str) -> tuple
         body: The request's body, unchanged.
         key: The key that deliveries are signed with.
         user: Whose repositories are followed.
+        followed: Their names.
 
     Returns:
         The event, its first state (``queued``, ``ignored`` or ``refused``) and the reason.
@@ -155,6 +157,6 @@ def judge(headers: Mapping[str, str], body: bytes, key: str, user: str) -> tuple
         return event, "ignored", f"the push is to {ref}, not to {MAIN}"
     if not revision.strip("0"):
         return event, "ignored", "the branch was deleted"
-    if name not in (REPOSITORY, GITOPS_REPOSITORY) or full_name != f"{user}/{name}":
+    if name not in followed or full_name != f"{user}/{name}":
         return event, "ignored", f"nothing follows a push to {full_name}"
     return event, "queued", ""

@@ -17,6 +17,9 @@ from typing import IO
 
 from jukebox_sandbox.locks import GRACE, signal_group, take_lock
 
+PACKAGES = Path(__file__).resolve().parents[1]
+"""Where this package is imported from."""
+
 MARK = "JUKEBOX_GUARD"
 """Every process below a guard carries it in its environment, so that none can slip away from the group."""
 

@@ -1,6 +1,6 @@
 """What the bare repositories' hooks run: a look at buckets before a push is taken, the push event after it.
 
-Run as ``python -m jukebox_sandbox.hooks pre-receive|post-receive STATE`` by git, in the bare repository.
+Run as ``python -m jukebox_sandbox.hooks pre-receive|post-receive STATE [FILE]`` by git, in the bare repository.
 """
 
 import http.client
@@ -11,10 +11,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import Settings, read_sandbox_settings
 from jukebox_sandbox import buckets
+from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import MAIN, sign
+from jukebox_sandbox.state import Sandbox, read_sandbox
 
 COMMITS = 5
 """How many commits an event lists, as Gitea does by default."""
@@ -27,28 +27,28 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace")
 
 
-def show_config(revision: str) -> str | None:
-    """The text of the buckets' ``config.yaml`` at a revision, or None if it holds none."""
-    done = _git("cat-file", "blob", f"{revision}:{buckets.CONFIG}")
+def show_config(revision: str, file: str) -> str | None:
+    """The text of the file that lists the buckets at a revision, or None if it holds none."""
+    done = _git("cat-file", "blob", f"{revision}:{file}")
     return None if done.returncode else done.stdout
 
 
-def pre_receive(before: str, after: str, ref: str) -> None:
+def pre_receive(file: str, after: str, ref: str) -> None:
     """Refuse a push to main whose buckets cannot be applied.
 
     Args:
-        before: The commit that the ref names, zeros if there is none.
-        after: The commit that it shall name, zeros for a deletion.
+        file: The file that lists the buckets.
+        after: The commit that the ref shall name, zeros for a deletion.
         ref: The ref's full name.
 
     Raises:
-        JukeboxError: If the file is malformed; git shows it to whoever pushed.
+        SandboxError: If the file is malformed; git shows it to whoever pushed.
     """
-    if ref == MAIN and after.strip("0") and (text := show_config(after)) is not None:
-        buckets.parse_config(text, buckets.CONFIG)
+    if ref == MAIN and after.strip("0") and (text := show_config(after, file)) is not None:
+        buckets.parse_config(text, file)
 
 
-def push_event(settings: Settings, repository: str, before: str, after: str, ref: str) -> dict[str, Any]:
+def push_event(settings: Sandbox, repository: str, before: str, after: str, ref: str) -> dict[str, Any]:
     """The event of a push, in Gitea's shape.
 
     Args:
@@ -61,7 +61,7 @@ def push_event(settings: Settings, repository: str, before: str, after: str, ref
     Returns:
         The payload, ready for JSON.
     """
-    page = f"{settings.cluster_domain}/{settings.user}/{repository}"
+    page = f"{settings.base_url}/{settings.user}/{repository}"
     known = before.strip("0") and _git("merge-base", "--is-ancestor", before, after).returncode == 0
     span = f"{before}..{after}" if known else after
     listing = _git("log", f"-{COMMITS}", f"--format={FORMAT}", span).stdout if after.strip("0") else ""
@@ -103,9 +103,9 @@ def post_receive(state: Path, before: str, after: str, ref: str) -> None:
         ref: The ref's full name.
 
     Raises:
-        JukeboxError: If the listener does not take it.
+        SandboxError: If the listener does not take it.
     """
-    settings = read_sandbox_settings(state)
+    settings = read_sandbox(state)
     repository = Path.cwd().name.removesuffix(".git")
     body = json.dumps(push_event(settings, repository, before, after, ref)).encode()
     headers = {
@@ -114,13 +114,13 @@ def post_receive(state: Path, before: str, after: str, ref: str) -> None:
         "X-Gitea-Delivery": str(uuid.uuid4()),
         "X-Gitea-Signature": sign(body, settings.secret("sandbox")["webhook_key"]),
     }
-    connection = http.client.HTTPConnection(settings.cluster_domain.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(settings.base_url.removeprefix("http://"), timeout=10)
     try:
         connection.request("POST", "/events", body, headers)
         answer = connection.getresponse()
         said = json.loads(answer.read())
     except (OSError, ValueError) as error:
-        raise JukeboxError(f"The trigger did not answer: {error}.", "./jukebox status") from error
+        raise SandboxError(f"The trigger did not answer: {error}.", "./jukebox status") from error
     print(f"{repository}: {said['state']}" + (f", {said['detail']}" if said["detail"] else ""))
 
 
@@ -131,10 +131,10 @@ def main() -> int:
         before, after, ref = line.split()
         try:
             if hook == "pre-receive":
-                pre_receive(before, after, ref)
+                pre_receive(sys.argv[3], after, ref)
             else:
                 post_receive(state, before, after, ref)
-        except JukeboxError as error:
+        except SandboxError as error:
             # What a hook prints, git shows to whoever pushed.
             print(error)
             return 1

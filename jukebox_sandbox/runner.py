@@ -14,20 +14,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 
-from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.arguments import check_arguments
-from jukebox_helpers.pipelines.read import CompiledPipeline, read_pipeline
-from jukebox_helpers.pipelines.runs import Run, RunFailed, Step
-from jukebox_helpers.settings import Settings
+from jukebox_sandbox.compiled import CompiledPipeline, Run, Step, read_pipeline
+from jukebox_sandbox.errors import SandboxError
+from jukebox_sandbox.state import read_secret
 
 PASSED_ON = ("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 """What a step inherits from this machine: where programs are, and how to get out of the network."""
@@ -44,61 +44,108 @@ DECLARED = re.compile(r"^[A-Za-z0-9][\w.-]*(\[[^]]*\])?[=<>~!]=")
 EXCEPTION = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)): ?(.*)$")
 
 
-def run_pipeline(
-    source: Path | CompiledPipeline,
-    arguments: dict[str, Any],
-    settings: Settings,
-    on_change: Callable[[Run], None] = lambda run: None,
-    tracking_uri: str | None = None,
-) -> Run:
+@dataclass(frozen=True)
+class Order:
+    """What is to be run, and for which platform.
+
+    Attributes:
+        pipeline: The compiled YAML.
+        arguments: The pipeline's arguments.
+        runs: The folder that keeps a folder for each run.
+        namespace: The project.
+        steps: The names of the steps, in order.
+        state: The sandbox whose Secrets the steps get; empty in a workbench, whose environment has their values.
+        variables: What else every step has in its environment: addresses of the platform, no secrets.
+        check: Only check that the run could start.
+    """
+
+    pipeline: str
+    arguments: dict[str, Any]
+    runs: str
+    namespace: str
+    steps: list[str] = field(default_factory=list)
+    state: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    check: bool = False
+
+    def secret(self, name: str) -> dict[str, str]:
+        """The values of a Secret by key; SandboxError if the platform has none of that name."""
+        return read_secret(Path(self.state), name) if self.state else dict(os.environ)
+
+
+def run_pipeline(order: Order, on_change: Callable[[Run], None] = lambda run: None) -> Run:
     """Run a compiled pipeline on this machine and wait for it.
 
     Args:
-        source: The compiled YAML, or a compiled pipeline that was changed after reading.
-        arguments: The pipeline's arguments.
-        settings: The platform whose secrets the steps get.
+        order: What is to be run.
         on_change: Called whenever a step changes its state.
-        tracking_uri: MLflow's tracking URI for the steps, where it is not the platform's own.
 
     Returns:
-        The finished run.
+        The finished run, succeeded or failed.
 
     Raises:
-        JukeboxError: Before anything starts, if an argument, a secret or a package is missing, by name.
-        RunFailed: If a step has failed.
+        SandboxError: Before anything starts, if a secret or a package is missing, by name.
     """
-    text = source.read_text() if isinstance(source, Path) else source.text()
-    pipeline = read_pipeline(text) if isinstance(source, Path) else source
-    check_arguments(pipeline, arguments)
-    check_packages(pipeline, strict=settings.platform == "sandbox")
-    environments = {label: container_env(pipeline, label, settings) for label in pipeline.executors}
-
+    pipeline = read_pipeline(order.pipeline)
+    check_packages(pipeline, strict=bool(order.state))
+    environments = {label: container_env(pipeline, label, order) for label in pipeline.executors}
     run_id = f"{pipeline.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    folder = settings.runs / run_id
+    folder = Path(order.runs, run_id)
+    steps = [Step(name) for name in order.steps]
+    run = Run(run_id, pipeline.name, str(folder), order.arguments, steps, pid=os.getpid())
+    if order.check:
+        return run
     scratch = folder / "scratch"
     scratch.mkdir(parents=True)
-    (folder / "pipeline.yaml").write_text(text)
-    steps = [Step(name) for name in pipeline.steps()]
-    run = Run(run_id, pipeline.name, str(folder), arguments, steps, pid=os.getpid())
+    (folder / "pipeline.yaml").write_text(order.pipeline)
     run.save()
+    child_order = {
+        "spec": with_environments(pipeline.spec, environments),
+        "arguments": order.arguments,
+        "folder": str(folder / "artifacts"),
+    }
+    started = time.monotonic()
+    failed = follow_process(step_environment(order, scratch), scratch, child_order, run, on_change)
+    run.finish(failed, round(time.monotonic() - started, 3))
+    on_change(run)
+    return run
 
+
+def step_environment(order: Order, scratch: Path) -> dict[str, str]:
+    """What every step has in its environment, as a container would: nothing else of this machine reaches it.
+
+    Args:
+        order: What is run.
+        scratch: A fresh folder: the home of the steps.
+
+    Returns:
+        Values by variable.
+    """
     environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     # UTF-8 as in the images, whatever the locale of this machine says.
     environment |= {"HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
     # Matplotlib looks at every font of the machine once, not in every run.
-    environment["MPLCONFIGDIR"] = str(settings.state / "matplotlib")
+    environment["MPLCONFIGDIR"] = str(Path(order.runs).parent / "matplotlib")
     environment["PYTHONPATH"] = str(hide_jukebox(scratch))
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    if tracking_uri or settings.tracking_uri:
-        environment["MLFLOW_TRACKING_URI"] = tracking_uri or settings.tracking_uri
-    if settings.git_server:
-        environment["JUKEBOX_GIT_SERVER"] = settings.git_server
-    order = {
-        "spec": with_environments(pipeline.spec, environments),
-        "arguments": arguments,
-        "folder": str(folder / "artifacts"),
-    }
-    started = time.monotonic()
+    return environment | order.variables
+
+
+def follow_process(
+    environment: dict[str, str], scratch: Path, order: dict[str, Any], run: Run, on_change: Callable[[Run], None]
+) -> bool:
+    """Run the steps in a process of their own, follow it, and end whatever it leaves.
+
+    Args:
+        environment: The environment of the process.
+        scratch: Its folder, which goes with it.
+        order: What `runner_process` reads.
+        run: The run; brought up to date.
+        on_change: Called whenever a step changes its state.
+
+    Returns:
+        Whether the run has failed.
+    """
     # -P: the folder of runner_process.py is no place to import from.
     child = subprocess.Popen(
         [sys.executable, "-P", str(Path(__file__).with_name("runner_process.py"))],
@@ -115,25 +162,14 @@ def run_pipeline(
         # It stays open: when this process dies, the child sees it close and ends with its steps.
         child.stdin.write(json.dumps(order) + "\n")
         child.stdin.flush()
-        with (folder / "log.txt").open("w", buffering=1) as log:
+        with Path(run.folder, "log.txt").open("w", buffering=1) as log:
             follow(child.stdout, run, log.write, on_change)
-        failed = child.wait() != 0
+        return child.wait() != 0
     finally:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         shutil.rmtree(scratch, ignore_errors=True)
-    run.seconds = round(time.monotonic() - started, 3)
-    run.state = "failed" if failed else "succeeded"
-    run.error = run.error if failed else ""
-    for step in run.steps:
-        if step.state in ("pending", "running"):
-            step.state = "failed" if step.state == "running" else "skipped"
-    run.save()
-    on_change(run)
-    if failed:
-        raise RunFailed(run)
-    return run
 
 
 def check_packages(pipeline: CompiledPipeline, strict: bool) -> None:
@@ -144,7 +180,7 @@ def check_packages(pipeline: CompiledPipeline, strict: bool) -> None:
         strict: Whether the versions must be the same, too.
 
     Raises:
-        JukeboxError: If one is missing, by name.
+        SandboxError: If one is missing, by name.
     """
     for label, container in pipeline.executors.items():
         words = [word for part in container["command"][:-1] if "pip install" in part for word in shlex.split(part)]
@@ -157,49 +193,50 @@ def check_packages(pipeline: CompiledPipeline, strict: bool) -> None:
             except metadata.PackageNotFoundError:
                 version = "no version"
             if version == "no version" or (strict and version not in requirement.specifier):
-                raise JukeboxError(
+                raise SandboxError(
                     f"Step {label.removeprefix('exec-')!r} declares {text}, but this environment has {version} of it.",
                     "Run the pipeline through ./jukebox, which installs requirements.txt; "
                     "after a change of requirements.txt, compile the pipelines again with ./jukebox compile.",
                 )
 
 
-def container_env(pipeline: CompiledPipeline, executor: str, settings: Settings) -> dict[str, str]:
+def container_env(pipeline: CompiledPipeline, executor: str, order: Order) -> dict[str, str]:
     """The environment that the platform spec gives a step: the values of its secrets and field paths.
 
     Args:
         pipeline: The pipeline.
         executor: The step's executor label.
-        settings: The platform whose secrets are meant.
+        order: What is run, for which platform.
 
     Returns:
         Values by variable.
 
     Raises:
-        JukeboxError: If a secret, a key or a field path is missing, by name.
+        SandboxError: If a secret, a key or a field path is missing, by name.
     """
     step = executor.removeprefix("exec-")
     platform = pipeline.platform_of(executor)
     environment = {}
     for entry in platform.get("secretAsEnv", []):
         try:
-            secret = settings.secret(entry["secretName"])
-        except JukeboxError as error:
-            raise JukeboxError(f"Step {step!r}: {error.what}", error.next_action) from None
+            secret = order.secret(entry["secretName"])
+        except SandboxError as error:
+            raise SandboxError(f"Step {step!r}: {error.what}", error.next_action) from None
         for pair in entry["keyToEnv"]:
             if pair["secretKey"] not in secret:
-                raise JukeboxError(
+                has = f"It has: {', '.join(secret)}. " if order.state else ""
+                raise SandboxError(
                     f"Step {step!r} needs the key {pair['secretKey']!r}, and Secret {entry['secretName']!r} has none.",
-                    f"It has: {', '.join(secret)}. Add the key, or mend the step's use_secret_as_env.",
+                    f"{has}Add the key, or correct the step's use_secret_as_env.",
                 )
             environment[pair["envVar"]] = secret[pair["secretKey"]]
     for entry in platform.get("fieldPathAsEnv", []):
         if entry["fieldPath"] != "metadata.namespace":
-            raise JukeboxError(
+            raise SandboxError(
                 f"Step {step!r} asks for the field path {entry['fieldPath']!r}, which this machine does not have.",
                 "Use metadata.namespace, or run the pipeline in the cluster.",
             )
-        environment[entry["name"]] = settings.namespace
+        environment[entry["name"]] = order.namespace
     return environment
 
 
@@ -225,9 +262,10 @@ def hide_jukebox(folder: Path) -> Path:
     """Make Jukebox as absent for the steps as it is in a cluster, where only their own source travels."""
     hidden = folder / "python"
     hidden.mkdir()
-    (hidden / "jukebox_helpers.py").write_text(
-        "raise ImportError('a step runs in a container without jukebox_helpers: let its functions travel')\n"
-    )
+    for package in ("jukebox_helpers", "jukebox_sandbox"):
+        (hidden / f"{package}.py").write_text(
+            f"raise ImportError('a step runs in a container without {package}: let its functions travel')\n"
+        )
     return hidden
 
 
@@ -267,3 +305,26 @@ def last_exception(lines: list[str]) -> str:
         if match := EXCEPTION.match(lines[number]):
             return "\n".join([match[2], *lines[number + 1 :]]).strip() or match[1]
     return "\n".join(line for line in lines if line.strip())[-2000:]
+
+
+def main() -> int:
+    """Run what one line of JSON on standard input orders; print each change of the run as a line of JSON.
+
+    When standard input closes, whoever wanted the run is gone: this process ends, and with it the steps.
+
+    Returns:
+        The exit code: 0, whether the run succeeded or failed; its state says so.
+    """
+    order = Order(**json.loads(sys.stdin.readline()))
+
+    def end_with_the_starter() -> None:
+        sys.stdin.read()
+        os._exit(1)
+
+    threading.Thread(target=end_with_the_starter, daemon=True).start()
+
+    def say(run: Run) -> None:
+        print(json.dumps(asdict(run)), flush=True)
+
+    say(run_pipeline(order, say))
+    return 0

@@ -1,11 +1,10 @@
 """The one process that holds a sandbox: it starts the parts, says when they answer, and takes them along.
 
-Run as ``python -m jukebox_sandbox.supervisor [--lifeline] STATE`` by :func:`jukebox_sandbox.control.up`.
+Run as ``python -m jukebox_sandbox.supervisor [--lifeline] STATE CONFIGURATION`` by :func:`jukebox_sandbox.control.up`.
 """
 
 import base64
 import http.client
-import json
 import os
 import secrets
 import signal
@@ -17,18 +16,17 @@ from pathlib import Path
 
 import waitress
 
-from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import GITOPS_REPOSITORY, Settings, write_secret
 from jukebox_sandbox import ports, repositories
+from jukebox_sandbox.configuration import Configuration, read_configuration
 from jukebox_sandbox.control import ALREADY_RUNNING
+from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import MAIN
 from jukebox_sandbox.locks import try_lock
 from jukebox_sandbox.object_store import ObjectStore
+from jukebox_sandbox.state import USER, Sandbox, describe, write_secret
 from jukebox_sandbox.web import Web
 from jukebox_sandbox.worker import Worker
 
-USER = "user1"
-NAMESPACE = f"{USER}-toolings"
 THREADS = 32
 """A push holds one thread while its event takes another."""
 
@@ -73,7 +71,7 @@ def find_store(state: Path) -> ObjectStore:
     if named and named.rstrip("/") != own:
         keys = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         if missing := [key for key in keys if not os.environ.get(key)]:
-            raise JukeboxError(
+            raise SandboxError(
                 f"AWS_S3_ENDPOINT names an S3 server, and {' and '.join(missing)} is missing.",
                 "Set it, or unset AWS_S3_ENDPOINT and the sandbox starts its own server.",
             )
@@ -93,10 +91,12 @@ class Supervisor:
 
     Args:
         state: The state folder, which this process holds the lock of.
+        configuration: What the sandbox holds.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, configuration: Configuration) -> None:
         self.state = state
+        self.configuration = configuration
         self.stopping = threading.Event()
 
     def run(self) -> int:
@@ -105,7 +105,7 @@ class Supervisor:
         Returns:
             The exit code.
         """
-        description = self.state / "sandbox.json"
+        description = self.state / "platform.json"
         description.unlink(missing_ok=True)
         with ExitStack() as cleanup:
             make_secrets(self.state)
@@ -114,32 +114,25 @@ class Supervisor:
             store = find_store(self.state)
             cleanup.callback(store.stop)
             store.start()
-            repositories.seed(self.state, USER)
-            repositories.clone(self.state, USER, base_url)
+            repositories.seed(self.state, USER, self.configuration)
+            repositories.clone(self.state, USER, base_url, self.configuration)
             (self.state / "registry").mkdir(exist_ok=True)
             store.wait()
             write_secret(self.state / "secrets" / "s3", store.connection)
-            settings = Settings(
-                platform="sandbox",
-                state=self.state,
-                namespace=NAMESPACE,
-                cluster_domain=base_url,
-                s3_endpoint=store.endpoint,
-                tracking_uri=f"sqlite:///{self.state}/registry/registry.db",
-            )
-            worker = Worker(self.state, USER, store)
-            web = Web(settings, worker.submit)
+            settings = Sandbox(self.state, base_url, store.endpoint)
+            worker = Worker(self.state, USER, self.configuration, store)
+            web = Web(settings, self.configuration, worker.submit)
             server = waitress.create_server(web, sockets=[socket], threads=THREADS, ident="jukebox")
-            gitops = repositories.bare_repository(self.state, USER, GITOPS_REPOSITORY)
+            gitops = repositories.bare_repository(self.state, USER, self.configuration.buckets_repository)
             if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
                 worker.apply(head)
             worker.start()
             cleanup.callback(worker.stop)
             threading.Thread(target=server.run, daemon=True).start()
-            check_git(settings)
+            check_git(settings, self.configuration.buckets_repository)
             cleanup.callback(description.unlink, missing_ok=True)
-            describe(description, settings)
-            print(f"Ready: {settings.cluster_domain}", flush=True)
+            describe(settings, self.configuration)
+            print(f"Ready: {settings.base_url}", flush=True)
             return self._watch(store)
 
     def _watch(self, store: ObjectStore) -> int:
@@ -156,41 +149,28 @@ class Supervisor:
         self.stopping.set()
 
 
-def check_git(settings: Settings) -> None:
+def check_git(settings: Sandbox, repository: str) -> None:
     """Ask the git server as a client would.
 
     Args:
         settings: The sandbox.
+        repository: One of its repositories.
 
     Raises:
-        JukeboxError: If it does not answer.
+        SandboxError: If it does not answer.
     """
     credentials = settings.secret("git-auth")
     token = base64.b64encode(f"{credentials['username']}:{credentials['password']}".encode()).decode()
-    connection = http.client.HTTPConnection(settings.cluster_domain.removeprefix("http://"), timeout=10)
-    path = f"/{settings.user}/{GITOPS_REPOSITORY}.git/info/refs?service=git-upload-pack"
+    connection = http.client.HTTPConnection(settings.base_url.removeprefix("http://"), timeout=10)
+    path = f"/{settings.user}/{repository}.git/info/refs?service=git-upload-pack"
     connection.request("GET", path, headers={"Authorization": f"Basic {token}"})
     if (status := connection.getresponse().status) != 200:
-        raise JukeboxError(f"The git server answers {status} to a read of {GITOPS_REPOSITORY}.")
-
-
-def describe(file: Path, settings: Settings) -> None:
-    """Write ``sandbox.json``, which says to everybody that the sandbox answers, and where. No secrets."""
-    known = {
-        "namespace": settings.namespace,
-        "base_url": settings.cluster_domain,
-        "s3_endpoint": settings.s3_endpoint,
-        "tracking_uri": settings.tracking_uri,
-        "pid": os.getpid(),
-    }
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(known, indent=1) + "\n")
-    partial.rename(file)
+        raise SandboxError(f"The git server answers {status} to a read of {repository}.")
 
 
 def main() -> int:
-    """Hold the sandbox of the state folder that the last argument names."""
-    state = Path(sys.argv[-1])
+    """Hold the sandbox of a state folder; the last argument is its configuration."""
+    state, file = Path(sys.argv[-2]), Path(sys.argv[-1])
     lock = None
     for _ in range(20):  # somebody may just be asking whether a sandbox is running
         if (lock := try_lock(state / "supervisor.lock")) is not None:
@@ -201,14 +181,14 @@ def main() -> int:
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
     os.ftruncate(sys.stdout.fileno(), 0)  # the log is of this start only
-    supervisor = Supervisor(state)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: supervisor.stopping.set())
-    if "--lifeline" in sys.argv:
-        threading.Thread(target=supervisor.follow_lifeline, daemon=True).start()
     try:
+        supervisor = Supervisor(state, read_configuration(file))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stopping.set())
+        if "--lifeline" in sys.argv:
+            threading.Thread(target=supervisor.follow_lifeline, daemon=True).start()
         return supervisor.run()
-    except JukeboxError as error:
+    except SandboxError as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jukebox_helpers.settings import Settings
+from jukebox_sandbox.configuration import Configuration
 from jukebox_sandbox.events import events, judge, record
 from jukebox_sandbox.git_server import GitServer, Respond
-from jukebox_sandbox.repositories import SEEDS, bare_repository
+from jukebox_sandbox.repositories import bare_repository
+from jukebox_sandbox.state import Sandbox
 
 EVENT_LIMIT = 1 << 20
 """Bytes that a push event may have."""
@@ -27,7 +28,7 @@ td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}code{{back
 <p>Project <code>{namespace}</code> on this laptop.</p>
 <h2>Repositories</h2><ul>{repositories}</ul>
 <h2>Services</h2><ul><li>S3: <code>{s3_endpoint}</code></li>
-<li>Model registry: MLflow on <code>{tracking_uri}</code></li></ul>
+<li>Model registry: MLflow on <code>{registry}</code></li></ul>
 <h2>Latest pushes</h2>
 <table><tr><th>received</th><th>repository</th><th>version</th><th>state</th><th>detail</th></tr>{events}</table>
 </html>
@@ -39,11 +40,15 @@ class Web:
 
     Args:
         settings: The sandbox.
+        configuration: What it holds.
         submit: Takes an event that waits for its turn.
     """
 
-    def __init__(self, settings: Settings, submit: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, settings: Sandbox, configuration: Configuration, submit: Callable[[dict[str, Any]], None]
+    ) -> None:
         self.settings = settings
+        self.repositories = list(configuration.repositories)
         self.submit = submit
         credentials = settings.secret("git-auth")
         self._key = settings.secret("sandbox")["webhook_key"]
@@ -62,6 +67,8 @@ class Web:
             challenge = ("WWW-Authenticate", 'Basic realm="Jukebox sandbox", charset="UTF-8"')
             return _answer(respond, "401 Unauthorized", b"Log in as in the Secret git-auth.\n", headers=[challenge])
         user = self.settings.user
+        if path == "/events":
+            return _answer(respond, "200 OK", json.dumps(events(self.settings.state)).encode(), "application/json")
         if path == "/":
             return _answer(respond, "200 OK", self._landing_page().encode(), "text/html; charset=utf-8")
         if found := re.fullmatch(rf"/{user}/([\w.-]+)\.git(/.+)?/?", path):
@@ -99,7 +106,7 @@ class Web:
                 import klaus
 
                 state, user = self.settings.state, self.settings.user
-                paths: list[Path] = [bare_repository(state, user, name) for name in SEEDS]
+                paths: list[Path] = [bare_repository(state, user, name) for name in self.repositories]
                 self._pages = klaus.make_app([str(path) for path in paths], f"Jukebox sandbox of {user}")
             return self._pages
 
@@ -109,7 +116,7 @@ class Web:
             return _answer(respond, "413 Content Too Large", b"{}")
         state = self.settings.state
         body = environ["wsgi.input"].read(length)
-        event, outcome, reason = judge(_headers(environ), body, self._key, self.settings.user)
+        event, outcome, reason = judge(_headers(environ), body, self._key, self.settings.user, self.repositories)
         event = record(state, event, outcome, reason)
         if outcome == "queued":
             self.submit(event)
@@ -122,12 +129,12 @@ class Web:
         for event in reversed(events(self.settings.state)[-10:]):
             cells = (event[key] for key in ("received", "repository", "version", "state", "detail"))
             rows.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
-        links = [f'<li><a href="/{self.settings.user}/{name}/">{name}</a></li>' for name in SEEDS]
+        links = [f'<li><a href="/{self.settings.user}/{name}/">{name}</a></li>' for name in self.repositories]
         return PAGE.format(
             namespace=html.escape(self.settings.namespace),
             repositories="".join(links),
             s3_endpoint=html.escape(self.settings.s3_endpoint),
-            tracking_uri=html.escape(self.settings.tracking_uri),
+            registry=html.escape(self.settings.registry),
             events="".join(rows),
         )
 

@@ -2,34 +2,22 @@
 
 import os
 import queue
-import shlex
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT
 from jukebox_sandbox import buckets, guard
+from jukebox_sandbox.configuration import Configuration
+from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import OVER, events, record
 from jukebox_sandbox.locks import GRACE
 from jukebox_sandbox.object_store import ObjectStore
-from jukebox_sandbox.repositories import SEEDS, bare_repository, clean_environment, git
-
-TRAINING_COMMAND = "JUKEBOX_TRAINING_COMMAND"
-"""Names another command for a push of code; ``{revision}`` in it stands for the commit."""
+from jukebox_sandbox.repositories import bare_repository, clean_environment, git
 
 CUT_SHORT = "the sandbox stopped before this was done; git commit --allow-empty, and push"
 """What becomes of an event that a stop has overtaken, and what to do next."""
-
-
-def training_command(revision: str) -> list[str]:
-    """The command that trains from a revision."""
-    chosen = os.environ.get(TRAINING_COMMAND)
-    if chosen:
-        return [part.replace("{revision}", revision) for part in shlex.split(chosen)]
-    return [sys.executable, "-m", "jukebox_helpers", "run", "training-pipeline", "--revision", revision]
 
 
 class Worker:
@@ -38,19 +26,23 @@ class Worker:
     Args:
         state: The sandbox's state folder.
         user: The attendee.
+        configuration: What the sandbox holds.
         store: Where buckets are made.
     """
 
-    def __init__(self, state: Path, user: str, store: ObjectStore) -> None:
+    def __init__(self, state: Path, user: str, configuration: Configuration, store: ObjectStore) -> None:
         self.state = state
         self.user = user
+        self.configuration = configuration
         self.store = store
         # Two queues: new buckets do not wait for a training to end.
-        self._queues: dict[str, queue.Queue[dict[str, Any]]] = {name: queue.Queue() for name in SEEDS}
+        self._queues: dict[str, queue.Queue[dict[str, Any]]] = {
+            name: queue.Queue() for name in configuration.repositories
+        }
         self._stopping = threading.Event()
         self._starting = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._threads = [threading.Thread(target=self._work, args=(name,), daemon=True) for name in SEEDS]
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._threads = [threading.Thread(target=self._work, args=(name,), daemon=True) for name in self._queues]
 
     def start(self) -> None:
         """Begin. What an earlier supervisor left undone is recorded as failed."""
@@ -73,15 +65,16 @@ class Worker:
         """End what is running, and leave the rest."""
         with self._starting:
             self._stopping.set()
-            if self._child and self._child.stdin:
-                self._child.stdin.close()
+            for child in self._children.values():
+                if child.stdin:
+                    child.stdin.close()
         for waiting in self._queues.values():
             waiting.put({})
         for thread in self._threads:
             thread.join(2 * GRACE)
 
     def apply(self, revision: str) -> list[buckets.Change]:
-        """Bring S3 to what ``mlops-gitops`` says at a revision.
+        """Bring S3 to what the repository of the buckets says at a revision.
 
         Args:
             revision: A commit of that repository.
@@ -89,21 +82,22 @@ class Worker:
         Returns:
             What was done, empty if the revision lists no buckets.
         """
-        bare = bare_repository(self.state, self.user, GITOPS_REPOSITORY)
-        if not git(bare, "ls-tree", "--name-only", revision, "--", buckets.CONFIG):
+        bare = bare_repository(self.state, self.user, self.configuration.buckets_repository)
+        file = self.configuration.buckets_file
+        if not git(bare, "ls-tree", "--name-only", revision, "--", file):
             return []
-        text = git(bare, "cat-file", "blob", f"{revision}:{buckets.CONFIG}")
-        return self.store.apply(buckets.parse_config(text, buckets.CONFIG))
+        text = git(bare, "cat-file", "blob", f"{revision}:{file}")
+        return self.store.apply(buckets.parse_config(text, file))
 
     def _work(self, repository: str) -> None:
-        handle = self._apply if repository == GITOPS_REPOSITORY else self._train
+        handle = self._apply if repository == self.configuration.buckets_repository else self._run
         while True:
             event = self._queues[repository].get()
             if self._stopping.is_set():
                 return
             try:
                 handle(event)
-            except JukeboxError as error:
+            except SandboxError as error:
                 record(self.state, event, "failed", str(error))
             except Exception as error:  # the next event has a right to its turn
                 record(self.state, event, "failed", f"{type(error).__name__}: {error}")
@@ -111,21 +105,27 @@ class Worker:
     def _apply(self, event: dict[str, Any]) -> None:
         event = record(self.state, event, "running")
         changes = self.apply(event["revision"])
-        said = "; ".join(map(str, changes)) or f"this revision has no {buckets.CONFIG}"
+        said = "; ".join(map(str, changes)) or f"this revision has no {self.configuration.buckets_file}"
         record(self.state, event, "done", said)
 
-    def _train(self, event: dict[str, Any]) -> None:
+    def _run(self, event: dict[str, Any]) -> None:
         log = self.state / "events" / f"{event['version']}-{event['id'][:8]}.log"
         log.parent.mkdir(exist_ok=True)
         event = record(self.state, {**event, "log": str(log)}, "running")
         environment = clean_environment() | {"JUKEBOX_STATE": str(self.state), "PYTHONUNBUFFERED": "1"}
-        environment.pop(TRAINING_COMMAND, None)
+        # The commands of a configuration mean this Python and, before others, the checkout's own library.
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        environment["PYTHONPATH"] = str(self.configuration.checkout)
+        on_push = self.configuration.repositories[event["repository"]].on_push
+        command = [part.replace("{revision}", event["revision"]) for part in on_push]
         with open(log, "wb") as file:
             with self._starting:
                 if self._stopping.is_set():
                     return
-                self._child = guard.start(training_command(event["revision"]), environment, file, KIT)
-            code = self._child.wait()
+                child = self._children[event["repository"]] = guard.start(
+                    command, environment, file, self.configuration.checkout
+                )
+            code = child.wait()
         if self._stopping.is_set():
             record(
                 self.state,

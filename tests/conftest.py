@@ -1,19 +1,35 @@
 """Fixtures that several tests share: a real sandbox, once for the whole session."""
 
+import json
 import os
-import sys
 import tempfile
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from rendering import Helm, find_helm
 
-from jukebox_helpers.settings import CONNECTION_KEYS, Settings
-from jukebox_sandbox import control
+from jukebox_helpers import sandbox as platform
+from jukebox_helpers.settings import CONNECTION_KEYS, KIT, Settings
 
-STAND_IN = [sys.executable, "-c", "print('trained from {revision}')"]
+STAND_IN = ["python3", "-c", "print('trained from {revision}')"]
 """What a push of code runs in the shared sandbox, instead of the training pipeline."""
+
+
+def stand_in_configuration(folder: Path, command: Sequence[str] = STAND_IN) -> Path:
+    """Write the kit's ``sandbox.toml`` into a folder, but that a push of code runs another command."""
+    known = tomllib.loads(platform.CONFIGURATION.read_text())
+    lines = [f"checkout = {json.dumps(str(KIT))}"]
+    for repository in known["repository"]:
+        if "on_push" in repository:
+            repository["on_push"] = list(command)
+        lines += ["[[repository]]", *(f"{key} = {json.dumps(value)}" for key, value in repository.items())]
+    lines += ["[buckets]", *(f"{key} = {json.dumps(value)}" for key, value in known["buckets"].items())]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "sandbox.toml"
+    file.write_text("\n".join(lines) + "\n")
+    return file
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,7 +39,7 @@ def no_platform_around(tmp_path_factory: pytest.TempPathFactory) -> None:
     What a step leaves to its container to clear away lies in a folder of this session.
     """
     tempfile.tempdir = str(tmp_path_factory.mktemp("tmp"))
-    ours = ("JUKEBOX_STATE", "JUKEBOX_TRAINING_COMMAND", "JUKEBOX_GIT_SERVER", "JUKEBOX_OAUTH_ISSUER")
+    ours = ("JUKEBOX_STATE", "JUKEBOX_GIT_SERVER", "JUKEBOX_OAUTH_ISSUER")
     for key in (*CONNECTION_KEYS, *ours, "KUBERNETES_SERVICE_HOST", "username", "password", "namespace"):
         os.environ.pop(key, None)
     os.environ.update(GIT_TERMINAL_PROMPT="0", DVC_NO_ANALYTICS="1", NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
@@ -33,21 +49,21 @@ def no_platform_around(tmp_path_factory: pytest.TempPathFactory) -> None:
 def sandbox(tmp_path_factory: pytest.TempPathFactory, no_platform_around: None) -> Iterator[Settings]:
     """A running sandbox that the whole session shares; a push of code runs a stand-in command."""
     state = tmp_path_factory.mktemp("sandbox") / "state"
-    settings = control.up(state, lifeline=True, training_command=STAND_IN)
+    settings = platform.up(state, lifeline=True, configuration=stand_in_configuration(state.parent))
     os.environ["JUKEBOX_STATE"] = str(state)
     yield settings
     os.environ.pop("JUKEBOX_STATE", None)
-    control.down(state, delete=True)
+    platform.down(state, delete=True)
 
 
 @pytest.fixture
 def fresh_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A sandbox as the workshop starts, for one test alone."""
     state = tmp_path / "state"
-    settings = control.up(state, lifeline=True, training_command=STAND_IN)
+    settings = platform.up(state, lifeline=True, configuration=stand_in_configuration(state.parent))
     monkeypatch.setenv("JUKEBOX_STATE", str(state))
     yield settings
-    control.down(state, delete=True)
+    platform.down(state, delete=True)
 
 
 @pytest.fixture(scope="session")

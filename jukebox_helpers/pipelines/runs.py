@@ -88,10 +88,14 @@ class RunFailed(JukeboxError):
         self.run = run
 
 
+def run_from(known: dict[str, Any]) -> Run:
+    """A run from what was written of it."""
+    return Run(**{**known, "steps": [Step(**step) for step in known["steps"]]})
+
+
 def read_run(folder: Path) -> Run:
     """Read a run from its folder; one whose process is gone has failed, whatever it wrote last."""
-    known = json.loads((folder / "run.json").read_text())
-    run = Run(**{**known, "steps": [Step(**step) for step in known["steps"]]})
+    run = run_from(json.loads((folder / "run.json").read_text()))
     if run.state == "running" and run.pid:
         try:
             os.kill(run.pid, 0)  # sends nothing, and says whether there is somebody

@@ -9,14 +9,15 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_file
+from jukebox_helpers.pipelines.laptop import run_pipeline
+from jukebox_helpers.pipelines.platforms import pipelines_of
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, default_parameters
 from jukebox_helpers.pipelines.runs import Run, read_run
+from jukebox_helpers.sandbox import OVER
 from jukebox_helpers.settings import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.metadata import read_json
-from jukebox_sandbox.events import OVER, is_running
-from jukebox_sandbox.runner import run_pipeline
 
 DELIVERY = 10.0
 """Seconds after which a push that the sandbox has not seen will not come any more."""
@@ -46,13 +47,14 @@ def train_revision(
     with checkout(settings, revision) as folder:
         head = git("rev-parse", "HEAD", folder=str(folder))
         compile_file(folder / TRAINING_PIPELINE)
+        version = head[:REVISION_DIGITS]
         arguments = {
             **default_parameters(folder),
-            "version": head[:REVISION_DIGITS],
-            "cluster_domain": settings.cluster_domain,
+            "version": version,
+            "cluster_domain": settings.known_cluster_domain(),
             **({"grid": grid} if grid else {}),
         }
-        return run_pipeline(folder / TRAINING_PIPELINE_YAML, arguments, settings, on_change)
+        return pipelines_of(settings).run(folder / TRAINING_PIPELINE_YAML, arguments, on_change, version)
 
 
 def candidates(run: Run) -> list[dict[str, Any]]:
@@ -93,7 +95,13 @@ def follow_training(
     """
     started = time.monotonic()
     while time.monotonic() < started + timeout:
-        news = event()
+        try:
+            news = event()
+        except JukeboxError as error:
+            raise JukeboxError(
+                f"The sandbox stopped before the training of {revision[:10]} ended. {error.what}",
+                "Run ./jukebox up, then git commit --allow-empty and git push origin main.",
+            ) from None
         run = find_run(settings, revision)
         if run:
             on_change(run)
@@ -101,11 +109,6 @@ def follow_training(
             if run:
                 return run
             raise failed_push(news)
-        if not is_running(settings.state):
-            raise JukeboxError(
-                f"The sandbox stopped before the training of {revision[:10]} ended.",
-                "Run ./jukebox up, then git commit --allow-empty and git push origin main.",
-            )
         # Git delivers the event before it reports the push as done.
         if not news and time.monotonic() > started + DELIVERY:
             raise JukeboxError(f"The sandbox has seen no push of {revision[:10]}.", "Run git push origin main.")

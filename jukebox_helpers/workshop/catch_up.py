@@ -8,15 +8,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE
 from jukebox_helpers.steps.git import clone_main, git
 from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.buckets import CONFIG, listed_buckets
 from jukebox_helpers.workshop.checks import WANTED_BUCKETS
 from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
 from jukebox_helpers.workshop.place import VERSION_FILE, Workplace, load_songs, loaded_md5
-from jukebox_sandbox import buckets, repositories
 
 NOTEBOOKS = range(8)
 Say = Callable[[str], None]
@@ -61,7 +62,7 @@ def bring_clones(place: Workplace) -> str:
     if place.is_sandbox:  # which sees to the rest at each start
         missing = [folder.name for folder in (place.clone, place.gitops) if not folder.exists()]
         if missing:
-            repositories.clone(place.settings.state, place.settings.user, place.settings.cluster_domain)
+            sandbox.clone_again(place.settings.state)
         return f"cloned {' and '.join(missing)} again" if missing else ""
     news = ""
     if not (place.gitops / ".git").exists():
@@ -77,12 +78,12 @@ def bring_clones(place: Workplace) -> str:
 
 def bring_buckets(place: Workplace) -> str:
     """The buckets of the data are there, because the file on main lists them."""
-    on_main = buckets.parse_config(place.on_main(buckets.CONFIG, GITOPS_REPOSITORY), "main")
+    on_main = listed_buckets(place.on_main(CONFIG, GITOPS_REPOSITORY), "main")
     if set(WANTED_BUCKETS) <= set(on_main) & set(place.buckets()):
         return ""
     commit_on_main(
         place, GITOPS_REPOSITORY, "Buckets for the data and its versions",
-        lambda folder: edits.add_buckets(folder / buckets.CONFIG, list(WANTED_BUCKETS)),
+        lambda folder: edits.add_buckets(folder / CONFIG, list(WANTED_BUCKETS)),
     )  # fmt: skip
     place.wait_for_buckets(*WANTED_BUCKETS)
     return f"added the buckets {' and '.join(WANTED_BUCKETS)}, as code"

@@ -4,17 +4,17 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_file
+from jukebox_helpers.pipelines.laptop import check_pipeline
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.runs import read_run
 from jukebox_helpers.pipelines.training import failed_push, find_run
+from jukebox_helpers.sandbox import OVER
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps import dvc
 from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.buckets import CONFIG, listed_buckets, read_buckets
 from jukebox_helpers.workshop.engine import Verdict, failed, not_attempted
 from jukebox_helpers.workshop.place import MODEL, VERSION_FILE, Workplace, loaded_md5
-from jukebox_sandbox import buckets
-from jukebox_sandbox.events import OVER
-from jukebox_sandbox.runner import container_env
 
 Found = tuple[str, dict[str, Any]]
 
@@ -46,19 +46,19 @@ def check_hello(place: Workplace) -> Found:
 def check_buckets(place: Workplace) -> Found:
     """The bucket list of the S3 server, and what mlops-gitops says on its branch main."""
     missing = [name for name in WANTED_BUCKETS if name not in place.buckets()]
-    on_main = buckets.parse_config(place.on_main(buckets.CONFIG, GITOPS_REPOSITORY), f"{buckets.CONFIG} on main")
+    on_main = listed_buckets(place.on_main(CONFIG, GITOPS_REPOSITORY), f"{CONFIG} on main")
     unlisted = [name for name in WANTED_BUCKETS if name not in on_main]
     if not missing and not unlisted:
-        revision = place.git("log", "-1", "--format=%h", "origin/main", "--", buckets.CONFIG, folder=place.gitops)
+        revision = place.git("log", "-1", "--format=%h", "origin/main", "--", CONFIG, folder=place.gitops)
         found = f"The S3 server has {', '.join(place.buckets())}; commit {revision} of {GITOPS_REPOSITORY} says why."
         return found, {"buckets": place.buckets()}
-    edit = place.edited(buckets.CONFIG, place.gitops)
+    edit = place.edited(CONFIG, place.gitops)
     if unlisted and not missing:
         raise failed("the buckets, but no line for them in the file on main", "buckets that the file on main lists")
     if not edit and unlisted:
-        raise not_attempted(f"{buckets.CONFIG} still lists {', '.join(on_main)}.")
+        raise not_attempted(f"{CONFIG} still lists {', '.join(on_main)}.")
     try:
-        listed = buckets.read_config(place.gitops / buckets.CONFIG)
+        listed = read_buckets(place.gitops / CONFIG)
     except JukeboxError as error:
         raise failed(error.what, "a file that can be read, as its first two entries are written") from None
     if absent := [name for name in WANTED_BUCKETS if name not in listed]:
@@ -167,11 +167,10 @@ def check_fetch(place: Workplace) -> Found:
     if {"name": "namespace", "fieldPath": "metadata.namespace"} not in given.get("fieldPathAsEnv", []):
         raise failed(f"{name} without its namespace", "env_name namespace from the field path metadata.namespace")
     if place.is_sandbox:
-        for label in pipeline.executors:
-            try:
-                container_env(pipeline, label, place.settings)
-            except JukeboxError as error:
-                raise failed(error.what, f"a run that can start. {error.next_action}") from None
+        try:
+            check_pipeline(pipeline, place.settings)
+        except JukeboxError as error:
+            raise failed(error.what, f"a run that can start. {error.next_action}") from None
     return f"The compiled pipeline begins with {name}, with the Secrets it needs.", {"steps": len(steps)}
 
 

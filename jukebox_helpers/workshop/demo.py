@@ -4,18 +4,18 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import lineage
-from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import Run, RunFailed
-from jukebox_helpers.pipelines.training import follow_training
 from jukebox_helpers.settings import (
-    DATA_PIPELINE_YAML,
     DEFAULT_PARAMETERS,
     GITOPS_REPOSITORY,
     TRAINING_PIPELINE,
@@ -23,15 +23,14 @@ from jukebox_helpers.settings import (
 )
 from jukebox_helpers.show import lineage as lineage_module
 from jukebox_helpers.show.progress import RunProgress, log_of
-from jukebox_helpers.steps import s3, sample_data
-from jukebox_helpers.steps.git import git
+from jukebox_helpers.steps import sample_data
 from jukebox_helpers.steps.registry_mlflow import mlflow_registry
 from jukebox_helpers.steps.tables import validate_rankings, validate_songs
 from jukebox_helpers.workshop import edits
-from jukebox_sandbox import buckets, control, events
-from jukebox_sandbox.runner import run_pipeline
+from jukebox_helpers.workshop.buckets import CONFIG
+from jukebox_helpers.workshop.checks import WANTED_BUCKETS
+from jukebox_helpers.workshop.place import MODEL, Workplace
 
-MODEL = "jukebox"
 RANKINGS = "song_rankings.parquet"
 
 
@@ -45,6 +44,7 @@ class Demo:
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings = settings
+        self.place = Workplace(settings)
         self.console = console
         self.data = settings.state / "demo-data"
         self.data.mkdir()
@@ -59,57 +59,61 @@ class Demo:
 
     def push(self, repository: str, message: str) -> str:
         """Commit everything in a clone of the attendee, push it, and return the revision."""
-        clone = str(self.settings.clone(repository))
-        with git_credentials(self.settings):
-            git("pull", "--quiet", "--rebase", "--autostash", folder=clone)
-            git("commit", "--quiet", "--all", "--message", message, folder=clone)
-            git("push", "--quiet", "origin", "main", folder=clone)
-        revision = git("rev-parse", "HEAD", folder=clone)
+        clone = self.settings.clone(repository)
+        self.place.git("pull", "--quiet", folder=clone)
+        self.place.git("commit", "--quiet", "--all", "--message", message, folder=clone)
+        self.place.git("push", "--quiet", "origin", "main", folder=clone)
+        revision = self.place.git("rev-parse", "HEAD", folder=clone)
         self.note(f"pushed {revision[:10]} to {repository}: {message}")
         return revision
 
     def apply_buckets(self) -> None:
         """Add the buckets of the data as code, and see the push create them."""
-        config = self.settings.clone(GITOPS_REPOSITORY) / buckets.CONFIG
-        edits.add_buckets(config, ["data", "data-cache"])
+        edits.add_buckets(self.place.gitops / CONFIG, list(WANTED_BUCKETS))
         revision = self.push(GITOPS_REPOSITORY, "Buckets for the data and its versions")
-        event = events.wait_for(self.settings.state, revision, timeout=60)
+        event = sandbox.wait_for(self.settings, revision, timeout=120)
         if event["state"] != "done":
-            raise JukeboxError(f"The buckets were not applied: {event.get('detail')}")
+            raise JukeboxError(f"The buckets were not applied: {event.get('detail')}", "Run ./jukebox status.")
         self.note(str(event.get("detail", "")))
 
     def load_rankings(self, rankings: Path) -> None:
         """Put rankings into the bucket ``data``, and name their address for the next revision."""
-        client = s3.s3_client(self.settings.secret("aws-connection-data"))
-        client.upload_file(str(rankings), "data", RANKINGS)
+        self.place.s3.upload_file(str(rankings), "data", RANKINGS)
         edits.name_rankings(self.settings.clone() / DEFAULT_PARAMETERS, f"s3://data/{RANKINGS}")
         self.note(f"rankings loaded to s3://data/{RANKINGS}")
 
+    def watch(self, go: Callable[[Callable[[Run], None]], Any]) -> Run:
+        """Show a run while it runs, and note how it ended.
+
+        Args:
+            go: Starts the run, or follows it; told whom to tell of each change.
+
+        Returns:
+            The finished run.
+        """
+        runs: list[Run] = []
+        with RunProgress(self.console) as progress:
+
+            def show(run: Run) -> None:
+                progress(run)
+                runs.append(run)
+
+            go(show)
+        self.note(f"{runs[-1].pipeline} {runs[-1].state} after {runs[-1].seconds:.1f} s; log: {log_of(runs[-1])}")
+        return runs[-1]
+
     def run_data_pipeline(self, songs: Path) -> str:
         """Run the data pipeline from the compiled YAML, and return the head of main after it."""
-        arguments = {"dataset_url": songs.resolve().as_uri(), "repo_url": self.settings.repository_url()}
-        with RunProgress(self.console) as progress:
-            run = run_pipeline(self.settings.clone() / DATA_PIPELINE_YAML, arguments, self.settings, on_change=progress)
-        self.note(f"{run.pipeline} succeeded in {run.seconds:.1f} s; log: {log_of(run)}")
+        self.watch(lambda show: self.place.run_data_pipeline(songs, show))
         return self.head()
 
     def head(self) -> str:
         """The head of main on the git server."""
-        with git_credentials(self.settings):
-            url = self.settings.repository_url()
-            return git("ls-remote", url, "refs/heads/main").split("\t")[0]
+        return self.place.head()
 
     def follow(self, revision: str) -> Run:
         """Follow the training that a push has started."""
-
-        def event() -> dict:
-            found = [e for e in events.events(self.settings.state) if e.get("revision") == revision]
-            return found[-1] if found else {}
-
-        with RunProgress(self.console) as progress:
-            run = follow_training(self.settings, revision, event, on_change=progress)
-        self.note(f"{run.pipeline} {run.state} after {run.seconds:.1f} s; log: {log_of(run)}")
-        return run
+        return self.watch(lambda show: self.place.follow(revision, show))
 
     def train(self, songs: Path) -> None:
         """New songs in, a new model version out."""
@@ -144,7 +148,7 @@ def demo(console: Console, songs: Path | None = None, rankings: Path | None = No
         tell(console, state, songs, rankings)
         console.print(f"\n[green]The whole loop worked[/], in {time.monotonic() - started:.0f} s.", highlight=False)
     finally:
-        control.down(state)
+        sandbox.down(state)
         shutil.rmtree(state, ignore_errors=True)
         os.environ.pop("JUKEBOX_STATE") if before is None else os.environ.update(JUKEBOX_STATE=before)
 
@@ -152,8 +156,10 @@ def demo(console: Console, songs: Path | None = None, rankings: Path | None = No
 def tell(console: Console, state: Path, songs: Path | None, rankings: Path | None) -> None:
     """The story itself: sandbox, buckets, code, data, training, fresh data, training, lineage."""
     with console.status("starting the sandbox …"):
-        settings = control.up(state, lifeline=True)
+        settings = sandbox.up(state, lifeline=True)
     show = Demo(settings, console)
+    for note in settings.notes:
+        show.note(f"Note: {note}")
     show.say("A fresh sandbox: S3, git, a model registry, all on this machine")
     show.note(f"S3 {settings.s3_endpoint}   git {settings.repository_url()}   state {state}")
 
@@ -167,7 +173,7 @@ def tell(console: Console, state: Path, songs: Path | None, rankings: Path | Non
     stopped = show.follow(show.push("jukebox", "Train on versioned data"))
     if stopped.state != "failed" or "song_properties.parquet.dvc" not in stopped.error:
         raise JukeboxError(f"The training without a data version should have said so, but it {stopped.state}.")
-    show.note(f"as it should: {stopped.error}")
+    show.note(f"as expected: {stopped.error}")
 
     show.say("Songs arrive: the data pipeline runs, from the very YAML that is imported in a cluster")
     first = songs or show.data / "song_properties.parquet"

@@ -8,6 +8,7 @@ from typing import Any
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.challenge import check_hit, find_hit
 from jukebox_helpers.workshop.checks import (
     WANTED_BUCKETS,
@@ -25,12 +26,11 @@ from jukebox_helpers.workshop.checks import (
 )
 from jukebox_helpers.workshop.engine import Command, Edit, Exercise, Python
 from jukebox_helpers.workshop.place import Workplace
-from jukebox_sandbox import buckets
 
 
 def config_file(place: Workplace) -> Any:
     """The buckets as code, in the attendee's clone."""
-    return place.gitops / buckets.CONFIG
+    return place.gitops / CONFIG
 
 
 def pipeline_file(place: Workplace) -> Any:
@@ -53,7 +53,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         ],
         [
             Edit(config_file, lambda file: edits.add_buckets(file, list(WANTED_BUCKETS))),
-            Command(f"git add {buckets.CONFIG}", "gitops"),
+            Command(f"git add {CONFIG}", "gitops"),
             Command('git commit --quiet -m "Buckets for the data and its versions"', "gitops"),
             Command("git push --quiet origin main", "gitops"),
             Python('place.wait_for_buckets("data", "data-cache")'),

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, NAMESPACE_FILE, Settings
-from jukebox_sandbox import control
 
 
 def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str]:
@@ -158,8 +158,8 @@ def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
             "This is a workbench of OpenShift AI: its JupyterLab is open already.",
             f"Open {KIT.name}/notebooks/0-welcome.ipynb in the file browser on the left.",
         )
-    running = bool(control.status(state)["running"])
-    settings = control.up(state, lifeline=True)
+    running = bool(sandbox.status(state)["running"])
+    settings = sandbox.up(state, lifeline=True)
     lab = start_lab(lab_command(settings, arguments), settings, lab_environment(settings))
     # Control-C reaches JupyterLab, too, which asks before it ends; what ends this process ends JupyterLab.
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -171,4 +171,4 @@ def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
         if not running:
-            control.down(state)
+            sandbox.down(state)

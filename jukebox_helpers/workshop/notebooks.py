@@ -15,11 +15,11 @@ from typing import Any
 import nbformat
 from traitlets.config import Config
 
+from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, NAMESPACE_FILE, Settings, find_settings
 from jukebox_helpers.show.notes import MARKS
 from jukebox_helpers.workshop.engine import RESULT_TYPE
-from jukebox_sandbox import control
 
 NOTEBOOKS = KIT / "notebooks"
 
@@ -125,9 +125,9 @@ def platform_for_class() -> Iterator[Settings]:
         return
     state, before = Path(tempfile.mkdtemp(prefix="jukebox-notebooks-")), os.environ.get("JUKEBOX_STATE")
     try:
-        yield control.up(state, lifeline=True)
+        yield sandbox.up(state, lifeline=True)
     finally:
-        control.down(state)
+        sandbox.down(state)
         shutil.rmtree(state, ignore_errors=True)
         os.environ.pop("JUKEBOX_STATE", None) if before is None else os.environ.update(JUKEBOX_STATE=before)
 

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
+from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.pipelines.lineage import compare_digests
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import Run
@@ -32,9 +34,6 @@ from jukebox_helpers.steps.registry import open_registry
 from jukebox_helpers.steps.registry_mlflow import mlflow_registry
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
-from jukebox_sandbox import events
-from jukebox_sandbox.events import MAIN
-from jukebox_sandbox.runner import run_pipeline
 
 MODEL = "jukebox"
 VERSION_FILE = "song_properties.parquet.dvc"
@@ -292,10 +291,10 @@ class Workplace:
         if not self.is_sandbox:
             return {}
         pushes = [
-            event for event in events.events(self.settings.state)
+            event for event in sandbox.pushes(self.settings)
             if event["repository"] == repository and event["revision"] in revisions
         ]  # fmt: skip
-        return ([event for event in pushes if event["ref"] == MAIN] or pushes or [{}])[-1]
+        return ([event for event in pushes if event["ref"] == sandbox.MAIN] or pushes or [{}])[-1]
 
     def follow(self, revision: str, show: Callable[[Run], None] | None = None) -> str:
         """Follow the training that a push has started, until it ends.

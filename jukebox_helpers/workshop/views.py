@@ -8,13 +8,13 @@ from typing import Any
 import pandas
 from rich.console import Console
 
+from jukebox_helpers import sandbox
 from jukebox_helpers.pipelines import lineage
 from jukebox_helpers.settings import GITOPS_REPOSITORY
 from jukebox_helpers.show import lineage as lineage_module
 from jukebox_helpers.show.notes import Note
 from jukebox_helpers.workshop.doctor import examine
 from jukebox_helpers.workshop.place import MODEL, Workplace
-from jukebox_sandbox import events
 
 
 class Table:
@@ -96,7 +96,7 @@ def show_events(place: Workplace) -> Table:
         [
             {"repository": one["repository"], "ref": one["ref"], "revision": one["revision"][:10],
              "state": one["state"], "why": one["detail"]}
-            for one in events.events(place.settings.state)[-5:]
+            for one in sandbox.pushes(place.settings)[-5:]
         ],
         "No push so far.",
     )  # fmt: skip

@@ -3,12 +3,12 @@
 import os
 
 import pytest
-from conftest import STAND_IN
+from conftest import stand_in_configuration
 from lab_browser import chromium, jupyterlab, open_notebook, page_of, run_all
 from quick_model import register_quick_model
 
+from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.workshop.catch_up import catch_up
-from jukebox_sandbox import control
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,13 @@ def place(tmp_path_factory):
     state = tmp_path_factory.mktemp("browser") / "state"
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(state)
-    control.up(state, lifeline=True, training_command=STAND_IN)
+    laptop.up(state, lifeline=True, configuration=stand_in_configuration(state.parent))
     try:
         place = catch_up(5, lambda line: None)
         register_quick_model(place)
         yield place
     finally:
-        control.down(state)
+        laptop.down(state)
         os.environ.clear()
         os.environ.update(before)
 

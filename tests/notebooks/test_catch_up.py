@@ -5,16 +5,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from conftest import STAND_IN
+from conftest import stand_in_configuration
 from quick_model import register_quick_model
 
+from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.catch_up import bring_clones, bring_model, catch_up, commit_on_main
 from jukebox_helpers.workshop.place import VERSION_FILE, Workplace
-from jukebox_sandbox import control
 from jukebox_sandbox.buckets import CONFIG
 
 PIPELINE = str(TRAINING_PIPELINE)
@@ -24,11 +24,13 @@ PIPELINE = str(TRAINING_PIPELINE)
 def place(tmp_path):
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(tmp_path / "state")
-    settings = control.up(tmp_path / "state", lifeline=True, training_command=STAND_IN)
+    settings = laptop.up(
+        tmp_path / "state", lifeline=True, configuration=stand_in_configuration((tmp_path / "state").parent)
+    )
     try:
         yield Workplace(settings)
     finally:
-        control.down(tmp_path / "state")
+        laptop.down(tmp_path / "state")
         os.environ.clear()
         os.environ.update(before)
 

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import STAND_IN
+from conftest import stand_in_configuration
 from quick_model import register_quick_model
 
+from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.runs import Run, Step
 from jukebox_helpers.settings import TRAINING_PIPELINE
@@ -20,7 +21,7 @@ from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
 from jukebox_helpers.workshop.place import MODEL, VERSION_FILE, Workplace, load_songs
 from jukebox_helpers.workshop.questions import QUESTIONS
 from jukebox_helpers.workshop.quizzes import quiz
-from jukebox_sandbox import control, events
+from jukebox_sandbox import events
 from jukebox_sandbox.buckets import CONFIG
 from jukebox_sandbox.events import record
 
@@ -31,11 +32,11 @@ def place(tmp_path_factory):
     state = tmp_path_factory.mktemp("exercises") / "state"
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(state)
-    control.up(state, lifeline=True, training_command=STAND_IN)
+    laptop.up(state, lifeline=True, configuration=stand_in_configuration(state.parent))
     try:
         yield catch_up(1, lambda line: None)
     finally:
-        control.down(state)
+        laptop.down(state)
         os.environ.clear()
         os.environ.update(before)
 

@@ -4,12 +4,13 @@ import os
 
 import pytest
 
+from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import GITOPS_REPOSITORY, TRAINING_PIPELINE
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.catch_up import catch_up
 from jukebox_helpers.workshop.exercises import exercise
-from jukebox_sandbox import control, events
+from jukebox_sandbox import events
 from jukebox_sandbox.events import record
 
 
@@ -19,11 +20,11 @@ def place(tmp_path_factory):
     state = tmp_path_factory.mktemp("push") / "state"
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(state)
-    control.up(state, lifeline=True)
+    laptop.up(state, lifeline=True)
     try:
         yield catch_up(2, lambda line: None)
     finally:
-        control.down(state)
+        laptop.down(state)
         os.environ.clear()
         os.environ.update(before)
 
@@ -68,7 +69,7 @@ def test_a_failed_push_of_buckets_is_not_waited_for(place):
 
 def test_a_training_is_not_followed_in_a_sandbox_that_has_stopped(place):
     revision = place.head()
-    control.down(place.settings.state)
+    laptop.down(place.settings.state)
     (place.settings.state / "events.jsonl").unlink()
     with pytest.raises(JukeboxError, match="stopped before the training"):
         place.follow(revision, show=lambda run: None)

@@ -6,13 +6,13 @@ import subprocess
 import nbclient
 import nbformat
 import pytest
-from conftest import STAND_IN
+from conftest import stand_in_configuration
 
+from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.settings import KIT
 from jukebox_helpers.workshop.catch_up import catch_up
 from jukebox_helpers.workshop.place import load_songs
-from jukebox_sandbox import control
 
 CELLS = {
     "enter": "from jukebox_helpers.workshop.catch_up import catch_up; place = catch_up(2, lambda line: None)",
@@ -36,11 +36,11 @@ def place(tmp_path_factory):
     state = tmp_path_factory.mktemp("errors") / "state"
     before = dict(os.environ)
     os.environ |= {"JUKEBOX_STATE": str(state), "PYTHONPATH": str(KIT)}
-    control.up(state, lifeline=True, training_command=STAND_IN)
+    laptop.up(state, lifeline=True, configuration=stand_in_configuration(state.parent))
     try:
         yield catch_up(2, lambda line: None)
     finally:
-        control.down(state)
+        laptop.down(state)
         os.environ.clear()
         os.environ.update(before)
 

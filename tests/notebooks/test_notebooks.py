@@ -9,11 +9,11 @@ import nbformat
 import pytest
 from quick_model import register_quick_model
 
+from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.steps.dvc import file_md5
 from jukebox_helpers.workshop.notebooks import notebook_files, report_page, run_notebook
 from jukebox_helpers.workshop.place import VERSION_FILE, Workplace
-from jukebox_sandbox import control
 from jukebox_sandbox.buckets import CONFIG
 
 FILES = notebook_files()
@@ -46,35 +46,35 @@ def start_of(place):
 def run_all_solved(folder):
     """In order on one sandbox, with the solutions."""
     state, starts, runs = folder / "in-order", {}, []
-    settings = control.up(state, lifeline=True)
+    settings = laptop.up(state, lifeline=True)
     # As after a push before the first data version, for which the training makes its own data.
     register_quick_model(Workplace(settings), EARLY, data_version="")
     for number, file in enumerate(FILES):
         if number in COMPARED:
             starts[number] = start_of(Workplace(settings))
         runs.append(run(file, folder / "solved", settings, True))
-    control.down(state)
+    laptop.down(state)
     return settings, runs, starts
 
 
 def run_all_untouched(folder):
     """In order on another; some are then solved, too, and the state of before is put back."""
     state, aside, starts, runs, alone = folder / "untouched-state", folder / "aside", {}, [], {}
-    settings = control.up(state, lifeline=True)
+    settings = laptop.up(state, lifeline=True)
     for number, file in enumerate(FILES):
         runs.append(run(file, folder / "untouched", settings, False))
         if number in COMPARED:
             starts[number] = start_of(Workplace(settings))
         if number in ALONE:
-            control.down(state)
+            laptop.down(state)
             shutil.copytree(state, aside, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
-            settings = control.up(state, lifeline=True)
+            settings = laptop.up(state, lifeline=True)
             alone[number] = run(file, folder / "alone", settings, True)
-            control.down(state)
+            laptop.down(state)
             shutil.rmtree(state)
             aside.rename(state)
-            settings = control.up(state, lifeline=True)
-    control.down(state)
+            settings = laptop.up(state, lifeline=True)
+    laptop.down(state)
     return runs, alone, starts
 
 

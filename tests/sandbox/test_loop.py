@@ -10,6 +10,7 @@ import onnx
 import pytest
 from rich.console import Console
 
+from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.pipelines import lineage
 from jukebox_helpers.pipelines.training import find_run
 from jukebox_helpers.settings import KIT, TRAINING_PIPELINE
@@ -17,7 +18,7 @@ from jukebox_helpers.steps import registry_mlflow, s3, sample_data, sample_ranki
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.demo import MODEL, Demo
-from jukebox_sandbox import control, events
+from jukebox_sandbox import events
 
 SONGS = 4_000
 
@@ -26,7 +27,7 @@ class Story:
     """What happened, told once for all the tests of this file."""
 
     def __init__(self, state):
-        self.settings = control.up(state, lifeline=True)
+        self.settings = laptop.up(state, lifeline=True)
         self.show = Demo(self.settings, Console(quiet=True))
         self.clone = self.settings.clone()
         self.show.apply_buckets()
@@ -67,7 +68,7 @@ def story(tmp_path_factory):
     try:
         yield Story(state)
     finally:
-        control.down(state, delete=True)
+        laptop.down(state, delete=True)
 
 
 def test_without_a_version_file_the_training_says_what_makes_it(story):

@@ -19,11 +19,13 @@ from urllib.parse import urljoin
 
 import psutil
 import pytest
+from conftest import stand_in_configuration
 
+from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT, REPOSITORY, Settings, find_settings
 from jukebox_helpers.steps import s3
-from jukebox_sandbox import buckets, control, events
+from jukebox_sandbox import buckets, events
 from jukebox_sandbox.events import sign
 from jukebox_sandbox.ports import known_ports
 from jukebox_sandbox.repositories import bare_repository, git
@@ -54,8 +56,8 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def own(tmp_path_factory: pytest.TempPathFactory, training: list[str], no_platform_around: None) -> Iterator[Settings]:
     """A sandbox for the tests of this file, which push to it."""
     state = tmp_path_factory.mktemp("a place with spaces & 'quotes'") / "state"
-    yield control.up(state, lifeline=True, training_command=training)
-    control.down(state, delete=True)
+    yield laptop.up(state, lifeline=True, configuration=stand_in_configuration(state.parent, training))
+    laptop.down(state, delete=True)
 
 
 def all_secrets(settings: Settings) -> list[str]:
@@ -149,7 +151,7 @@ def test_secrets_are_files_for_this_user_only_and_stand_nowhere_else(own: Settin
 
     told = [file.read_text(errors="replace") for file in own.state.glob("*") if file.is_file()]
     told += [(own.clone(name) / ".git" / "config").read_text() for name in (REPOSITORY, GITOPS_REPOSITORY)]
-    told += [(own.state / "s3" / "weed.log").read_text(), json.dumps(control.status(own.state))]
+    told += [(own.state / "s3" / "weed.log").read_text(), json.dumps(laptop.status(own.state))]
     told += [part for process in processes_of(own.state) for part in process.cmdline()]
     for secret in all_secrets(own):
         assert not [text for text in told if secret in text]
@@ -182,14 +184,14 @@ def test_s3_checks_signatures_and_nothing_leads_around_it(own: Settings) -> None
 
 
 def test_the_buckets_of_the_file_are_there_with_their_connections(own: Settings) -> None:
-    assert {"pipeline", "models"} <= set(control.status(own.state)["buckets"])
+    assert {"pipeline", "models"} <= set(laptop.status(own.state)["buckets"])
     secret = own.secret("aws-connection-models")
     assert secret["AWS_S3_BUCKET"] == "models"
     assert secret["AWS_S3_ENDPOINT"] == own.s3_endpoint
 
 
 def test_status_says_where_everything_is(own: Settings) -> None:
-    status = control.status(own.state)
+    status = laptop.status(own.state)
     assert status["running"]
     assert psutil.pid_exists(status["pid"])
     assert status["pages"] == f"{own.cluster_domain}/"
@@ -502,8 +504,8 @@ def test_a_clone_gives_the_password_to_its_sandbox_only(fresh_sandbox: Settings)
         git(clone, "config", "--add", "credential.helper", value)
     git(clone, "config", "--add", "credential.http://127.0.0.1:9.helper", "!cat /elsewhere/secrets/sandbox/credential")
     git(clone, "config", "--add", "credential.https://example.com.helper", "cache")
-    control.down(fresh_sandbox.state)
-    here = control.up(fresh_sandbox.state, lifeline=True).cluster_domain
+    laptop.down(fresh_sandbox.state)
+    here = laptop.up(fresh_sandbox.state, lifeline=True).cluster_domain
 
     helpers = git(clone, "config", "--local", "--get-regexp", r"^credential\..*helper$").splitlines()
     assert {line.split()[0] for line in helpers} == {
@@ -561,7 +563,7 @@ def test_a_push_of_buckets_applies_them_and_a_bad_one_is_refused_to_its_pusher(o
     fewer = commit(clone, buckets.CONFIG, good.replace("  - name: pipeline\n", ""))
     git(clone, "push", "--quiet")
     assert "pipeline: kept, not in the file" in events.wait_for(own.state, fewer, 20)["detail"]
-    assert "pipeline" in control.status(own.state)["buckets"]
+    assert "pipeline" in laptop.status(own.state)["buckets"]
 
     nothing = commit(clone, "README.md", "What the cluster should hold\n")
     git(clone, "push", "--quiet")
@@ -572,9 +574,9 @@ def test_a_push_of_buckets_applies_them_and_a_bad_one_is_refused_to_its_pusher(o
 
 
 def test_up_is_idempotent_and_two_sandboxes_do_not_meet(own: Settings, sandbox: Settings) -> None:
-    pid = control.status(own.state)["pid"]
-    assert control.up(own.state) == own
-    assert control.status(own.state)["pid"] == pid
+    pid = laptop.status(own.state)["pid"]
+    assert laptop.up(own.state) == own
+    assert laptop.status(own.state)["pid"] == pid
 
     mine, others = own.secret("s3"), sandbox.secret("s3")
     assert not set(known_ports(own.state).values()) & set(known_ports(sandbox.state).values())
@@ -597,17 +599,17 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
     tmp_path: Path, training: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = tmp_path / "state"
-    first = control.up(state, training_command=training)
+    first = laptop.up(state, configuration=stand_in_configuration(state.parent, training))
     ports, before = known_ports(state), [first.secret(name) for name in ("git-auth", "s3", "sandbox")]
     client = s3.s3_client(first.secret("aws-connection-pipeline"))
     client.put_object(Bucket="pipeline", Key="song", Body=b"la" * 1_000_000)
     revision = hang(first)
     assert len(processes_of(state)) >= 7
 
-    os.kill(control.status(state)["pid"], signal.SIGKILL)
+    os.kill(laptop.status(state)["pid"], signal.SIGKILL)
     assert gone(state)
     assert not events.is_running(state)
-    assert control.status(state) == {"running": False, "state": str(state)}
+    assert laptop.status(state) == {"running": False, "state": str(state)}
     (state / "hang").unlink()
     (state / "hanging").unlink()
 
@@ -615,7 +617,7 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
     for key, value in first.secret("s3").items():
         monkeypatch.setenv(key, value)
     begin = time.monotonic()
-    again = control.up(state, training_command=training)
+    again = laptop.up(state, configuration=stand_in_configuration(state.parent, training))
     took = time.monotonic() - begin
     try:
         assert took < 5
@@ -630,9 +632,9 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
         assert "git commit --allow-empty, and push" in event["detail"]
         stopped = hang(again)
     finally:
-        assert control.down(state)
+        assert laptop.down(state)
     assert gone(state)
-    assert not control.down(state)
+    assert not laptop.down(state)
     last = events.events(state)[-1]
     assert (last["revision"], last["state"]) == (stopped, "failed")
     assert (again.clone() / "song.txt").read_text() == "hang"
@@ -675,46 +677,46 @@ def test_an_s3_server_of_the_environment_takes_the_place_of_its_own(
     for key, value in sandbox.secret("s3").items():
         monkeypatch.setenv(key, value)
     state = tmp_path / "state"
-    settings = control.up(state, lifeline=True)
+    settings = laptop.up(state, lifeline=True)
     try:
         assert settings.s3_endpoint == sandbox.s3_endpoint
         assert not [process for process in processes_of(state) if "weed" in " ".join(process.cmdline())]
         assert settings.secret("aws-connection-models") == sandbox.secret("aws-connection-models")
     finally:
-        control.down(state)
+        laptop.down(state)
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(JukeboxError, match=r"environment names an S3 server(.|\n)*refuses these credentials"):
-        control.up(state)
+        laptop.up(state)
     monkeypatch.setenv("AWS_S3_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(JukeboxError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
-        control.up(state)
+        laptop.up(state)
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(JukeboxError, match="AWS_SECRET_ACCESS_KEY is missing"):
-        control.up(state)
+        laptop.up(state)
     assert gone(state)
 
 
 def test_ports_that_others_took_meanwhile_are_replaced(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    control.up(state, lifeline=True)
+    laptop.up(state, lifeline=True)
     ports = known_ports(state)
-    control.down(state)
+    laptop.down(state)
     others = [socket.create_server(("127.0.0.1", ports[name])) for name in ("web", "s3", "filer.grpc")]
-    settings = control.up(state, lifeline=True)
+    settings = laptop.up(state, lifeline=True)
     try:
         assert not {ports["web"], ports["s3"], ports["filer.grpc"]} & set(known_ports(state).values())
         assert git(settings.clone(), "remote", "get-url", "origin") == settings.repository_url()
         git(settings.clone(), "fetch", "--quiet")
     finally:
-        control.down(state)
+        laptop.down(state)
         for other in others:
             other.close()
 
 
 def test_a_state_folder_can_be_moved_and_its_clones_still_pull(tmp_path: Path) -> None:
-    clone = control.up(tmp_path / "state", lifeline=True).clone()
-    control.down(tmp_path / "state")
+    clone = laptop.up(tmp_path / "state", lifeline=True).clone()
+    laptop.down(tmp_path / "state")
     # As an older kit has left it, and with what the attendee set.
     git(clone, "config", "--unset", "rebase.autoStash")
     git(clone, "config", "pull.rebase", "merges")
@@ -722,7 +724,7 @@ def test_a_state_folder_can_be_moved_and_its_clones_still_pull(tmp_path: Path) -
     moved = tmp_path / "Ünï cödé's kit ♫" / ".jukebox"
     moved.parent.mkdir()
     (tmp_path / "state").rename(moved)
-    settings = control.up(moved, lifeline=True)
+    settings = laptop.up(moved, lifeline=True)
     try:
         for name in (REPOSITORY, GITOPS_REPOSITORY):
             git(settings.clone(name), "pull", "--quiet")
@@ -734,7 +736,7 @@ def test_a_state_folder_can_be_moved_and_its_clones_still_pull(tmp_path: Path) -
         assert git(settings.clone(), "config", "rebase.autoStash") == "true"
         assert (moved / "kit").read_text() == f"{KIT}\n"
     finally:
-        control.down(moved)
+        laptop.down(moved)
 
 
 def test_the_launcher_of_a_clone_says_where_its_kit_was(tmp_path: Path) -> None:
@@ -753,11 +755,11 @@ def test_a_folder_that_is_no_sandbox_is_left_alone(tmp_path: Path) -> None:
     precious.parent.mkdir()
     precious.write_text("42")
     with pytest.raises(JukeboxError, match="no sandbox's state"):
-        control.up(precious.parent)
+        laptop.up(precious.parent)
     with pytest.raises(JukeboxError, match="no sandbox's state"):
-        control.down(precious.parent, delete=True)
+        laptop.down(precious.parent, delete=True)
     assert precious.read_text() == "42"
-    assert control.down(tmp_path / "nothing", delete=True) is False
+    assert laptop.down(tmp_path / "nothing", delete=True) is False
 
 
 def test_a_failing_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
@@ -765,7 +767,7 @@ def test_a_failing_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     bare_repository(state, "user1", GITOPS_REPOSITORY).mkdir(parents=True)
     (state / "supervisor.lock").touch()
     with pytest.raises(JukeboxError, match="The sandbox does not start") as caught:
-        control.up(state)
+        laptop.up(state)
     assert "git clone failed" in str(caught.value)
     assert "mlops-gitops.git" in str(caught.value)
     assert gone(state)
@@ -777,15 +779,15 @@ def test_a_proxy_does_not_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.M
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     state = tmp_path / "state"
-    settings = control.up(state, lifeline=True)
+    settings = laptop.up(state, lifeline=True)
     try:
         git(settings.clone(), "fetch", "--quiet")
     finally:
-        control.down(state, delete=True)
+        laptop.down(state, delete=True)
     assert not state.exists()
 
 
 def test_a_state_folder_that_addresses_would_take_apart_is_refused(tmp_path):
     with pytest.raises(JukeboxError, match="in its path") as refused:
-        control.up(tmp_path / "what?")
+        laptop.up(tmp_path / "what?")
     assert "JUKEBOX_STATE" in refused.value.next_action and not (tmp_path / "what?").exists()

@@ -1,0 +1,48 @@
+"""Buckets as code: the file of ``mlops-gitops`` that lists the buckets."""
+
+from pathlib import Path
+
+import yaml
+
+from jukebox_helpers.errors import JukeboxError
+
+CONFIG = "toolings/minio/config.yaml"
+"""Where the buckets are listed, in the repository ``mlops-gitops``."""
+
+
+def listed_buckets(text: str, source: str) -> list[str]:
+    """The buckets that the text of a ``config.yaml`` lists.
+
+    The platform checks the rules of names when the file is pushed; here it only has to be readable.
+
+    Args:
+        text: The YAML text.
+        source: What messages call it, e.g. the file's path.
+
+    Returns:
+        Their names, in order.
+
+    Raises:
+        JukeboxError: If it is not a list of buckets; the message says the line where there is one.
+    """
+    try:
+        return [str(bucket["name"]) for bucket in yaml.safe_load(text)["buckets"]]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise JukeboxError(f"{source}{line}: this is not YAML: {problem}.", "Correct the file.") from None
+    except (TypeError, KeyError):
+        raise JukeboxError(
+            f"{source}: under 'buckets:' there must be lines '- name: <bucket>'.", "Correct the file."
+        ) from None
+
+
+def read_buckets(file: Path) -> list[str]:
+    """The buckets that a ``config.yaml`` lists; see `listed_buckets`."""
+    try:
+        return listed_buckets(file.read_text(encoding="utf-8"), str(file))
+    except FileNotFoundError:
+        raise JukeboxError(f"There is no file {file}.", f"Restore it: git checkout -- {CONFIG}") from None
+    except UnicodeDecodeError:
+        raise JukeboxError(f"{file} is not a text file in UTF-8.", "Save it as UTF-8 text.") from None

@@ -1,0 +1,85 @@
+"""What a sandbox holds: ``sandbox.toml`` of the checkout that it serves."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jukebox_sandbox.errors import SandboxError
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A git repository of the sandbox.
+
+    Attributes:
+        name: Its name.
+        seed: The folder that it begins as.
+        description: What its page says.
+        on_push: The command that a push to ``main`` starts; ``{revision}`` in it stands for the commit.
+    """
+
+    name: str
+    seed: Path
+    description: str = ""
+    on_push: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a sandbox holds.
+
+    Attributes:
+        file: The ``sandbox.toml``.
+        checkout: The folder that the sandbox serves: where commands run, and what repositories begin as.
+        repositories: The repositories by name.
+        buckets_repository: The repository that lists the buckets.
+        buckets_file: The file in it.
+    """
+
+    file: Path
+    checkout: Path
+    repositories: dict[str, Repository]
+    buckets_repository: str
+    buckets_file: str
+
+
+def read_configuration(file: Path) -> Configuration:
+    """Read a ``sandbox.toml``.
+
+    Args:
+        file: The file.
+
+    Returns:
+        What it says.
+
+    Raises:
+        SandboxError: If there is no such file, or it is not a configuration.
+    """
+    try:
+        with open(file, "rb") as text:
+            known = tomllib.load(text)
+        checkout = (file.parent / known.get("checkout", ".")).resolve()
+        repositories = {
+            one["name"]: Repository(
+                one["name"],
+                (checkout / one["seed"]).resolve(),
+                one.get("description", ""),
+                tuple(one.get("on_push", ())),
+            )
+            for one in known["repository"]
+        }
+        buckets = known["buckets"]
+        configuration = Configuration(file.resolve(), checkout, repositories, buckets["repository"], buckets["file"])
+    except FileNotFoundError:
+        raise SandboxError(f"There is no file {file}, which says what the sandbox holds.", "Name one.") from None
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SandboxError(
+            f"{file} is not the configuration of a sandbox: {type(error).__name__}: {error}.",
+            "It needs [[repository]] tables with name and seed, and a table [buckets] with repository and file.",
+        ) from None
+    if configuration.buckets_repository not in repositories:
+        raise SandboxError(
+            f"{file}: [buckets] names the repository {configuration.buckets_repository!r}, and there is none.",
+            f"The repositories are: {', '.join(repositories)}.",
+        )
+    return configuration
