@@ -61,7 +61,7 @@ class Settings:
     s3_endpoint: str
     tracking_uri: str = ""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def user(self) -> str:

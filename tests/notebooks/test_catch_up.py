@@ -24,9 +24,7 @@ PIPELINE = str(TRAINING_PIPELINE)
 def place(tmp_path):
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(tmp_path / "state")
-    settings = laptop.up(
-        tmp_path / "state", lifeline=True, configuration=stand_in_configuration((tmp_path / "state").parent)
-    )
+    settings = laptop.up(tmp_path / "state", lifeline=True, configuration=stand_in_configuration(tmp_path))
     try:
         yield Workplace(settings)
     finally:

@@ -25,10 +25,14 @@ from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT, REPOSITORY, Settings, find_settings
 from jukebox_helpers.steps import s3
+from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_sandbox import buckets, events
+from jukebox_sandbox.configuration import read_configuration
+from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import sign
 from jukebox_sandbox.ports import known_ports
 from jukebox_sandbox.repositories import bare_repository, git
+from jukebox_sandbox.state import read_sandbox
 
 # Reads its own revision, then waits for the test's word; its child and its detached grandchild wait as well.
 TRAINING = """
@@ -205,34 +209,104 @@ def test_status_says_where_everything_is(own: Settings) -> None:
 def test_the_repositories_begin_as_the_kit_is_and_that_is_no_event(fresh_sandbox: Settings) -> None:
     for name, folder in ((REPOSITORY, ""), (GITOPS_REPOSITORY, "mlops-gitops")):
         clone = fresh_sandbox.clone(name)
-        assert git(clone, "rev-parse", "HEAD^{tree}") == git(KIT, "rev-parse", f"HEAD:{folder}")
+        tracked = git(KIT / folder, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+        there = [file for file in tracked if (KIT / folder / file).is_file()]
+        assert sorted(git(clone, "ls-files").splitlines()) == sorted(set(there))
+        for file in ("README.md", "sandbox.toml") if not folder else ("toolings/minio/config.yaml",):
+            assert (clone / file).read_bytes() == (KIT / folder / file).read_bytes()
         assert git(clone, "log", "--format=%s") == "The workshop as it starts"
         assert git(clone, "status", "--porcelain", "--branch") == "## main...origin/main"
         git(bare_repository(fresh_sandbox.state, "user1", name), "fsck", "--strict")
     assert events.events(fresh_sandbox.state) == []
 
 
-def test_a_kit_that_is_no_checkout_is_seeded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jukebox_helpers import settings as settings_module
+def make_kit(folder: Path) -> Path:
+    """The least that a sandbox can serve."""
+    (folder / "mlops-gitops").mkdir(parents=True)
+    (folder / ".gitignore").write_text(".venv/\n")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "python").touch()
+    (folder / "README.md").write_text("Hello\n")
+    (folder / "mlops-gitops" / "config.yaml").touch()
+    (folder / "sandbox.toml").write_text(laptop.CONFIGURATION.read_text())
+    return folder
+
+
+def seeded_files(state: Path, name: str = REPOSITORY) -> list[str]:
+    return git(bare_repository(state, "user1", name), "ls-tree", "-r", "--name-only", "main").split()
+
+
+def test_a_kit_that_is_no_checkout_is_seeded_too(tmp_path: Path) -> None:
     from jukebox_sandbox import repositories
 
-    kit = tmp_path / "kit"
-    (kit / "mlops-gitops").mkdir(parents=True)
-    (kit / ".gitignore").write_text(".venv/\n")
-    (kit / ".venv").mkdir()
-    (kit / ".venv" / "python").touch()
-    (kit / "README.md").write_text("Hello\n")
-    (kit / "mlops-gitops" / "config.yaml").touch()
-    monkeypatch.setattr(settings_module, "KIT", kit)
+    kit = make_kit(tmp_path / "kit")
+    repositories.seed(tmp_path / "state", "user1", read_configuration(kit / "sandbox.toml"))
+    assert seeded_files(tmp_path / "state") == [".gitignore", "README.md", "mlops-gitops/config.yaml", "sandbox.toml"]
+    assert seeded_files(tmp_path / "state", GITOPS_REPOSITORY) == ["config.yaml"]
+    assert repositories.uncommitted(kit) == []
 
-    repositories.seed(tmp_path / "state", "user1")
 
-    seeded = bare_repository(tmp_path / "state", "user1", REPOSITORY)
-    assert git(seeded, "ls-tree", "-r", "--name-only", "main").split() == [
-        ".gitignore",
-        "README.md",
-        "mlops-gitops/config.yaml",
-    ]
+def test_the_working_tree_is_what_a_sandbox_begins_with_and_the_checkout_stays_as_it_is(tmp_path: Path) -> None:
+    from jukebox_sandbox import repositories
+
+    kit = make_kit(tmp_path / "kit")
+    git(kit, "init", "--quiet", "--initial-branch=main")
+    git(kit, "add", "--all")
+    git(kit, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "-m", "The kit")
+    (kit / "README.md").write_text("Edited\n")
+    (kit / "new.txt").touch()
+    (kit / "mlops-gitops" / "config.yaml").unlink()
+    (kit / "mlops-gitops" / "other.yaml").touch()
+    git(kit, "add", "new.txt")
+    before = git(kit, "status", "--porcelain")
+    repositories.seed(tmp_path / "state", "user1", read_configuration(kit / "sandbox.toml"))
+    assert git(bare_repository(tmp_path / "state", "user1", REPOSITORY), "show", "main:README.md") == "Edited"
+    assert seeded_files(tmp_path / "state") == [
+        ".gitignore", "README.md", "mlops-gitops/other.yaml", "new.txt", "sandbox.toml",
+    ]  # fmt: skip
+    assert seeded_files(tmp_path / "state", GITOPS_REPOSITORY) == ["other.yaml"]
+    assert git(kit, "status", "--porcelain") == before
+    edited = ["README.md", "mlops-gitops/config.yaml", "mlops-gitops/other.yaml", "new.txt"]
+    assert repositories.uncommitted(kit) == edited
+    git(bare_repository(tmp_path / "state", "user1", REPOSITORY), "fsck", "--strict")
+
+
+def test_up_says_where_the_working_tree_differs_from_the_last_commit(tmp_path: Path) -> None:
+    kit = make_kit(tmp_path / "kit")
+    git(kit, "init", "--quiet")
+    git(kit, "add", "--all")
+    git(kit, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "-m", "The kit")
+    (kit / "README.md").write_text("Edited\n")
+    state = tmp_path / "state"
+    try:
+        notes = laptop.up(state, lifeline=True, configuration=kit / "sandbox.toml").notes
+        assert len(notes) == 1 and "differs from its last commit: README.md." in notes[0]
+        laptop.down(state)
+        assert laptop.up(state, lifeline=True, configuration=kit / "sandbox.toml").notes == ()  # seeded before
+    finally:
+        laptop.down(state)
+
+
+def test_the_state_of_an_older_kit_is_kept_and_what_has_no_place_in_it_moves_aside(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    laptop.up(state, lifeline=True)
+    laptop.down(state)
+    (state / "version").unlink()
+    (state / "sandbox.json").write_text("{}")
+    head = git(state / "work" / REPOSITORY, "rev-parse", "HEAD")
+    try:
+        settings = laptop.up(state, lifeline=True)
+        assert "sandbox.json moved to" in settings.notes[0]
+        assert (state / "before-1" / "sandbox.json").read_text() == "{}"
+        assert (state / "version").read_text() == "1\n"
+        assert git(settings.clone(), "ls-remote", "origin", "refs/heads/main").split()[0] == head
+        laptop.down(state)
+        (state / "version").write_text("99\n")
+        with pytest.raises(JukeboxError, match="format '99', which this kit does not know"):
+            laptop.up(state, lifeline=True)
+    finally:
+        (state / "version").write_text("1\n")
+        laptop.down(state)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +374,7 @@ def test_git_refuses_what_is_not_its_protocol(own: Settings) -> None:
 
 
 def test_a_wrong_password_is_refused_by_git(own: Settings, tmp_path: Path) -> None:
-    with pytest.raises(JukeboxError, match=r"Authentication failed|could not read Username"):
+    with pytest.raises(SandboxError, match=r"Authentication failed|could not read Username"):
         helper = "credential.helper=!printf 'username=user1\\npassword=wrong\\n'"
         url = own.repository_url()
         git(tmp_path, "clone", "-c", "credential.helper=", "-c", helper, url, str(tmp_path / "clone"))
@@ -315,7 +389,7 @@ def test_a_pull_keeps_commits_and_edits_when_somebody_else_pushed_first(own: Set
     commit(clone, "of-the-attendee.txt")
     with (clone / "README.md").open("a") as file:
         file.write("an edit without a commit")
-    with pytest.raises(JukeboxError, match="rejected"):
+    with pytest.raises(SandboxError, match="rejected"):
         git(clone, "push", "--quiet")
     attendee = {**os.environ, "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
     git(clone, "pull", "--quiet", environment=attendee)
@@ -358,7 +432,7 @@ def test_of_racing_pushes_one_is_taken_and_the_others_are_told(own: Settings, tm
         try:
             git(clones[number], "push", "--quiet", "origin", "HEAD:race")
             told[number] = True
-        except JukeboxError:
+        except SandboxError:
             told[number] = False
 
     threads = [threading.Thread(target=push, args=(number,)) for number in range(len(clones))]
@@ -523,8 +597,8 @@ def test_the_event_has_giteas_shape(own: Settings) -> None:
     here = Path.cwd()
     os.chdir(bare_repository(own.state, "user1", REPOSITORY))
     try:
-        event = hooks.push_event(own, REPOSITORY, first, last, "refs/heads/main")
-        begun = hooks.push_event(own, REPOSITORY, "0" * 40, first, "refs/heads/main")
+        event = hooks.push_event(read_sandbox(own.state), REPOSITORY, first, last, "refs/heads/main")
+        begun = hooks.push_event(read_sandbox(own.state), REPOSITORY, "0" * 40, first, "refs/heads/main")
     finally:
         os.chdir(here)
     assert (event["ref"], event["before"], event["after"]) == ("refs/heads/main", first, last)
@@ -541,9 +615,9 @@ def test_the_event_has_giteas_shape(own: Settings) -> None:
 
 def test_a_push_of_buckets_applies_them_and_a_bad_one_is_refused_to_its_pusher(own: Settings) -> None:
     clone = own.clone(GITOPS_REPOSITORY)
-    config = clone / buckets.CONFIG
+    config = clone / CONFIG
     good = config.read_text() + "  - name: data\n  - name: data-cache\n"
-    revision = commit(clone, buckets.CONFIG, good)
+    revision = commit(clone, CONFIG, good)
     git(clone, "push", "--quiet")
 
     event = events.wait_for(own.state, revision, 20)
@@ -553,14 +627,14 @@ def test_a_push_of_buckets_applies_them_and_a_bad_one_is_refused_to_its_pusher(o
     s3.s3_client(own.secret("aws-connection-data")).head_bucket(Bucket="data")
 
     known = events.events(own.state)
-    commit(clone, buckets.CONFIG, good + "  - name: Data\n")
-    with pytest.raises(JukeboxError, match=r"config.yaml:8: illegal bucket name 'Data'"):
+    commit(clone, CONFIG, good + "  - name: Data\n")
+    with pytest.raises(SandboxError, match=r"config.yaml:8: illegal bucket name 'Data'"):
         git(clone, "push", "--quiet")
     assert git(clone, "rev-parse", "origin/main") == revision
     assert events.events(own.state) == known
 
     git(clone, "reset", "--quiet", "--hard", revision)
-    fewer = commit(clone, buckets.CONFIG, good.replace("  - name: pipeline\n", ""))
+    fewer = commit(clone, CONFIG, good.replace("  - name: pipeline\n", ""))
     git(clone, "push", "--quiet")
     assert "pipeline: kept, not in the file" in events.wait_for(own.state, fewer, 20)["detail"]
     assert "pipeline" in laptop.status(own.state)["buckets"]
@@ -580,7 +654,7 @@ def test_up_is_idempotent_and_two_sandboxes_do_not_meet(own: Settings, sandbox: 
 
     mine, others = own.secret("s3"), sandbox.secret("s3")
     assert not set(known_ports(own.state).values()) & set(known_ports(sandbox.state).values())
-    with pytest.raises(JukeboxError, match="refuses these credentials"):
+    with pytest.raises((JukeboxError, SandboxError), match="refuses these credentials"):
         buckets.apply(["data"], s3.s3_client({**mine, "AWS_S3_ENDPOINT": others["AWS_S3_ENDPOINT"]}))
     assert ask(own, "/", sandbox.secret("git-auth")["password"])[0] == 401
     assert deliver(own, {}, key=sandbox.secret("sandbox")["webhook_key"])[0] == 403
@@ -754,9 +828,9 @@ def test_a_folder_that_is_no_sandbox_is_left_alone(tmp_path: Path) -> None:
     precious = tmp_path / "home" / "thesis.txt"
     precious.parent.mkdir()
     precious.write_text("42")
-    with pytest.raises(JukeboxError, match="no sandbox's state"):
+    with pytest.raises(JukeboxError, match="is not the state of a sandbox"):
         laptop.up(precious.parent)
-    with pytest.raises(JukeboxError, match="no sandbox's state"):
+    with pytest.raises(JukeboxError, match="is not the state of a sandbox"):
         laptop.down(precious.parent, delete=True)
     assert precious.read_text() == "42"
     assert laptop.down(tmp_path / "nothing", delete=True) is False
@@ -788,6 +862,6 @@ def test_a_proxy_does_not_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_state_folder_that_addresses_would_take_apart_is_refused(tmp_path):
-    with pytest.raises(JukeboxError, match="in its path") as refused:
+    with pytest.raises(JukeboxError, match="has a meaning in addresses") as refused:
         laptop.up(tmp_path / "what?")
     assert "JUKEBOX_STATE" in refused.value.next_action and not (tmp_path / "what?").exists()
