@@ -10,8 +10,9 @@ from typing import Any
 import click
 from rich.console import Console
 
+from jukebox_helpers.about import COMPLETION_VARIABLE, completion_script, kit_version
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import KIT, REPOSITORY, find_settings, state_folder
+from jukebox_helpers.settings import KIT, REPOSITORY, find_settings, is_checkout, need_checkout, state_folder
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
@@ -27,7 +28,15 @@ def say_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, sort_keys=True, default=str))
 
 
+def show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Print the version, where ``--version`` asks for it."""
+    if wanted and not context.resilient_parsing:
+        click.echo(f"Jukebox {kit_version()}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=show_version, help="Show version.")
 def cli() -> None:
     """Jukebox: from a push of data to a model that knows which bytes it was trained on."""
 
@@ -224,8 +233,10 @@ def workspace() -> Path:
     from jukebox_helpers.settings import DATA_PIPELINE
 
     clone = state_folder() / "work" / REPOSITORY
-    places = (Path.cwd(), *Path.cwd().parents, clone, KIT)
-    return next(folder for folder in places if (folder / DATA_PIPELINE).is_file())
+    for folder in (Path.cwd(), *Path.cwd().parents, clone):
+        if (folder / DATA_PIPELINE).is_file():
+            return folder
+    return KIT
 
 
 @cli.group("run")
@@ -459,10 +470,38 @@ def load_rankings(rankings: Path) -> None:
     )
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--tests", is_flag=True, help="Pack what ./jukebox test needs, too.")
+def pack(folder: Path, tests: bool) -> None:
+    """Put into FOLDER all that an installation without a network needs.
+
+    The packages, for machines like this one and this version of Python; the kit, as a git bundle; and README.txt,
+    which says how to install them.
+    """
+    need_checkout()
+    from jukebox_helpers import pack as packing
+
+    locks = [packing.LOCK, packing.DEVELOPMENT_LOCK] if tests else [packing.LOCK]
+    packing.pack(folder, locks, click.echo, sys.stderr.isatty())
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands in SHELL.
+
+    It completes jukebox and ./jukebox. For bash, put this into ~/.bashrc: eval "$(KIT/jukebox completion bash)",
+    with the path of your kit. For zsh, the same with zsh into ~/.zshrc, after compinit. For fish, into
+    ~/.config/fish/config.fish: KIT/jukebox completion fish | source
+    """
+    click.echo(completion_script(cli, shell))
+
+
 def main() -> None:
     """Run the command line; an error of ours is one message and exit code 1."""
     try:
-        cli(prog_name="./jukebox")
+        cli(prog_name="./jukebox" if is_checkout() else "jukebox", complete_var=COMPLETION_VARIABLE)
     except JukeboxError as error:
         click.secho(f"Error: {error.what}", fg="red", err=True)
         if error.next_action:

@@ -15,7 +15,7 @@ from jukebox_helpers.steps.git import repository_url
 from jukebox_helpers.steps.git_password import server_of, server_of_domain
 
 KIT = Path(__file__).resolve().parent.parent
-"""The checkout that this library runs from."""
+"""The checkout that this library runs from; from an installed wheel, the folder of its packages."""
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Kubernetes mounts it into every pod: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
@@ -37,6 +37,24 @@ TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
 TRAINING_PIPELINE_YAML = Path("3-prod_datascience/training-pipeline.yaml")
 DEFAULT_PARAMETERS = Path("3-prod_datascience/default_parameters.json")
 """The pipelines' files, in every checkout of the kit."""
+
+
+def is_checkout() -> bool:
+    """Whether the library runs from a checkout of the kit, with its notebooks and pipelines around it."""
+    return (KIT / "notebooks").is_dir() and (KIT / "5-data-versioning").is_dir()
+
+
+def need_checkout() -> None:
+    """Refuse what works in a checkout of the kit only.
+
+    Raises:
+        JukeboxError: If the library runs from an installed wheel.
+    """
+    if not is_checkout():
+        raise JukeboxError(
+            f"This needs a checkout of the kit, and {KIT} holds the installed package only.",
+            "Clone the kit's repository with git (jukebox.git on your Gitea), and run ./jukebox there.",
+        )
 
 
 @dataclass(frozen=True)
@@ -106,7 +124,9 @@ class Settings:
 
     def clone(self, repository: str = REPOSITORY) -> Path:
         """The attendee's clone of a repository: where the workshop's edits and commits are made."""
-        return self.state / "work" / repository if self.platform == "sandbox" else KIT
+        if self.platform == "sandbox":
+            return self.state / "work" / repository
+        return KIT
 
     def secret(self, name: str) -> dict[str, str]:
         """Read a secret.

@@ -1,0 +1,43 @@
+"""What the program says of itself: its version, and the script that completes its commands in a shell."""
+
+import subprocess
+
+import click
+from click.shell_completion import get_completion_class
+
+from jukebox_helpers import __version__
+from jukebox_helpers.settings import KIT, is_checkout
+
+COMPLETION_VARIABLE = "_JUKEBOX_COMPLETE"
+"""Set by a completion script: the program then prints completions and does nothing else."""
+
+
+def kit_version() -> str:
+    """The kit's version, and in a checkout its git revision, with ``-dirty`` where files differ from it."""
+    described = ""
+    if is_checkout() and (KIT / ".git").exists():
+        command = ["git", "-C", str(KIT), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+        described = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    return f"{__version__} (revision {described})" if described else __version__
+
+
+def completion_script(command: click.Command, shell: str) -> str:
+    """The script that completes ``jukebox`` and ``./jukebox`` in a shell.
+
+    Args:
+        command: The command line.
+        shell: ``bash``, ``zsh`` or ``fish``.
+
+    Returns:
+        The shell's code, to be sourced.
+    """
+    known = get_completion_class(shell)
+    assert known is not None, shell
+    script = known(command, {}, "jukebox", COMPLETION_VARIABLE).source()
+    # click's scripts call a `jukebox` of the PATH; what is to be completed may be ./jukebox.
+    if shell == "zsh":
+        script = script.replace("    (( ! $+commands[jukebox] )) && return 1\n", "")
+        script = script.replace("zsh_complete jukebox)", "zsh_complete ${~words[1]})")
+    elif shell == "fish":
+        script = script.replace("(commandline -t) jukebox)", "(commandline -t) (commandline -opc)[1])")
+    return script
