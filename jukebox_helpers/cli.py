@@ -49,6 +49,7 @@ def demo(songs: Path | None, rankings: Path | None) -> None:
 
     Data in, two traced models out, nothing left behind. Exit code 0 only if all of it worked.
     """
+    need_checkout()
     from jukebox_helpers.workshop.demo import demo as run_demo
 
     run_demo(console(), songs, rankings)
@@ -61,6 +62,7 @@ def test(arguments: tuple[str, ...]) -> None:
 
     All arguments go to pytest.
     """
+    need_checkout()
     sys.exit(subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=KIT).returncode)
 
 
@@ -71,6 +73,7 @@ def bench(arguments: tuple[str, ...]) -> None:
 
     Ratios, with a table and a plot of each. All arguments go to the benchmarks: try bench --help.
     """
+    need_checkout()
     sys.exit(subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=KIT).returncode)
 
 
@@ -81,6 +84,7 @@ def lab(arguments: tuple[str, ...]) -> None:
 
     All arguments go to JupyterLab. When it ends, the sandbox stops too, unless it was running before.
     """
+    need_checkout()
     from jukebox_helpers.workshop.lab import open_lab
 
     sys.exit(open_lab(state_folder(), arguments))
@@ -94,6 +98,7 @@ def notebooks(only: int | None, report: Path | None) -> None:
 
     On a laptop on a fresh sandbox, which goes afterwards. Exit code 1 if anything did not work.
     """
+    need_checkout()
     from jukebox_helpers.workshop.notebooks import NotebookRun, run_notebooks
 
     def tell(run: NotebookRun) -> None:
@@ -115,6 +120,7 @@ def catch_up(number: int) -> None:
 
     Your own edits that stand in the way are kept on a branch.
     """
+    need_checkout()
     from jukebox_helpers.workshop import catch_up as catching_up
 
     catching_up.catch_up(number, click.echo)
@@ -127,6 +133,7 @@ def up(as_json: bool) -> None:
 
     A real S3 server, a real git server, the trigger of the training and the model registry, on loopback.
     """
+    need_checkout()
     from jukebox_helpers import sandbox
 
     with Console(stderr=True).status("starting the sandbox …"):
@@ -216,6 +223,7 @@ def compile_() -> None:
 
     In the checkout or clone that you stand in, else in the kit.
     """
+    need_checkout()
     from jukebox_helpers import settings as settings_module
     from jukebox_helpers.pipelines import compile
 
@@ -236,6 +244,7 @@ def workspace() -> Path:
     for folder in (Path.cwd(), *Path.cwd().parents, clone):
         if (folder / DATA_PIPELINE).is_file():
             return folder
+    need_checkout()
     return KIT
 
 

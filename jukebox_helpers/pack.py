@@ -55,7 +55,8 @@ def pack(folder: Path, locks: list[Path], say: Callable[[str], None], show_progr
         download(wheels, [f"setuptools=={metadata.version('setuptools')}", "wheel"], show_progress)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     system = f"{platform.system()} {platform.machine()}"
-    tests = "" if DEVELOPMENT_LOCK in locks else "; ./jukebox test needs a pack made with --tests"
+    with_tests = DEVELOPMENT_LOCK in locks
+    tests = ", and for the first ./jukebox test" if with_tests else "; ./jukebox test needs a pack made with --tests"
     text = README.format(version=kit_version(), system=system, python=python, folder=folder, tests=tests)
     (folder / "README.txt").write_text(text)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import platformdirs
+
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.steps.git import repository_url
 from jukebox_helpers.steps.git_password import server_of, server_of_domain
@@ -126,6 +128,7 @@ class Settings:
         """The attendee's clone of a repository: where the workshop's edits and commits are made."""
         if self.platform == "sandbox":
             return self.state / "work" / repository
+        need_checkout()
         return KIT
 
     def secret(self, name: str) -> dict[str, str]:
@@ -167,10 +170,14 @@ class Settings:
 def state_folder() -> Path:
     """The state folder: ``JUKEBOX_STATE``, or ``.jukebox`` in the checkout.
 
-    To a sandbox's own clone, which lies in a state folder, it is that one.
+    To a sandbox's own clone, which lies in a state folder, it is that one. Without a checkout it is the user's own,
+    e.g. ``~/.local/state/jukebox``: https://platformdirs.readthedocs.io/
     """
     around = KIT.parent.parent
-    own = around if (around / "supervisor.lock").is_file() else KIT / ".jukebox"
+    if (around / "supervisor.lock").is_file():
+        own = around
+    else:
+        own = KIT / ".jukebox" if is_checkout() else platformdirs.user_state_path("jukebox")
     return Path(os.environ.get("JUKEBOX_STATE") or own).resolve()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import KIT
+from jukebox_helpers.settings import KIT, need_checkout
 from jukebox_helpers.steps.git_password import server_of
 
 BASE_IMAGE = "registry.access.redhat.com/ubi9/python-312:9.7"
@@ -29,10 +29,13 @@ def requirements(*packages: str) -> list[str]:
         ``numpy==2.4.6 ; python_full_version < "3.12"``.
 
     Raises:
-        JukeboxError: If the lock does not name a package.
+        JukeboxError: If the lock does not name a package, or there is none: it is in a checkout of the kit only.
     """
+    lock = KIT / "requirements.txt"
+    if not lock.is_file():
+        need_checkout()
     locked: dict[str, list[str]] = {}
-    for line in (KIT / "requirements.txt").read_text().splitlines():
+    for line in lock.read_text().splitlines():
         if match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(.*?)(?: \\)?$", line):
             locked.setdefault(match[1], []).append(match[2].replace("'", '"'))
     found = []

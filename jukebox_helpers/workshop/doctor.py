@@ -12,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.declare import requirements
 from jukebox_helpers.settings import CONNECTION_KEYS, Settings, find_settings
 
 
@@ -68,7 +67,7 @@ def look_at_packages() -> Finding:
     found = (
         f"missing: {', '.join(sorted(missing))}"
         if missing
-        else f"kfp {metadata.version('kfp')}, {requirements('dvc')[0]}"
+        else f"kfp {metadata.version('kfp')}, dvc {metadata.version('dvc')}"
     )
     return Finding("packages", not missing, found, "Run any ./jukebox command: it installs requirements.txt.")
 

@@ -193,7 +193,8 @@ def test_a_packed_kit_is_installed_with_no_network(tiny, empty, tmp_path, monkey
         give_uv(tiny, empty)
     else:
         shutil.copytree(empty, tiny / ".venv", symlinks=True)
-    offline = {"PIP_INDEX_URL": DEAD, "UV_DEFAULT_INDEX": DEAD, "JUKEBOX_WHEELS": str(packed / "wheels")}
+    names = ("PIP_INDEX_URL", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_FIND_LINKS")
+    offline = {**dict.fromkeys(names, DEAD), "JUKEBOX_WHEELS": str(packed / "wheels")}
     result = launch(tiny, "test", prefix=no_network(), **offline)
     assert result.stdout == "installed: tiny tools\n", result.stderr
     assert (tiny / "called").exists() == with_uv and "Trying pip" not in result.stderr
