@@ -6,13 +6,45 @@ Where widgets are drawn, one clicks; everywhere else the question is text, and `
 import html
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import ipywidgets
+import yaml
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.show.notes import Note
-from jukebox_helpers.workshop.questions import QUESTIONS, Question
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Attributes:
+        name: What notebooks call it.
+        text: The question.
+        right: The number of the right answer, from 0.
+        answers: Each answer with the explanation that follows it.
+    """
+
+    name: str
+    text: str
+    right: int
+    answers: tuple[tuple[str, str], ...]
+
+
+@cache
+def questions() -> tuple[Question, ...]:
+    """All questions, in the order of the notebooks: those of ``questions.yaml`` beside this module."""
+    return tuple(
+        Question(
+            name=entry["name"],
+            text=entry["text"],
+            right=[answer.get("right", False) for answer in entry["answers"]].index(True),
+            answers=tuple((answer["text"], answer["why"]) for answer in entry["answers"]),
+        )
+        for entry in yaml.safe_load(files("jukebox_helpers.workshop").joinpath("questions.yaml").read_text("utf-8"))
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,7 +132,7 @@ def quiz(name: str) -> Quiz:
     Raises:
         JukeboxError: If there is none of that name.
     """
-    for question in QUESTIONS:
+    for question in questions():
         if question.name == name:
             return Quiz(question)
-    raise JukeboxError(f"There is no quiz {name!r}.", f"There are: {', '.join(q.name for q in QUESTIONS)}.")
+    raise JukeboxError(f"There is no quiz {name!r}.", f"There are: {', '.join(q.name for q in questions())}.")

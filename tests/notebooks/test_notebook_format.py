@@ -10,7 +10,7 @@ from pytest_notebook.nb_regression import NBRegressionFixture
 
 from jukebox_helpers.workshop.exercises import CATALOGUE
 from jukebox_helpers.workshop.notebooks import notebook_files
-from jukebox_helpers.workshop.questions import QUESTIONS
+from jukebox_helpers.workshop.quizzes import questions
 
 FILES = notebook_files()
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -70,7 +70,7 @@ def test_the_first_code_cell_catches_up_and_holds_the_parameter(notebook):
 def test_every_exercise_and_every_quiz_is_used_once_with_a_check():
     text = "\n".join(cell.source for file in FILES for cell in nbformat.read(file, as_version=4).cells)
     assert re.findall(r'^exercise\("([\w-]+)"\)\.check', text, re.MULTILINE) == list(CATALOGUE)
-    assert re.findall(r'^quiz\("([\w-]+)"\)', text, re.MULTILINE) == [question.name for question in QUESTIONS]
+    assert re.findall(r'^quiz\("([\w-]+)"\)', text, re.MULTILINE) == [question.name for question in questions()]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
