@@ -1,7 +1,7 @@
 """Lineage: from a model version to the exact bytes and the exact code that it was made of.
 
 `trace` reads it from the registry, `verify` checks that what it names is still there, and `compare_digests` says
-whether something that was rebuilt is the same. `lineage_tree` and `compare` show lineage to people.
+whether something that was rebuilt is the same. `jukebox_helpers.show.lineage` shows lineage to people.
 """
 
 import hashlib
@@ -12,13 +12,10 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
-from jukebox_helpers.show.lineage import compare, lineage_tree
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.metadata import read_json
 from jukebox_helpers.steps.registry_records import ModelRegistry
 from jukebox_helpers.steps.s3 import error_code, explained
-
-__all__ = ["compare", "compare_digests", "lineage_tree", "trace", "unknown", "verify"]
 
 NOT_RECORDED = "not recorded"
 NOT_VERSIONED = "not versioned: nobody can say which bytes"
