@@ -121,7 +121,7 @@ def catch_up(number: int) -> None:
     Your own edits that stand in the way are kept on a branch.
     """
     need_checkout()
-    from jukebox_helpers.workshop import catch_up as catching_up
+    from jukebox_helpers.workshop import catching_up
 
     catching_up.catch_up(number, click.echo)
 

@@ -14,7 +14,6 @@ import numpy as np
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.lineage import unknown
 from jukebox_helpers.settings import Settings
-from jukebox_helpers.show.sliders import Probabilities, country_bars, sliders, typical_song
 from jukebox_helpers.steps import s3
 from jukebox_helpers.steps.registry import open_registry
 from jukebox_helpers.steps.registry_mlflow import mlflow_registry
@@ -22,7 +21,8 @@ from jukebox_helpers.steps.registry_records import ModelRegistry
 from jukebox_helpers.steps.schemas import features, song_columns, songs_schema
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
-__all__ = ["Player", "country_bars", "load_model", "sliders", "typical_song"]
+Probabilities = list[tuple[str, float]]
+"""Countries with their probabilities, the likeliest first."""
 
 
 @cache

@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets
 import numpy as np
 from babel import Locale
 
 from jukebox_helpers.show.charts import NEW, SECOND, Chart, tidy
-
-if TYPE_CHECKING:
-    from jukebox_helpers.workshop.play import Player
-
-Probabilities = list[tuple[str, float]]
-"""Countries with their probabilities, the likeliest first."""
+from jukebox_helpers.show.player import Player, Probabilities
 
 SHOWN = 12
 """How many countries a picture shows."""
@@ -126,7 +121,7 @@ class SongSliders(ipywidgets.VBox):
         other: Another one to compare it with.
     """
 
-    def __init__(self, player: "Player", other: "Player | None" = None) -> None:
+    def __init__(self, player: Player, other: Player | None = None) -> None:
         self.players = [player, *([other] if other else [])]
         self.controls = {name: widget_of(control) for name, control in CONTROLS.items()}
         # Beside the controls where there is room, else beneath them.
@@ -179,7 +174,7 @@ def widget_of(control: Control) -> Any:
     )  # fmt: skip
 
 
-def sliders(player: "Player", other: "Player | None" = None) -> SongSliders:
+def sliders(player: Player, other: Player | None = None) -> SongSliders:
     """Set a song by hand and see where it would be played.
 
     Args:

@@ -9,7 +9,6 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
-from jukebox_helpers.workshop.challenge import check_hit, find_hit
 from jukebox_helpers.workshop.checks import (
     WANTED_BUCKETS,
     check_buckets,
@@ -25,6 +24,7 @@ from jukebox_helpers.workshop.checks import (
     check_second_version,
 )
 from jukebox_helpers.workshop.engine import Command, Edit, Exercise, Python
+from jukebox_helpers.workshop.hits import check_hit, find_hit
 from jukebox_helpers.workshop.place import Workplace
 
 

@@ -8,7 +8,7 @@ from lab_browser import chromium, jupyterlab, open_notebook, page_of, run_all
 from quick_model import register_quick_model
 
 from jukebox_helpers import sandbox as laptop
-from jukebox_helpers.workshop.catch_up import catch_up
+from jukebox_helpers.workshop.catching_up import catch_up
 
 
 @pytest.fixture(scope="module")

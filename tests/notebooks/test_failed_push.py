@@ -8,7 +8,7 @@ from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import GITOPS_REPOSITORY, TRAINING_PIPELINE
 from jukebox_helpers.workshop import edits
-from jukebox_helpers.workshop.catch_up import catch_up
+from jukebox_helpers.workshop.catching_up import catch_up
 from jukebox_helpers.workshop.exercises import exercise
 from jukebox_sandbox import events
 from jukebox_sandbox.events import record

@@ -11,11 +11,11 @@ from conftest import stand_in_configuration
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.settings import KIT
-from jukebox_helpers.workshop.catch_up import catch_up
+from jukebox_helpers.workshop.catching_up import catch_up
 from jukebox_helpers.workshop.place import load_songs
 
 CELLS = {
-    "enter": "from jukebox_helpers.workshop.catch_up import catch_up; place = catch_up(2, lambda line: None)",
+    "enter": "from jukebox_helpers.workshop.catching_up import catch_up; place = catch_up(2, lambda line: None)",
     "restore": "place.restore('f' * 32)",
     "missing": "place.train_on('nothing.parquet')",
     "broken": "from jukebox_helpers.workshop.place import load_songs\n"

@@ -7,6 +7,7 @@ import numpy
 import pytest
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.show import player as player_module
 from jukebox_helpers.show import sliders
 from jukebox_helpers.show.sliders import CONTROLS, country_name
 from jukebox_helpers.steps import registry_mlflow, s3, sample_data, sample_rankings
@@ -15,7 +16,6 @@ from jukebox_helpers.steps.model import train
 from jukebox_helpers.steps.preparation import prepare
 from jukebox_helpers.steps.schemas import features
 from jukebox_helpers.steps.scoring import onnx_probabilities
-from jukebox_helpers.workshop import play
 
 FIRST, SECOND = "aaaaaaaaaa", "bbbbbbbbbb"
 
@@ -41,7 +41,7 @@ def platform(sandbox, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def player(platform):
-    return play.load_model(platform, "player", FIRST)
+    return player_module.load_model(platform, "player", FIRST)
 
 
 def song(**changes):
@@ -52,7 +52,7 @@ def test_the_bytes_that_were_registered_are_loaded(platform, player):
     assert player.title == f"player {FIRST}"
     digest = hashlib.sha256(player.path.read_bytes()).hexdigest()
     assert digest == player.record["metadata"]["model sha256"]
-    assert play.load_model(platform, "player").title == f"player {SECOND}"
+    assert player_module.load_model(platform, "player").title == f"player {SECOND}"
 
 
 def test_other_bytes_under_the_same_name_are_refused(platform):
@@ -61,18 +61,18 @@ def test_other_bytes_under_the_same_name_are_refused(platform):
     whole = client.get_object(Bucket="models", Key=key)["Body"].read()
     client.put_object(Bucket="models", Key=key, Body=whole[:-1] + b"x")
     with pytest.raises(JukeboxError, match="is not the model that was registered as player bbbbbbbbbb"):
-        play.load_model(platform, "player", SECOND)
+        player_module.load_model(platform, "player", SECOND)
     client.put_object(Bucket="models", Key=key, Body=whole)
-    assert play.load_model(platform, "player", SECOND).path.read_bytes() == whole
+    assert player_module.load_model(platform, "player", SECOND).path.read_bytes() == whole
 
 
 def test_a_model_or_an_object_that_is_not_there_is_named(platform):
     with pytest.raises(JukeboxError, match="no version 'cccccccccc'.*bbbbbbbbbb, aaaaaaaaaa"):
-        play.load_model(platform, "player", "cccccccccc")
+        player_module.load_model(platform, "player", "cccccccccc")
     models = registry_mlflow.mlflow_registry(platform.tracking_uri)
     models.register("lost", FIRST, "s3://models/lost/model.onnx", {"model sha256": "0" * 64})
     with pytest.raises(JukeboxError, match="NoSuchKey|does not exist"):
-        play.load_model(platform, "lost")
+        player_module.load_model(platform, "lost")
 
 
 def test_countries_are_those_of_the_model_sorted(player):
@@ -118,7 +118,7 @@ def test_every_feature_has_a_control_whose_whole_range_can_be_played():
     for name, control in CONTROLS.items():
         ends = (0, len(control.choices) - 1) if control.choices else (control.low, control.high)
         for end in ends:
-            assert play.check_song(song(**{name: end * control.scale}))
+            assert player_module.check_song(song(**{name: end * control.scale}))
         assert ends[0] <= control.typical / control.scale <= ends[1]
 
 
@@ -147,7 +147,7 @@ def test_a_country_has_its_name_and_an_invented_one_its_code():
 
 
 def test_a_slider_changes_the_song_and_the_bars(platform, player):
-    other = play.load_model(platform, "player", SECOND)
+    other = player_module.load_model(platform, "player", SECOND)
     show = sliders.sliders(player, other)
     assert show.song == song()
     before, words = show.picture.value, repr(show)
