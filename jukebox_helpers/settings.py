@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
+from jukebox_helpers.cluster_domain import find_cluster_domain
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.steps.git import repository_url
 from jukebox_helpers.steps.git_password import server_of, server_of_domain
@@ -167,6 +166,13 @@ class Settings:
         return {file.name: file.read_text() for file in sorted(folder.iterdir())}
 
 
+def user_state_folder() -> Path:
+    """The user's own folder for the state of programs."""
+    import platformdirs  # not in the image of ct-pipeline's tasks, which have a checkout
+
+    return platformdirs.user_state_path("jukebox")
+
+
 def state_folder() -> Path:
     """The state folder: ``JUKEBOX_STATE``, or ``.jukebox`` in the checkout.
 
@@ -177,7 +183,7 @@ def state_folder() -> Path:
     if (around / "supervisor.lock").is_file():
         own = around
     else:
-        own = KIT / ".jukebox" if is_checkout() else platformdirs.user_state_path("jukebox")
+        own = KIT / ".jukebox" if is_checkout() else user_state_folder()
     return Path(os.environ.get("JUKEBOX_STATE") or own).resolve()
 
 
@@ -191,14 +197,11 @@ def find_settings() -> Settings:
         JukeboxError: If this is a laptop and no sandbox is running.
     """
     if NAMESPACE_FILE.is_file():
-        # Imported here: what a workbench knows builds on this module.
-        from jukebox_helpers.workbench import find_cluster_domain
-
         return Settings(
             platform="rhoai",
             state=state_folder(),
             namespace=NAMESPACE_FILE.read_text().strip(),
-            cluster_domain=find_cluster_domain(state_folder()),
+            cluster_domain=find_cluster_domain(state_folder(), KIT),
             s3_endpoint=os.environ.get("AWS_S3_ENDPOINT", ""),
             environment=dict(os.environ),
         )

@@ -13,7 +13,7 @@ from fake_model_registry import FakeModelRegistry
 from fake_pipelines_server import FakePipelines
 from loopback import make_certificate, page_server
 
-from jukebox_helpers import settings
+from jukebox_helpers import cluster_domain, settings
 from jukebox_helpers import workbench as workbench_module
 from jukebox_helpers.cli import cli
 from jukebox_helpers.errors import JukeboxError
@@ -94,7 +94,7 @@ def test_the_cluster_domain_comes_from_what_is_nearest(workbench, monkeypatch):
     origin = "https://gitea-gitea.apps.git.example.com/user7/jukebox.git"
     subprocess.run(["git", "-C", workbench / "clone", "remote", "add", "origin", origin], check=True)
     assert find_settings().cluster_domain == "apps.git.example.com"
-    workbench_module.remember_cluster_domain("https://x.apps.answer.example.com/page", workbench / "state")
+    cluster_domain.remember_cluster_domain("https://x.apps.answer.example.com/page", workbench / "state")
     assert find_settings().cluster_domain == "apps.answer.example.com"
     for given in (f"https://console-openshift-console.{DOMAIN}/", DOMAIN):
         monkeypatch.setenv("cluster_domain", given)
@@ -114,7 +114,7 @@ def test_a_person_at_the_terminal_is_asked_once(workbench, monkeypatch):
         questions.append(text)
         return f"https://console-openshift-console.{DOMAIN}/"
 
-    monkeypatch.setattr(workbench_module.click, "prompt", prompt)
+    monkeypatch.setattr(cluster_domain.click, "prompt", prompt)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert find_settings().cluster_domain == find_settings().cluster_domain == DOMAIN
@@ -122,10 +122,10 @@ def test_a_person_at_the_terminal_is_asked_once(workbench, monkeypatch):
 
 
 def test_the_answer_is_remembered_without_secrets(workbench):
-    workbench_module.remember_cluster_domain(f"https://user7:secret@gitea-gitea.{DOMAIN}/", workbench / "state")
+    cluster_domain.remember_cluster_domain(f"https://user7:secret@gitea-gitea.{DOMAIN}/", workbench / "state")
     assert (workbench / "state" / "platform.json").read_text() == f'{{"cluster_domain": "{DOMAIN}"}}\n'
     with pytest.raises(JukeboxError, match=r"no cluster domain in 'example\.com'"):
-        workbench_module.remember_cluster_domain("example.com", workbench / "state")
+        cluster_domain.remember_cluster_domain("example.com", workbench / "state")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"cluster_domain": 1}', '{"cluster_domain": "'])

@@ -1,0 +1,81 @@
+"""The cluster domain of a workbench, ``apps.<cluster>``: found, or asked once and remembered, without secrets."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.steps.git import git
+from jukebox_helpers.steps.git_password import domain_in
+
+QUESTION = "Cluster domain (apps.<cluster>), or any address of this cluster from your browser"
+
+
+def memory(state: Path) -> Path:
+    """The file that keeps what was asked once. It holds no secret."""
+    return state / "platform.json"
+
+
+def remembered_cluster_domain(state: Path) -> str:
+    """The answer of before; empty where there is none, or the file is not as we wrote it."""
+    try:
+        return domain_in(json.loads(memory(state).read_text())["cluster_domain"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def find_cluster_domain(state: Path, checkout: Path) -> str:
+    """Find the cluster domain, or ask for it where a person is at the terminal.
+
+    It is looked for in the variable ``cluster_domain``, in what was answered before, in the address that the
+    checkout was cloned from, in what the dashboard gives to a workbench (``NOTEBOOK_ARGS``), in the connection.
+
+    Args:
+        state: The state folder, where an answer is remembered.
+        checkout: The checkout of the kit.
+
+    Returns:
+        The domain; empty where it could be neither found nor asked.
+    """
+    if given := os.environ.get("cluster_domain"):
+        return domain_in(given) or given  # the sandbox's is no domain
+    if remembered := remembered_cluster_domain(state):
+        return remembered
+    try:
+        origin = git("remote", "get-url", "origin", folder=str(checkout))
+    except RuntimeError:
+        origin = ""
+    hints = (origin, os.environ.get("NOTEBOOK_ARGS", ""), os.environ.get("AWS_S3_ENDPOINT", ""))
+    if found := next(filter(None, map(domain_in, hints)), ""):
+        return found
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return remember_cluster_domain(click.prompt(QUESTION, err=True), state)
+    return ""
+
+
+def remember_cluster_domain(answer: str, state: Path) -> str:
+    """Remember the cluster domain for this workbench.
+
+    Args:
+        answer: What the attendee gave: the domain, or any address of the cluster.
+        state: The state folder.
+
+    Returns:
+        The domain.
+
+    Raises:
+        JukeboxError: If there is no cluster domain in the answer.
+    """
+    domain = domain_in(answer.strip())
+    if not domain:
+        raise JukeboxError(
+            f"There is no cluster domain in {answer!r}.",
+            "Give apps.<cluster>, or copy an address of the cluster from your browser: "
+            "https://<something>.apps.<cluster>/…",
+        )
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    memory(state).write_text(json.dumps({"cluster_domain": domain}) + "\n")
+    return domain
