@@ -20,7 +20,7 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import connection
 from jukebox_helpers.pipelines import server as cluster_pipelines
 from jukebox_helpers.settings import KIT, find_settings
-from jukebox_helpers.steps import git, git_password, registry, registry_kubeflow
+from jukebox_helpers.steps import git_password, registry, registry_kubeflow
 from jukebox_helpers.workshop import doctor
 
 DOMAIN = "apps.cluster-x7.example.com"
@@ -242,7 +242,7 @@ def test_doctor_names_the_variable_of_each_certificate(workbench, monkeypatch):
     monkeypatch.setattr(
         registry, "open_registry", lambda *_: registry_kubeflow.kubeflow_registry(models.url, token="x")
     )
-    monkeypatch.setattr(git, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
+    monkeypatch.setattr(settings, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET", "cluster_domain"):
         monkeypatch.setenv(key, "x")
     monkeypatch.setenv("AWS_S3_ENDPOINT", models.url)
