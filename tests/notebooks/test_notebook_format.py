@@ -67,6 +67,13 @@ def test_the_first_code_cell_catches_up_and_holds_the_parameter(notebook):
     assert re.search(r"^place = catch_up\(\d\)$", first.source, re.MULTILINE) and "solve = False" in first.source
 
 
+def test_one_module_is_imported_once(notebook):
+    first, *others = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert re.findall(r"^(?:from|import) .*", first, re.MULTILINE) == [first.splitlines()[0]]
+    assert first.startswith("from jukebox_helpers.workshop import ")
+    assert not re.findall(r"^\s*(?:from|import) .*", "\n".join(others), re.MULTILINE)
+
+
 def test_every_exercise_and_every_quiz_is_used_once_with_a_check():
     text = "\n".join(cell.source for file in FILES for cell in nbformat.read(file, as_version=4).cells)
     assert re.findall(r'^exercise\("([\w-]+)"\)\.check', text, re.MULTILINE) == list(CATALOGUE)
