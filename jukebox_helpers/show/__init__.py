@@ -1,4 +1,5 @@
-"""What people look at: graphs, charts, lineage, comparisons, progress.
+"""What people look at: graphs, charts, lineage, comparisons of data, the player of a model, the progress of a run.
 
-Runs in a notebook or a terminal. Uses pipelines and what is below it.
+Runs in a notebook or a terminal.
+May use: pipelines, settings, errors, steps.
 """

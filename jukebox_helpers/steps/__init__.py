@@ -1,4 +1,5 @@
-"""The ground: all that is carried into the steps of a pipeline.
+"""The ground: all that is carried into the steps of a pipeline, such as tables, model, registry, S3, git and DVC.
 
-Runs in a step's container, and here. Imports nothing of ours but itself, and the packages that steps install.
+Runs in a step's container, and here.
+May use: itself, and the packages that steps install. Nothing else of ours.
 """
