@@ -12,7 +12,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from test_registry_kubeflow import make_certificate
+from loopback import make_certificate
 
 from jukebox_helpers.settings import CONNECTION_KEYS, KIT
 from jukebox_helpers.steps import s3

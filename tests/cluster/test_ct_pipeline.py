@@ -13,9 +13,8 @@ import subprocess
 import pytest
 import yaml
 from fake_pipelines_server import FakePipelines
-from loopback import RecordingGitServer
+from loopback import RecordingGitServer, make_certificate
 from rendering import of_kind, render_ct_pipeline
-from test_registry_kubeflow import make_certificate
 from throwaway import environment_with
 
 from jukebox_helpers.settings import KIT, TRAINING_PIPELINE

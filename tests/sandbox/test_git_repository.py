@@ -6,7 +6,7 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from test_registry_kubeflow import make_certificate
+from loopback import make_certificate
 
 from jukebox_helpers.steps.git import git
 
