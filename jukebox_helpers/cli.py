@@ -55,15 +55,23 @@ def demo(songs: Path | None, rankings: Path | None) -> None:
     run_demo(console(), songs, rankings)
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[TIER]... [PYTEST ARGUMENTS]...")
 def test(arguments: tuple[str, ...]) -> None:
-    """Run the tests.
+    r"""Run the tests: all of them, or one or more tiers.
 
-    All arguments go to pytest.
+    \b
+    unit       plain functions; no process is started     1 minute
+    sandbox    real S3, git, DVC and pipelines           15 minutes
+    cluster    charts, and stand-ins for a cluster       10 minutes
+    notebooks  Jupyter, a browser, every exercise        10 minutes
+
+    The times are those of two processors. All other arguments go to pytest: ./jukebox test unit -n 0 -k model
     """
+    from jukebox_helpers.testing import pytest_arguments
+
     need_checkout()
-    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=KIT).returncode)
+    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *pytest_arguments(arguments)], cwd=KIT).returncode)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

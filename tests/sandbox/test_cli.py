@@ -28,7 +28,7 @@ def commands(group, prefix=()):
 
 @pytest.mark.parametrize("command", list(commands(cli)), ids=" ".join)
 def test_every_command_explains_itself(command):
-    if command in (("test",), ("bench",)):  # all their arguments are passed on
+    if command == ("bench",):  # all its arguments are passed on
         return
     result = CliRunner().invoke(cli, [*command, "--help"])
     assert result.exit_code == 0

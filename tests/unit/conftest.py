@@ -1,19 +1,40 @@
 """The unit tests start no process: they are the quick tier, and run while one types."""
 
-import subprocess
-from collections.abc import Iterator
-from typing import NoReturn
+import sys
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 
+# https://docs.python.org/3/library/audit_events.html
+STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "os.exec")
 
-@pytest.fixture(autouse=True)
-def no_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Refuse to start a process."""
+guarded = [False]
 
-    def refuse(self: object, command: object, *_: object, **__: object) -> NoReturn:
-        raise AssertionError(f"A unit test started a process: {command}. It belongs to another tier.")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(subprocess.Popen, "__init__", refuse)
-        yield
+def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse what starts a process, while a unit test or one of its fixtures runs."""
+    if guarded[0] and event in STARTS:
+        raise AssertionError(f"A unit test starts a process: {event} {arguments[:2]}. It belongs to another tier.")
+
+
+sys.addaudithook(refuse)
+
+
+def guard() -> Generator[None, Any, Any]:
+    """Guard what pytest does meanwhile, fixtures of every scope included."""
+    guarded[0] = True
+    try:
+        return (yield)
+    finally:
+        guarded[0] = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, Any, Any]:
+    return (yield from guard())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, Any, Any]:
+    return (yield from guard())
