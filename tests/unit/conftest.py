@@ -1,5 +1,6 @@
 """The unit tests start no process: they are the quick tier, and run while one types."""
 
+import platform
 import sys
 from collections.abc import Generator
 from typing import Any
@@ -19,6 +20,7 @@ def refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(refuse)
+platform.processor()  # the standard library asks uname once, and MLflow asks the standard library
 
 
 def guard() -> Generator[None, Any, Any]:

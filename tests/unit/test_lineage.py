@@ -1,43 +1,15 @@
-import hashlib
 import json
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 from fake_model_registry import FakeModelRegistry
+from recorded import MD5, MODEL, PACKAGES, RANKINGS, WHOLE, register
 from rich.console import Console
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.lineage import compare_digests, trace, verify
+from jukebox_helpers.pipelines.lineage import compare_digests, trace
 from jukebox_helpers.show.lineage import compare, lineage_tree
-from jukebox_helpers.steps import s3
 from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
-
-MD5, RANKINGS, MODEL = "0bcc" * 8, "c3" * 32, "a1" * 32
-PACKAGES = {"scikit-learn": "1.7.2", "skl2onnx": "1.19.1"}
-WHOLE = {
-    "git repository": "http://127.0.0.1:4000/user1/jukebox.git",
-    "git revision": "0123456789" * 4,
-    "DVC training data hash": MD5,
-    "DVC data path": "song_properties.parquet",
-    "DVC remotes": '{"data-source": "s3://data", "s3-version": "s3://data-cache"}',
-    "songs rows": 14_245,
-    "rankings sha256": RANKINGS,
-    "rankings rows": 1_130_000,
-    "rankings source": "made up (sample)",
-    "preparation": '{"songs": 14000, "countries left out": {}, "time cut": "2023-12-01"}',
-    "parameters": '{"C": 1.5, "[/odd]": null}',
-    "metric.log_loss": 3.25,
-    "metric.top1": 0.0715,
-    "metric.accuracy": 0.125,
-    "packages": json.dumps(PACKAGES),
-    "python": "3.12.9",
-    "run": "run-1",
-    "model sha256": MODEL,
-    "kit version": "0.1.0",
-    "countries": 72,
-}
 
 
 @pytest.fixture
@@ -45,13 +17,6 @@ def registry():
     fake = FakeModelRegistry()
     yield kubeflow_registry(fake.url)
     fake.close()
-
-
-def register(registry, version="0123456789", without=(), **changes):
-    metadata = {key: value for key, value in (WHOLE | changes).items() if not key.startswith(tuple(without))}
-    uri = f"s3://models/jukebox/{version}/model.onnx"
-    registry.register("jukebox", version, uri, metadata)
-    return trace(registry, "jukebox", version)
 
 
 def printed(renderable):
@@ -311,63 +276,3 @@ def test_digests_are_the_same_only_where_both_are_there():
         "new": False,
     }
     assert digests[1] == {"what": "features", "expected": "b", "found": "x", "same": False}
-
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.invalid"]
-    return subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True)
-
-
-def has_revision(repository, revision):
-    return git(repository, "cat-file", "-e", revision + "^{commit}").returncode == 0
-
-
-@pytest.fixture(scope="module")
-def store(sandbox):
-    """Songs, rankings and a model in S3, and the metadata that names them."""
-    client = s3.s3_client(sandbox.secret("aws-connection-models"))
-    md5, sha256 = hashlib.md5(b"songs").hexdigest(), hashlib.sha256(b"rankings").hexdigest()
-    client.put_object(Bucket="models", Key=f"lineage-test/files/md5/{md5[:2]}/{md5[2:]}", Body=b"songs")
-    client.put_object(Bucket="models", Key=f"lineage-test/rankings/{sha256}.parquet", Body=b"rankings")
-    return client, {
-        "DVC training data hash": md5,
-        "DVC remotes": '{"s3-version": "s3://models/lineage-test"}',
-        "rankings sha256": sha256,
-        "model sha256": hashlib.sha256(b"onnx").hexdigest(),
-    }
-
-
-def test_verification_reads_every_byte_that_lineage_names(registry, store, tmp_path: Path):
-    client, metadata = store
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "first")
-    revision = git(tmp_path, "rev-parse", "HEAD").stdout.strip()
-    lineage = register(registry, **metadata, **{"git repository": str(tmp_path), "git revision": revision})
-    lineage["file"]["uri"] = "s3://models/lineage-test/model.onnx"
-
-    assert {check["what"]: check["found"] for check in verify(lineage, client, has_revision)} == {
-        "training data": metadata["DVC training data hash"],
-        "rankings": metadata["rankings sha256"],
-        "model file": "no object: NoSuchKey",
-        "code": revision,
-    }
-    client.put_object(Bucket="models", Key="lineage-test/model.onnx", Body=b"onnx")
-    assert [check["same"] for check in verify(lineage, client, has_revision)] == [True] * 4
-    client.put_object(Bucket="models", Key="lineage-test/model.onnx", Body=b"0nnx")
-    lineage["code"]["revision"] = "f" * 40
-    assert {check["what"]: check["same"] for check in verify(lineage, client, has_revision)} == {
-        "training data": True,
-        "rankings": True,
-        "model file": False,
-        "code": False,
-    }
-
-
-def test_verification_says_what_was_never_recorded(registry, store):
-    client, metadata = store
-    lineage = register(registry, without=["DVC", "git"], **{"rankings sha256": metadata["rankings sha256"]})
-    lineage["rankings"]["object"] = "s3://no-such-bucket/rankings"
-    found = {check["what"]: (check["found"], check["same"]) for check in verify(lineage, client, has_revision)}
-    assert found["training data"] == ("not recorded", False)
-    assert found["code"] == ("not recorded", False)
-    assert found["rankings"] == ("no object: NoSuchBucket", False)
