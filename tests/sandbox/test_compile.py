@@ -1,0 +1,117 @@
+"""Compiling a pipeline's file, with the library of its own checkout."""
+
+import subprocess
+import sys
+
+import pytest
+
+from jukebox_helpers import settings
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines import compile as compiling
+from jukebox_helpers.pipelines import read
+from jukebox_helpers.settings import KIT
+
+SIZE_LIMITS = {settings.DATA_PIPELINE_YAML: 200_000, settings.TRAINING_PIPELINE_YAML: 262_144}
+"""Bytes: of a file in git; and of the annotations of a Workflow, which hold a pipeline in a cluster."""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The files that compiling needs, apart from the kit, so that compiling there leaves the kit alone."""
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("jukebox_helpers", "3-prod_datascience", "5-data-versioning", "requirements.txt"):
+        subprocess.run(["cp", "-r", str(KIT / name), str(root / name)], check=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def compiled(checkout):
+    """Both pipelines, compiled."""
+    found = {}
+    for source, target in (
+        (settings.DATA_PIPELINE, settings.DATA_PIPELINE_YAML),
+        (settings.TRAINING_PIPELINE, settings.TRAINING_PIPELINE_YAML),
+    ):
+        (checkout / target).unlink(missing_ok=True)
+        compiling.compile_file(checkout / source)
+        found[target] = checkout / target
+    return found
+
+
+@pytest.fixture(scope="module")
+def data_pipeline(compiled):
+    return read.read_pipeline(compiled[settings.DATA_PIPELINE_YAML].read_text())
+
+
+@pytest.fixture(scope="module")
+def training_pipeline(compiled):
+    return read.read_pipeline(compiled[settings.TRAINING_PIPELINE_YAML].read_text())
+
+
+def test_compiling_twice_gives_the_same_bytes(compiled, checkout):
+    for source, target in (
+        (settings.DATA_PIPELINE, settings.DATA_PIPELINE_YAML),
+        (settings.TRAINING_PIPELINE, settings.TRAINING_PIPELINE_YAML),
+    ):
+        before = compiled[target].read_bytes()
+        compiling.compile_file(checkout / source)
+        assert compiled[target].read_bytes() == before
+        assert len(before) < SIZE_LIMITS[target]
+
+
+def test_image_and_package_index_are_one_setting_each(checkout, monkeypatch):
+    monkeypatch.setenv("JUKEBOX_BASE_IMAGE", "registry.example/python:3.12")
+    monkeypatch.setenv("JUKEBOX_PACKAGE_INDEX", "https://packages.example/simple")
+    target = checkout / settings.DATA_PIPELINE_YAML
+    before = target.read_bytes()
+    try:
+        compiling.compile_file(checkout / settings.DATA_PIPELINE)
+        for container in read.read_pipeline(target.read_text()).executors.values():
+            assert container["image"] == "registry.example/python:3.12"
+            assert "https://packages.example/simple" in container["command"][2]
+    finally:
+        target.write_bytes(before)
+
+
+def test_a_git_server_named_at_compile_time_reaches_the_steps_with_the_password(checkout, monkeypatch):
+    monkeypatch.setenv("JUKEBOX_GIT_SERVER", "https://Git.example.com/")
+    target = checkout / settings.DATA_PIPELINE_YAML
+    before = target.read_bytes()
+    try:
+        compiling.compile_file(checkout / settings.DATA_PIPELINE)
+        executors = read.read_pipeline(target.read_text()).executors
+    finally:
+        target.write_bytes(before)
+    given = {label: container["env"] for label, container in executors.items() if "env" in container}
+    assert list(given) == ["exec-check-access", "exec-version-and-commit"]
+    assert list(given.values()) == [[{"name": "JUKEBOX_GIT_SERVER", "value": "https://git.example.com"}]] * 2
+    monkeypatch.setenv("JUKEBOX_GIT_SERVER", "git.example.com")
+    with pytest.raises(JukeboxError, match="JUKEBOX_GIT_SERVER is not an address"):
+        compiling.compile_file(checkout / settings.DATA_PIPELINE)
+    assert target.read_bytes() == before
+
+
+def test_the_steps_sources_are_complete(data_pipeline, training_pipeline):
+    """Each step's program compiles and defines every function of ours that it calls."""
+    for pipeline in (data_pipeline, training_pipeline):
+        for container in pipeline.executors.values():
+            program = container["command"][-1]
+            assert "jukebox_helpers" not in program.replace("'jukebox_helpers'", "")
+            compile(program, "step", "exec")
+            result = subprocess.run(
+                [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "-q", "-"],
+                input=program.replace("from kfp.dsl import *", "from kfp.dsl import Input, Output, Dataset, Metrics, "
+                                      "Model, Artifact, HTML, ClassificationMetrics"),
+                capture_output=True,
+                text=True,
+            )  # fmt: skip
+            assert result.returncode == 0, result.stdout
+
+
+def test_a_file_that_does_not_compile_says_why(tmp_path):
+    folder = tmp_path / "5-data-versioning"
+    folder.mkdir()
+    file = folder / "broken.py"
+    file.write_text("import kfp\nraise ValueError('this is why')\n")
+    with pytest.raises(JukeboxError, match="this is why"):
+        compiling.compile_file(file)
