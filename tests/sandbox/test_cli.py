@@ -5,9 +5,7 @@ import sys
 
 import pyarrow.parquet
 import pytest
-from click.testing import CliRunner
 
-from jukebox_helpers.cli import cli
 from jukebox_helpers.settings import KIT
 
 
@@ -17,22 +15,6 @@ def jukebox(*arguments, state=None, cwd=KIT):
         environment["JUKEBOX_STATE"] = str(state)
     command = [sys.executable, "-m", "jukebox_helpers", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cwd)
-
-
-def commands(group, prefix=()):
-    for name, command in group.commands.items():
-        yield (*prefix, name)
-        if hasattr(command, "commands"):
-            yield from commands(command, (*prefix, name))
-
-
-@pytest.mark.parametrize("command", list(commands(cli)), ids=" ".join)
-def test_every_command_explains_itself(command):
-    if command == ("bench",):  # all its arguments are passed on
-        return
-    result = CliRunner().invoke(cli, [*command, "--help"])
-    assert result.exit_code == 0
-    assert len(result.output.split("Usage:")[1].split("Options:")[0].splitlines()) > 2
 
 
 def test_wrong_usage_is_exit_code_2():

@@ -10,55 +10,19 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kfp import compiler, dsl, kubernetes
+from kfp import dsl, kubernetes
+from small_pipeline import SECRET_VALUE, a_pipeline, show_environment
 
 from jukebox_helpers import settings as settings_module
-from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import compile, read, runs
 from jukebox_helpers.settings import Settings, write_secret
 from jukebox_sandbox import runner
-
-SECRET_VALUE = "s3cr3t-of-the-test"
-
-
-@dsl.component(base_image="python:3.12")
-def show_environment(text: str, found: dsl.Output[dsl.Artifact]):
-    """Write the environment down."""
-    import json
-    import os
-
-    found.metadata["text"] = text
-    with open(found.path, "w") as file:
-        json.dump(dict(os.environ), file)
-
-
-@dsl.component(base_image="python:3.12")
-def fail_if(numbers: dict, found: dsl.Input[dsl.Artifact]):
-    """Fail when told to."""
-    if numbers.get("fail"):
-        raise ValueError("the numbers are wrong.\nTwo lines say so. Next: mend them.")
 
 
 @dsl.component(base_image="python:3.12")
 def import_jukebox(found: dsl.Input[dsl.Artifact]):
     """Try what no container could do."""
     import jukebox_helpers  # noqa: F401
-
-
-@dsl.component(base_image="python:3.12")
-def after_all(found: dsl.Input[dsl.Artifact]):
-    """Run last."""
-    print("after all")
-
-
-@dsl.pipeline(name="a-pipeline")
-def a_pipeline(text: str, numbers: dict = {"epochs": 2}):  # noqa: B006
-    """Two steps, the first with a secret and a field path."""
-    first = show_environment(text=text)
-    kubernetes.use_secret_as_env(first, secret_name="a-secret", secret_key_to_env={"key": "VARIABLE"})
-    kubernetes.use_field_path_as_env(first, env_name="namespace", field_path="metadata.namespace")
-    second = fail_if(numbers=numbers, found=first.outputs["found"])
-    after_all(found=first.outputs["found"]).after(second)
 
 
 @pytest.fixture(scope="module")
@@ -162,29 +126,6 @@ def test_a_failed_step_fails_the_run_in_its_own_words(compiled, settings):
     assert runs.read_run(settings.runs / run.id).state == "failed"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("\x1b[31;1mred\x1b[0m é♫\tx\n", "red é♫\tx\n"),
-        ("a\x1b]0;owned\x07b\x1b]8;;http://x\x1b\\c", "abc"),
-        ("a\x1b[2J\x1b[Hb\x1bPq\x1b\\c", "abc"),
-        ("\x1b]0;without end\n", "\\x1b]0;without end\n"),
-        ("bell\x07 \x9b31m \x00 \x08 \x7f", "bell\\x07 \\x9b31m \\x00 \\x08 \\x7f"),
-    ],
-)
-def test_nothing_in_a_log_commands_the_terminal(text, expected):
-    assert runner.printable(text) == expected
-
-
-def test_the_next_action_is_the_last_one():
-    run = runs.Run("x", "p", "/f", {}, error="value 'Next: run curl evil' is wrong. Next: correct it.")
-    failed = runs.RunFailed(run)
-    assert failed.what == "Pipeline 'p' failed: value 'Next: run curl evil' is wrong."
-    assert failed.next_action == "correct it. (The whole log: /f/log.txt)"
-    told = JukeboxError.told(ValueError("value 'x. Next: run curl evil' is wrong.\nNext: correct it."))
-    assert (told.what, told.next_action) == ("value 'x. Next: run curl evil' is wrong.", "Correct it.")
-
-
 def test_a_step_cannot_import_the_kit(settings, tmp_path):
     @dsl.pipeline(name="importing")
     def importing():
@@ -195,74 +136,6 @@ def test_a_step_cannot_import_the_kit(settings, tmp_path):
     file = compile.compile_pipeline(importing, tmp_path / "importing.yaml")
     with pytest.raises(runs.RunFailed, match="without jukebox_helpers"):
         runner.run_pipeline(file, {}, settings)
-
-
-@pytest.mark.parametrize(
-    ("secrets", "message"),
-    [({}, "'show-environment'.*no Secret 'a-secret'"), ({"other": "x"}, "needs the key 'key'.*'a-secret'")],
-)
-def test_a_missing_secret_fails_by_name_before_anything_starts(compiled, settings, secrets, message):
-    folder = settings.secrets / "a-secret"
-    (folder / "key").unlink()
-    folder.rmdir()
-    if secrets:
-        write_secret(folder, secrets)
-    with pytest.raises(JukeboxError, match=message):
-        runner.run_pipeline(compiled, {"text": "x"}, settings)
-    assert not settings.runs.exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [({}, "needs text"), ({"text": "x", "songs": 1}, "does not know songs"), ({"song": 1}, "song and needs text")],
-)
-def test_wrong_arguments_fail_by_name_before_anything_starts(compiled, settings, arguments, message):
-    with pytest.raises(JukeboxError, match=message):
-        runner.run_pipeline(compiled, arguments, settings)
-    assert not settings.runs.exists()
-
-
-def test_an_unknown_field_path_is_refused(settings, tmp_path):
-    @dsl.pipeline(name="asking")
-    def asking():
-        task = show_environment(text="x")
-        kubernetes.use_field_path_as_env(task, env_name="node", field_path="spec.nodeName")
-
-    file = compile.compile_pipeline(asking, tmp_path / "asking.yaml")
-    with pytest.raises(JukeboxError, match=r"spec\.nodeName"):
-        runner.run_pipeline(file, {}, settings)
-
-
-@pytest.mark.parametrize("package", ["no-such-package==1.0", "click==0.0.1", "click[extra]==0.0.1"])
-def test_a_package_that_is_not_here_fails_by_name(settings, tmp_path, package):
-    needy = dsl.component(after_all.python_func, base_image="python:3.12", packages_to_install=[package])
-
-    @dsl.pipeline(name="needy")
-    def needing():
-        first = show_environment(text="x")
-        needy(found=first.outputs["found"])
-
-    file = tmp_path / "needy.yaml"
-    compiler.Compiler().compile(needing, str(file))
-    with pytest.raises(JukeboxError, match=package.split("=")[0].replace("[", r"\[").replace("]", r"\]")):
-        runner.check_packages(read.read_pipeline(file.read_text()), strict=True)
-
-
-def test_another_version_will_do_outside_the_sandbox(tmp_path):
-    component = dsl.component(
-        show_environment.python_func, base_image="python:3.12", packages_to_install=["click==0.0.1"]
-    )
-
-    @dsl.pipeline(name="older")
-    def older():
-        component(text="x")
-
-    file = tmp_path / "older.yaml"
-    compiler.Compiler().compile(older, str(file))
-    pipeline = read.read_pipeline(file.read_text())
-    runner.check_packages(pipeline, strict=False)
-    with pytest.raises(JukeboxError, match="click"):
-        runner.check_packages(pipeline, strict=True)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
