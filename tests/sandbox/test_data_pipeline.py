@@ -16,6 +16,7 @@ import pytest
 from loopback import RecordingGitServer
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import RunFailed
 from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT, write_secret
@@ -27,7 +28,6 @@ from jukebox_helpers.steps.transfer import fetch
 from jukebox_helpers.workshop import edits
 from jukebox_sandbox import buckets
 from jukebox_sandbox.events import wait_for
-from jukebox_sandbox.runner import run_pipeline
 
 SONGS = 200
 

@@ -6,9 +6,9 @@ import pytest
 
 from jukebox_helpers import settings as settings_module
 from jukebox_helpers.pipelines import compile, read, runs
+from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.pipelines.training import candidates
 from jukebox_helpers.settings import KIT, Settings
-from jukebox_sandbox import runner
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ ARGUMENTS = {
 def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
     settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
     grid = [{"epochs": 1}, {"epochs": 3}]
-    run = runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": grid}, settings)
+    run = run_pipeline(training_until_grid, {**ARGUMENTS, "grid": grid}, settings)
     better, worse = candidates(run)
     assert (better["epochs"], worse["epochs"]) == (3, 1)
     assert better["log_loss"] < worse["log_loss"]
@@ -59,7 +59,7 @@ def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
 
 def test_an_empty_grid_scores_nothing(training_until_grid, tmp_path):
     settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
-    run = runner.run_pipeline(training_until_grid, ARGUMENTS, settings)
+    run = run_pipeline(training_until_grid, ARGUMENTS, settings)
     assert run.state == "succeeded"
     assert "score-candidate" not in {step.name for step in run.steps if step.state == "succeeded"}
     assert candidates(run) == []
@@ -68,4 +68,4 @@ def test_an_empty_grid_scores_nothing(training_until_grid, tmp_path):
 def test_an_unknown_hyperparameter_in_the_grid_fails_by_name(training_until_grid, tmp_path):
     settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
     with pytest.raises(runs.RunFailed, match="'depth'"):
-        runner.run_pipeline(training_until_grid, {**ARGUMENTS, "grid": [{"depth": 3}]}, settings)
+        run_pipeline(training_until_grid, {**ARGUMENTS, "grid": [{"depth": 3}]}, settings)

@@ -15,8 +15,10 @@ from small_pipeline import SECRET_VALUE, a_pipeline, show_environment
 
 from jukebox_helpers import settings as settings_module
 from jukebox_helpers.pipelines import compile, read, runs
-from jukebox_helpers.settings import Settings, write_secret
+from jukebox_helpers.pipelines.laptop import run_pipeline
+from jukebox_helpers.settings import Settings
 from jukebox_sandbox import runner
+from jukebox_sandbox.state import write_secret
 
 
 @dsl.component(base_image="python:3.12")
@@ -39,7 +41,7 @@ def settings(tmp_path):
 def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, settings, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the parent")
     seen = []
-    run = runner.run_pipeline(
+    run = run_pipeline(
         compiled, {"text": "hello"}, settings, on_change=lambda run: seen.append([s.state for s in run.steps])
     )
     environment = json.loads(run.artifact("show-environment", "found").read_text())
@@ -70,7 +72,7 @@ def test_the_interpreter_and_the_state_may_be_in_a_folder_of_any_name(compiled, 
     (around / "lib").symlink_to(Path(sys.prefix) / "lib")
     monkeypatch.setattr(sys, "executable", str(around / "bin" / "python"))
     shutil.copytree(settings.secrets, around / "state" / "secrets")
-    run = runner.run_pipeline(compiled, {"text": "It's"}, replace(settings, state=around / "state"))
+    run = run_pipeline(compiled, {"text": "It's"}, replace(settings, state=around / "state"))
     assert [step.state for step in run.steps] == ["succeeded"] * 3
     environment = json.loads(run.artifact("show-environment", "found").read_text())
     assert environment["PATH"].startswith(str(around / "bin"))
@@ -88,7 +90,7 @@ def test_a_step_keeps_its_own_variables_and_the_platforms_come_last(settings, tm
         kubernetes.use_field_path_as_env(task, env_name="namespace", field_path="metadata.namespace")
 
     file = compile.compile_pipeline(setting, tmp_path / "setting.yaml")
-    run = runner.run_pipeline(file, {}, settings)
+    run = run_pipeline(file, {}, settings)
     environment = json.loads(run.artifact("show-environment", "found").read_text())
     assert (environment["OWN"], environment["EMPTY"]) == ("of the step", "")
     assert (environment["VARIABLE"], environment["namespace"]) == (SECRET_VALUE, "user1-toolings")
@@ -96,19 +98,19 @@ def test_a_step_keeps_its_own_variables_and_the_platforms_come_last(settings, tm
 
 
 def test_the_very_bytes_that_ran_are_kept(compiled, settings):
-    run = runner.run_pipeline(compiled, {"text": "x"}, settings)
+    run = run_pipeline(compiled, {"text": "x"}, settings)
     assert (settings.runs / run.id / "pipeline.yaml").read_bytes() == compiled.read_bytes()
 
 
 def test_a_pipeline_that_was_changed_after_reading_is_kept_as_it_ran(compiled, settings):
     part = read.read_pipeline(compiled.read_text()).until("show-environment")
-    run = runner.run_pipeline(part, {"text": "x"}, settings)
+    run = run_pipeline(part, {"text": "x"}, settings)
     assert read.read_pipeline((settings.runs / run.id / "pipeline.yaml").read_text()) == part
     assert [step.name for step in run.steps] == ["show-environment"]
 
 
 def test_no_secret_is_written_down(compiled, settings):
-    run = runner.run_pipeline(compiled, {"text": "x"}, settings)
+    run = run_pipeline(compiled, {"text": "x"}, settings)
     artifact = run.artifact("show-environment", "found")  # this step writes its environment down on purpose
     for file in (settings.runs / run.id).rglob("*"):
         if file.is_file() and file != artifact:
@@ -117,7 +119,7 @@ def test_no_secret_is_written_down(compiled, settings):
 
 def test_a_failed_step_fails_the_run_in_its_own_words(compiled, settings):
     with pytest.raises(runs.RunFailed) as caught:
-        runner.run_pipeline(compiled, {"text": "x", "numbers": {"fail": True}}, settings)
+        run_pipeline(compiled, {"text": "x", "numbers": {"fail": True}}, settings)
     assert caught.value.what == "Step 'fail-if' of 'a-pipeline' failed: the numbers are wrong.\nTwo lines say so."
     assert caught.value.next_action.startswith("mend them.")
     run = caught.value.run
@@ -135,7 +137,7 @@ def test_a_step_cannot_import_the_kit(settings, tmp_path):
 
     file = compile.compile_pipeline(importing, tmp_path / "importing.yaml")
     with pytest.raises(runs.RunFailed, match="without jukebox_helpers"):
-        runner.run_pipeline(file, {}, settings)
+        run_pipeline(file, {}, settings)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
@@ -158,10 +160,10 @@ def test_no_step_runs_on_when_the_runner_ends(tmp_path, end):
     file = compile.compile_pipeline(sleeping, tmp_path / "sleeping.yaml")
     pid_file = tmp_path / "pid"
     program = (
-        "import sys; from pathlib import Path; from jukebox_sandbox import runner; "
+        "import sys; from pathlib import Path; from jukebox_helpers.pipelines.laptop import run_pipeline; "
         "from jukebox_helpers.settings import Settings; "
         "settings = Settings('sandbox', Path(sys.argv[2]), 'user1-x', 'http://x', 'http://x'); "
-        "runner.run_pipeline(Path(sys.argv[1]), {'pid_file': sys.argv[3]}, settings)"
+        "run_pipeline(Path(sys.argv[1]), {'pid_file': sys.argv[3]}, settings)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(file), str(tmp_path), str(pid_file)],

@@ -8,10 +8,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nested import boxes, nested
 
 from jukebox_helpers.pipelines import compile
+from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.pipelines.runs import Run, Step
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.show.graphs import COLOURS, live_graph, pipeline_graph
-from jukebox_sandbox import runner
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(compiled, settings):
-    return runner.run_pipeline(compiled, {}, settings)
+    return run_pipeline(compiled, {}, settings)
 
 
 def test_a_run_puts_states_and_times_on_every_box(compiled, run):
@@ -70,7 +70,7 @@ def test_a_notebook_shows_one_picture_that_changes_in_place_until_a_step_fails(c
     source = f"""
 from pathlib import Path
 from jukebox_helpers.pipelines.runs import RunFailed
-from jukebox_sandbox.runner import run_pipeline
+from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.settings import Settings
 here = Settings("sandbox", Path({str(tmp_path)!r}), "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "")
