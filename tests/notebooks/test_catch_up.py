@@ -13,9 +13,9 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.catching_up import bring_clones, bring_model, catch_up, commit_on_main
 from jukebox_helpers.workshop.place import VERSION_FILE, Workplace
-from jukebox_sandbox.buckets import CONFIG
 
 PIPELINE = str(TRAINING_PIPELINE)
 

@@ -13,8 +13,9 @@ from lab_browser import jupyterlab, run_in_cell, run_in_terminal
 
 from jukebox_helpers import settings as settings_module
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import CONNECTION_KEYS, KIT, Settings, write_secret
+from jukebox_helpers.settings import CONNECTION_KEYS, KIT, Settings
 from jukebox_helpers.workshop import lab
+from jukebox_sandbox.state import write_secret
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from quick_model import register_quick_model
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.steps.dvc import file_md5
+from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.notebooks import notebook_files, report_page, run_notebook
 from jukebox_helpers.workshop.place import VERSION_FILE, Workplace
-from jukebox_sandbox.buckets import CONFIG
 
 FILES = notebook_files()
 EXERCISES = (

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from test_cli import commands
+from commands import commands
 
 from jukebox_helpers.cli import cli
 from jukebox_helpers.settings import KIT

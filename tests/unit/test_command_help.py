@@ -2,15 +2,9 @@
 
 import pytest
 from click.testing import CliRunner
+from commands import commands
 
 from jukebox_helpers.cli import cli
-
-
-def commands(group, prefix=()):
-    for name, command in group.commands.items():
-        yield (*prefix, name)
-        if hasattr(command, "commands"):
-            yield from commands(command, (*prefix, name))
 
 
 @pytest.mark.parametrize("command", list(commands(cli)), ids=" ".join)

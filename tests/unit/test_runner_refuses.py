@@ -6,10 +6,8 @@ from small_pipeline import SECRET_VALUE, a_pipeline, after_all, show_environment
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import compile, read, runs
-from jukebox_helpers.pipelines.arguments import check_arguments
 from jukebox_helpers.settings import Settings
 from jukebox_sandbox import runner
-from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.state import write_secret
 
 
@@ -22,12 +20,6 @@ def compiled(tmp_path_factory):
 def settings(tmp_path):
     write_secret(tmp_path / "secrets" / "a-secret", {"key": SECRET_VALUE})
     return Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "sqlite:///x")
-
-
-def run_here(source, settings, **arguments):
-    """Give the runner an order, in this process."""
-    order = runner.Order(source.read_text(), arguments, str(settings.runs), settings.namespace, [], str(settings.state))
-    return runner.run_pipeline(order)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +55,8 @@ def test_a_missing_secret_fails_by_name_before_anything_starts(compiled, setting
     folder.rmdir()
     if secrets:
         write_secret(folder, secrets)
-    with pytest.raises(SandboxError, match=message):
-        run_here(compiled, settings, text="x")
+    with pytest.raises(JukeboxError, match=message):
+        runner.run_pipeline(compiled, {"text": "x"}, settings)
     assert not settings.runs.exists()
 
 
@@ -72,9 +64,10 @@ def test_a_missing_secret_fails_by_name_before_anything_starts(compiled, setting
     ("arguments", "message"),
     [({}, "needs text"), ({"text": "x", "songs": 1}, "does not know songs"), ({"song": 1}, "song and needs text")],
 )
-def test_wrong_arguments_fail_by_name(compiled, arguments, message):
+def test_wrong_arguments_fail_by_name_before_anything_starts(compiled, settings, arguments, message):
     with pytest.raises(JukeboxError, match=message):
-        check_arguments(read.read_pipeline(compiled.read_text()), arguments)
+        runner.run_pipeline(compiled, arguments, settings)
+    assert not settings.runs.exists()
 
 
 def test_an_unknown_field_path_is_refused(settings, tmp_path):
@@ -84,8 +77,8 @@ def test_an_unknown_field_path_is_refused(settings, tmp_path):
         kubernetes.use_field_path_as_env(task, env_name="node", field_path="spec.nodeName")
 
     file = compile.compile_pipeline(asking, tmp_path / "asking.yaml")
-    with pytest.raises(SandboxError, match=r"spec\.nodeName"):
-        run_here(file, settings)
+    with pytest.raises(JukeboxError, match=r"spec\.nodeName"):
+        runner.run_pipeline(file, {}, settings)
 
 
 @pytest.mark.parametrize("package", ["no-such-package==1.0", "click==0.0.1", "click[extra]==0.0.1"])
@@ -99,7 +92,7 @@ def test_a_package_that_is_not_here_fails_by_name(settings, tmp_path, package):
 
     file = tmp_path / "needy.yaml"
     compiler.Compiler().compile(needing, str(file))
-    with pytest.raises(SandboxError, match=package.split("=")[0].replace("[", r"\[").replace("]", r"\]")):
+    with pytest.raises(JukeboxError, match=package.split("=")[0].replace("[", r"\[").replace("]", r"\]")):
         runner.check_packages(read.read_pipeline(file.read_text()), strict=True)
 
 
@@ -116,5 +109,5 @@ def test_another_version_will_do_outside_the_sandbox(tmp_path):
     compiler.Compiler().compile(older, str(file))
     pipeline = read.read_pipeline(file.read_text())
     runner.check_packages(pipeline, strict=False)
-    with pytest.raises(SandboxError, match="click"):
+    with pytest.raises(JukeboxError, match="click"):
         runner.check_packages(pipeline, strict=True)
