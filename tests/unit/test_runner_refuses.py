@@ -5,9 +5,11 @@ from kfp import compiler, dsl, kubernetes
 from small_pipeline import SECRET_VALUE, a_pipeline, after_all, show_environment
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines import compile, read, runs
+from jukebox_helpers.pipelines import compile, laptop, runs
 from jukebox_helpers.settings import Settings
 from jukebox_sandbox import runner
+from jukebox_sandbox.compiled import read_pipeline
+from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.state import write_secret
 
 
@@ -20,6 +22,12 @@ def compiled(tmp_path_factory):
 def settings(tmp_path):
     write_secret(tmp_path / "secrets" / "a-secret", {"key": SECRET_VALUE})
     return Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "sqlite:///x")
+
+
+def order(file, settings):
+    """A run of a pipeline with arguments that do not matter."""
+    where = {"runs": str(settings.runs), "namespace": settings.namespace, "state": str(settings.state)}
+    return runner.Order(file.read_text(), {}, **where)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +63,8 @@ def test_a_missing_secret_fails_by_name_before_anything_starts(compiled, setting
     folder.rmdir()
     if secrets:
         write_secret(folder, secrets)
-    with pytest.raises(JukeboxError, match=message):
-        runner.run_pipeline(compiled, {"text": "x"}, settings)
+    with pytest.raises(SandboxError, match=message):
+        runner.run_pipeline(order(compiled, settings))
     assert not settings.runs.exists()
 
 
@@ -66,7 +74,7 @@ def test_a_missing_secret_fails_by_name_before_anything_starts(compiled, setting
 )
 def test_wrong_arguments_fail_by_name_before_anything_starts(compiled, settings, arguments, message):
     with pytest.raises(JukeboxError, match=message):
-        runner.run_pipeline(compiled, arguments, settings)
+        laptop.run_pipeline(compiled, arguments, settings)
     assert not settings.runs.exists()
 
 
@@ -77,8 +85,8 @@ def test_an_unknown_field_path_is_refused(settings, tmp_path):
         kubernetes.use_field_path_as_env(task, env_name="node", field_path="spec.nodeName")
 
     file = compile.compile_pipeline(asking, tmp_path / "asking.yaml")
-    with pytest.raises(JukeboxError, match=r"spec\.nodeName"):
-        runner.run_pipeline(file, {}, settings)
+    with pytest.raises(SandboxError, match=r"spec\.nodeName"):
+        runner.run_pipeline(order(file, settings))
 
 
 @pytest.mark.parametrize("package", ["no-such-package==1.0", "click==0.0.1", "click[extra]==0.0.1"])
@@ -92,8 +100,8 @@ def test_a_package_that_is_not_here_fails_by_name(settings, tmp_path, package):
 
     file = tmp_path / "needy.yaml"
     compiler.Compiler().compile(needing, str(file))
-    with pytest.raises(JukeboxError, match=package.split("=")[0].replace("[", r"\[").replace("]", r"\]")):
-        runner.check_packages(read.read_pipeline(file.read_text()), strict=True)
+    with pytest.raises(SandboxError, match=package.split("=")[0].replace("[", r"\[").replace("]", r"\]")):
+        runner.check_packages(read_pipeline(file.read_text()), strict=True)
 
 
 def test_another_version_will_do_outside_the_sandbox(tmp_path):
@@ -107,7 +115,7 @@ def test_another_version_will_do_outside_the_sandbox(tmp_path):
 
     file = tmp_path / "older.yaml"
     compiler.Compiler().compile(older, str(file))
-    pipeline = read.read_pipeline(file.read_text())
+    pipeline = read_pipeline(file.read_text())
     runner.check_packages(pipeline, strict=False)
-    with pytest.raises(JukeboxError, match="click"):
+    with pytest.raises(SandboxError, match="click"):
         runner.check_packages(pipeline, strict=True)

@@ -1,6 +1,5 @@
-"""Playing a model: real registry, real bucket, real model; what is drawn is what the model says."""
+"""Playing a model: what is drawn is what the model says."""
 
-import hashlib
 import math
 
 import numpy
@@ -10,7 +9,7 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.show import player as player_module
 from jukebox_helpers.show import sliders
 from jukebox_helpers.show.sliders import CONTROLS, country_name
-from jukebox_helpers.steps import registry_mlflow, s3, sample_data, sample_rankings
+from jukebox_helpers.steps import sample_data, sample_rankings
 from jukebox_helpers.steps.export import export_onnx
 from jukebox_helpers.steps.model import train
 from jukebox_helpers.steps.preparation import prepare
@@ -21,58 +20,28 @@ FIRST, SECOND = "aaaaaaaaaa", "bbbbbbbbbb"
 
 
 @pytest.fixture(scope="module")
-def platform(sandbox, tmp_path_factory):
-    """A sandbox whose registry holds two versions of a small model."""
+def players(tmp_path_factory):
+    """Two versions of a small model, as they are loaded."""
     folder = tmp_path_factory.mktemp("play")
     songs, rankings, table, counts, model = (str(folder / name) for name in "srtcm")
     sample_data.make_songs(songs, songs=300)
     sample_rankings.make_rankings(rankings, songs, rows=10_000, countries=20)
     prepare(songs, rankings, table, counts)
-    client = s3.s3_client(sandbox.secret("aws-connection-models"))
-    models = registry_mlflow.mlflow_registry(sandbox.tracking_uri)
+    found = []
     for version, epochs in {FIRST: 1, SECOND: 4}.items():
         train(table, counts, {"epochs": epochs}, model)
-        sha256 = export_onnx(model, str(folder / version), {})["sha256"]
-        client.upload_file(str(folder / version), "models", f"player/{version}/model.onnx")
-        uri = f"s3://models/player/{version}/model.onnx"
-        models.register("player", version, uri, {"model sha256": sha256})
-    return sandbox
+        export_onnx(model, str(folder / version), {})
+        found.append(player_module.Player({"name": "player", "version": version}, folder / version))
+    return found
 
 
-@pytest.fixture(scope="module")
-def player(platform):
-    return player_module.load_model(platform, "player", FIRST)
+@pytest.fixture
+def player(players):
+    return players[0]
 
 
 def song(**changes):
     return sliders.typical_song() | changes
-
-
-def test_the_bytes_that_were_registered_are_loaded(platform, player):
-    assert player.title == f"player {FIRST}"
-    digest = hashlib.sha256(player.path.read_bytes()).hexdigest()
-    assert digest == player.record["metadata"]["model sha256"]
-    assert player_module.load_model(platform, "player").title == f"player {SECOND}"
-
-
-def test_other_bytes_under_the_same_name_are_refused(platform):
-    client = s3.s3_client(platform.secret("aws-connection-models"))
-    key = f"player/{SECOND}/model.onnx"
-    whole = client.get_object(Bucket="models", Key=key)["Body"].read()
-    client.put_object(Bucket="models", Key=key, Body=whole[:-1] + b"x")
-    with pytest.raises(JukeboxError, match="is not the model that was registered as player bbbbbbbbbb"):
-        player_module.load_model(platform, "player", SECOND)
-    client.put_object(Bucket="models", Key=key, Body=whole)
-    assert player_module.load_model(platform, "player", SECOND).path.read_bytes() == whole
-
-
-def test_a_model_or_an_object_that_is_not_there_is_named(platform):
-    with pytest.raises(JukeboxError, match="no version 'cccccccccc'.*bbbbbbbbbb, aaaaaaaaaa"):
-        player_module.load_model(platform, "player", "cccccccccc")
-    models = registry_mlflow.mlflow_registry(platform.tracking_uri)
-    models.register("lost", FIRST, "s3://models/lost/model.onnx", {"model sha256": "0" * 64})
-    with pytest.raises(JukeboxError, match="NoSuchKey|does not exist"):
-        player_module.load_model(platform, "lost")
 
 
 def test_countries_are_those_of_the_model_sorted(player):
@@ -146,8 +115,8 @@ def test_a_country_has_its_name_and_an_invented_one_its_code():
     assert [country_name("IS"), country_name("AB")] == ["IS Iceland", "AB"]
 
 
-def test_a_slider_changes_the_song_and_the_bars(platform, player):
-    other = player_module.load_model(platform, "player", SECOND)
+def test_a_slider_changes_the_song_and_the_bars(players):
+    player, other = players
     show = sliders.sliders(player, other)
     assert show.song == song()
     before, words = show.picture.value, repr(show)
