@@ -42,7 +42,7 @@ MOVED = {
     "notebook_runner": "workshop.notebooks",
     "parquet_files": "steps.parquet_files",
     "pictures": "show.graphs show.lineage_picture",
-    "platform_rhoai": "workbench cluster_domain",
+    "platform_rhoai": "workbench workshop.cluster_domain",
     "play": "show.player show.sliders",
     "play_view": "show.sliders",
     "preparation": "steps.preparation",

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.laptop import refusal
+from jukebox_helpers.pipelines.training import OVER
 from jukebox_helpers.settings import KIT, Settings, read_sandbox_settings
 
 CONFIGURATION = KIT / "sandbox.toml"
 MAIN = "refs/heads/main"
-OVER = ("done", "failed", "ignored", "refused")
-"""The states of a push in which nothing more happens to it."""
 
 _lifelines: list[int] = []
 """Writing ends of pipes: the sandboxes at the other ends stop when this process does, however that happens."""
@@ -47,15 +47,6 @@ def program(*arguments: str | Path, lifeline: int | None = None) -> Any:
     if done.returncode:
         raise refusal(done.stderr)
     return json.loads(done.stdout)
-
-
-def refusal(said: str) -> JukeboxError:
-    """The error that the sandbox's program printed last, as one of ours."""
-    try:
-        known = json.loads(said.strip().splitlines()[-1])
-        return JukeboxError(known["what"], known["next"])
-    except (ValueError, KeyError, IndexError, TypeError):
-        return JukeboxError(f"The sandbox's program failed: {said.strip()[-2000:]}", "Run ./jukebox doctor.")
 
 
 def up(state: Path, *, lifeline: bool = False, configuration: Path = CONFIGURATION) -> Settings:

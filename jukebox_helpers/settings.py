@@ -10,16 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from jukebox_helpers.cluster_domain import find_cluster_domain
+from jukebox_helpers import workbench
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.steps.git import repository_url
 from jukebox_helpers.steps.git_password import server_of, server_of_domain
 
 KIT = Path(__file__).resolve().parent.parent
 """The checkout that this library runs from; from an installed wheel, the folder of its packages."""
-
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-"""Kubernetes mounts it into every pod: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
 
 REPOSITORY = "jukebox"
 GITOPS_REPOSITORY = "mlops-gitops"
@@ -109,7 +106,7 @@ class Settings:
             raise JukeboxError(
                 "This workbench does not know its cluster domain, apps.<cluster>.",
                 "Run ./jukebox doctor in a terminal, which asks for it once; in a notebook: "
-                "from jukebox_helpers.workbench import ask_cluster_domain; ask_cluster_domain()",
+                "from jukebox_helpers.workshop import ask_cluster_domain; ask_cluster_domain()",
             )
         return self.cluster_domain
 
@@ -196,12 +193,12 @@ def find_settings() -> Settings:
     Raises:
         JukeboxError: If this is a laptop and no sandbox is running.
     """
-    if NAMESPACE_FILE.is_file():
+    if workbench.NAMESPACE_FILE.is_file():
         return Settings(
             platform="rhoai",
             state=state_folder(),
-            namespace=NAMESPACE_FILE.read_text().strip(),
-            cluster_domain=find_cluster_domain(state_folder(), KIT),
+            namespace=workbench.NAMESPACE_FILE.read_text().strip(),
+            cluster_domain=workbench.find_cluster_domain(state_folder(), KIT),
             s3_endpoint=os.environ.get("AWS_S3_ENDPOINT", ""),
             environment=dict(os.environ),
         )

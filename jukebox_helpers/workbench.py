@@ -1,21 +1,29 @@
-"""OpenShift AI as a workbench sees it: the service account, the pipeline server, who signs certificates.
+"""OpenShift AI as a workbench sees it: the service account, the pipeline server, the cluster domain.
 
-All of it is found but, at times, the cluster domain: a notebook can ask for it here.
+All of it is found but, at times, the cluster domain; that is asked once and remembered in a file without secrets.
 """
 
+import json
 import os
+import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from jukebox_helpers import settings
-from jukebox_helpers.cluster_domain import QUESTION, find_cluster_domain, remember_cluster_domain
+import click
+
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.steps.git import git
+from jukebox_helpers.steps.git_password import domain_in
+
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Kubernetes mounts it into every pod: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
+
+QUESTION = "Cluster domain (apps.<cluster>), or any address of this cluster from your browser"
 
 
 def service_account(name: str) -> Path:
     """A file of the pod's service account: ``token`` or ``service-ca.crt``, beside ``namespace``."""
-    return settings.NAMESPACE_FILE.with_name(name)
+    return NAMESPACE_FILE.with_name(name)
 
 
 def pipeline_server(namespace: str) -> str:
@@ -49,26 +57,68 @@ def certificate_authority(address: str) -> Path | None:
     return Path(named) if named else None
 
 
-def ask_cluster_domain() -> Any:
-    """Ask for the cluster domain in a notebook: a field and a button.
+def memory(state: Path) -> Path:
+    """The file that keeps what was asked once. It holds no secret."""
+    return state / "platform.json"
+
+
+def remembered_cluster_domain(state: Path) -> str:
+    """The answer of before; empty where there is none, or the file is not as we wrote it."""
+    try:
+        return domain_in(json.loads(memory(state).read_text())["cluster_domain"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def find_cluster_domain(state: Path, checkout: Path) -> str:
+    """Find the cluster domain, or ask for it where a person is at the terminal.
+
+    It is looked for in the variable ``cluster_domain``, in what was answered before, in the address that the
+    checkout was cloned from, in what the dashboard gives to a workbench (``NOTEBOOK_ARGS``), in the connection.
+
+    Args:
+        state: The state folder, where an answer is remembered.
+        checkout: The checkout of the kit.
 
     Returns:
-        The widget, for the cell to show.
+        The domain; empty where it could be neither found nor asked.
     """
-    import ipywidgets
+    if given := os.environ.get("cluster_domain"):
+        return domain_in(given) or given  # the sandbox's is no domain
+    if remembered := remembered_cluster_domain(state):
+        return remembered
+    try:
+        origin = git("remote", "get-url", "origin", folder=str(checkout))
+    except RuntimeError:
+        origin = ""
+    hints = (origin, os.environ.get("NOTEBOOK_ARGS", ""), os.environ.get("AWS_S3_ENDPOINT", ""))
+    if found := next(filter(None, map(domain_in, hints)), ""):
+        return found
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return remember_cluster_domain(click.prompt(QUESTION, err=True), state)
+    return ""
 
-    state = settings.state_folder()
-    field = ipywidgets.Text(
-        value=find_cluster_domain(state, settings.KIT), placeholder=QUESTION, layout={"width": "40em"}
-    )
-    button = ipywidgets.Button(description="Remember")
-    said = ipywidgets.HTML()
 
-    def answer(_: Any) -> None:
-        try:
-            said.value = f"Remembered: {remember_cluster_domain(field.value, state)}"
-        except JukeboxError as error:
-            said.value = str(error)
+def remember_cluster_domain(answer: str, state: Path) -> str:
+    """Remember the cluster domain for this workbench.
 
-    button.on_click(answer)
-    return ipywidgets.VBox([ipywidgets.HBox([field, button]), said])
+    Args:
+        answer: What the attendee gave: the domain, or any address of the cluster.
+        state: The state folder.
+
+    Returns:
+        The domain.
+
+    Raises:
+        JukeboxError: If there is no cluster domain in the answer.
+    """
+    domain = domain_in(answer.strip())
+    if not domain:
+        raise JukeboxError(
+            f"There is no cluster domain in {answer!r}.",
+            "Give apps.<cluster>, or copy an address of the cluster from your browser: "
+            "https://<something>.apps.<cluster>/…",
+        )
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    memory(state).write_text(json.dumps({"cluster_domain": domain}) + "\n")
+    return domain

@@ -1,7 +1,7 @@
 """Pipelines: declared, compiled, read, imported and run; the training of a pushed revision; lineage.
 
 Runs where a person or the trigger is: a workbench, a laptop, a task of ct-pipeline.
-May use: settings, sandbox, workbench, errors, steps.
+May use: settings, workbench, errors, steps.
 """
 
 from importlib import import_module

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.arguments import check_arguments
 from jukebox_helpers.pipelines.read import CompiledPipeline, read_pipeline
 from jukebox_helpers.pipelines.runs import Run, RunFailed, run_from
-from jukebox_helpers.sandbox import refusal
 from jukebox_helpers.settings import KIT, Settings
 
 
@@ -45,6 +45,15 @@ def run_pipeline(
 def check_pipeline(source: Path | CompiledPipeline, settings: Settings) -> None:
     """Check that a compiled pipeline could start on this machine; JukeboxError says what is missing, by name."""
     ask_runner(source, None, settings)
+
+
+def refusal(said: str) -> JukeboxError:
+    """The error that the sandbox's program printed last, as one of ours."""
+    try:
+        known = json.loads(said.strip().splitlines()[-1])
+        return JukeboxError(known["what"], known["next"])
+    except (ValueError, KeyError, IndexError, TypeError):
+        return JukeboxError(f"The sandbox's program failed: {said.strip()[-2000:]}", "Run ./jukebox doctor.")
 
 
 def ask_runner(

@@ -14,10 +14,12 @@ from jukebox_helpers.pipelines.platforms import pipelines_of
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, default_parameters
 from jukebox_helpers.pipelines.runs import Run, read_run
-from jukebox_helpers.sandbox import OVER
 from jukebox_helpers.settings import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.metadata import read_json
+
+OVER = ("done", "failed", "ignored", "refused")
+"""The states of a push in which nothing more happens to it."""
 
 DELIVERY = 10.0
 """Seconds after which a push that the sandbox has not seen will not come any more."""

@@ -22,7 +22,7 @@ WHERE = {
     "FETCH_FROM_DVC": "workshop.edits",
     "TRAINING_PIPELINE": "settings",
     "TRAINING_PIPELINE_YAML": "settings",
-    "ask_cluster_domain": "workbench",
+    "ask_cluster_domain": "workshop.cluster_domain",
     "catch_up": "workshop.catching_up",
     "challenge": "workshop.hits",
     "compare_data_versions": "show.data_comparison",

@@ -11,7 +11,8 @@ from typing import IO
 
 from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import KIT, NAMESPACE_FILE, Settings
+from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.workbench import NAMESPACE_FILE
 
 
 def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str]:

@@ -17,8 +17,9 @@ from traitlets.config import Config
 
 from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import KIT, NAMESPACE_FILE, Settings, find_settings
+from jukebox_helpers.settings import KIT, Settings, find_settings
 from jukebox_helpers.show.notes import MARKS
+from jukebox_helpers.workbench import NAMESPACE_FILE
 from jukebox_helpers.workshop.engine import RESULT_TYPE
 
 NOTEBOOKS = KIT / "notebooks"

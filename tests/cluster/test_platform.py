@@ -13,7 +13,7 @@ from fake_model_registry import FakeModelRegistry
 from fake_pipelines_server import FakePipelines
 from loopback import make_certificate, page_server
 
-from jukebox_helpers import cluster_domain, settings
+from jukebox_helpers import settings
 from jukebox_helpers import workbench as workbench_module
 from jukebox_helpers.cli import cli
 from jukebox_helpers.errors import JukeboxError
@@ -21,7 +21,7 @@ from jukebox_helpers.pipelines import connection
 from jukebox_helpers.pipelines import server as cluster_pipelines
 from jukebox_helpers.settings import KIT, find_settings
 from jukebox_helpers.steps import git_password, registry, registry_kubeflow
-from jukebox_helpers.workshop import doctor
+from jukebox_helpers.workshop import ask_cluster_domain, doctor
 
 DOMAIN = "apps.cluster-x7.example.com"
 SONGS = "https://example.com/songs.parquet"
@@ -42,7 +42,7 @@ def workbench(tmp_path, monkeypatch):
     (account / "token").write_text(token(3600))
     (tmp_path / "clone").mkdir()
     subprocess.run(["git", "init", "--quiet", tmp_path / "clone"], check=True)
-    monkeypatch.setattr(settings, "NAMESPACE_FILE", account / "namespace")
+    monkeypatch.setattr(workbench_module, "NAMESPACE_FILE", account / "namespace")
     monkeypatch.setattr(settings, "KIT", tmp_path / "clone")
     monkeypatch.setenv("JUKEBOX_STATE", str(tmp_path / "state"))
     for name in ("cluster_domain", "NOTEBOOK_ARGS", "KF_PIPELINES_ENDPOINT", "AWS_S3_ENDPOINT"):
@@ -94,7 +94,7 @@ def test_the_cluster_domain_comes_from_what_is_nearest(workbench, monkeypatch):
     origin = "https://gitea-gitea.apps.git.example.com/user7/jukebox.git"
     subprocess.run(["git", "-C", workbench / "clone", "remote", "add", "origin", origin], check=True)
     assert find_settings().cluster_domain == "apps.git.example.com"
-    cluster_domain.remember_cluster_domain("https://x.apps.answer.example.com/page", workbench / "state")
+    workbench_module.remember_cluster_domain("https://x.apps.answer.example.com/page", workbench / "state")
     assert find_settings().cluster_domain == "apps.answer.example.com"
     for given in (f"https://console-openshift-console.{DOMAIN}/", DOMAIN):
         monkeypatch.setenv("cluster_domain", given)
@@ -114,7 +114,7 @@ def test_a_person_at_the_terminal_is_asked_once(workbench, monkeypatch):
         questions.append(text)
         return f"https://console-openshift-console.{DOMAIN}/"
 
-    monkeypatch.setattr(cluster_domain.click, "prompt", prompt)
+    monkeypatch.setattr(workbench_module.click, "prompt", prompt)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert find_settings().cluster_domain == find_settings().cluster_domain == DOMAIN
@@ -122,10 +122,10 @@ def test_a_person_at_the_terminal_is_asked_once(workbench, monkeypatch):
 
 
 def test_the_answer_is_remembered_without_secrets(workbench):
-    cluster_domain.remember_cluster_domain(f"https://user7:secret@gitea-gitea.{DOMAIN}/", workbench / "state")
+    workbench_module.remember_cluster_domain(f"https://user7:secret@gitea-gitea.{DOMAIN}/", workbench / "state")
     assert (workbench / "state" / "platform.json").read_text() == f'{{"cluster_domain": "{DOMAIN}"}}\n'
     with pytest.raises(JukeboxError, match=r"no cluster domain in 'example\.com'"):
-        cluster_domain.remember_cluster_domain("example.com", workbench / "state")
+        workbench_module.remember_cluster_domain("example.com", workbench / "state")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"cluster_domain": 1}', '{"cluster_domain": "'])
@@ -136,7 +136,7 @@ def test_a_spoilt_answer_is_as_good_as_none(workbench, text):
 
 
 def test_a_notebook_asks_with_a_widget(workbench):
-    box = workbench_module.ask_cluster_domain()
+    box = ask_cluster_domain()
     (field, button), said = box.children[0].children, box.children[1]
     field.value = "no domain"
     button.click()
@@ -286,7 +286,7 @@ def test_doctor_shows_addresses_whole(workbench):
 
 def test_doctor_is_content_when_all_is_there(server, models, sandbox, monkeypatch):
     monkeypatch.setenv("cluster_domain", sandbox.cluster_domain)
-    (settings.NAMESPACE_FILE).write_text(sandbox.namespace)
+    workbench_module.NAMESPACE_FILE.write_text(sandbox.namespace)
     for key, value in {**sandbox.secret("aws-connection-models"), **sandbox.secret("git-auth")}.items():
         monkeypatch.setenv(key, value)
     found = findings()
@@ -325,7 +325,7 @@ def test_nothing_runs_that_was_not_imported(server, workbench, monkeypatch):
 
 
 def test_training_in_the_cluster_runs_a_revisions_own_pipeline(server, sandbox, monkeypatch):
-    (settings.NAMESPACE_FILE).write_text(sandbox.namespace)
+    workbench_module.NAMESPACE_FILE.write_text(sandbox.namespace)
     monkeypatch.setenv("cluster_domain", sandbox.cluster_domain)
     monkeypatch.setattr(cluster_pipelines.time, "sleep", lambda seconds: None)
     for key, value in sandbox.secret("git-auth").items():

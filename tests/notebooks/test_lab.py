@@ -11,7 +11,7 @@ import psutil
 import pytest
 from lab_browser import jupyterlab, run_in_cell, run_in_terminal
 
-from jukebox_helpers import settings as settings_module
+from jukebox_helpers import workbench
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import CONNECTION_KEYS, KIT, Settings
 from jukebox_helpers.workshop import lab
@@ -107,7 +107,7 @@ def test_in_every_folder_a_terminal_and_a_cell_find_the_kits_programs(sandbox, t
 
 def test_a_workbench_is_a_jupyterlab_already(tmp_path, monkeypatch):
     (tmp_path / "namespace").write_text("user1-toolings")
-    monkeypatch.setattr(settings_module, "NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setattr(workbench, "NAMESPACE_FILE", tmp_path / "namespace")
     with pytest.raises(JukeboxError, match="open already") as refused:
         lab.open_lab(tmp_path / "state")
     assert "0-welcome.ipynb" in refused.value.next_action
