@@ -37,9 +37,10 @@ def page_server(status: int = 200, certificate: ssl.SSLContext | None = None) ->
                 self.send_header("Location", "/login")
             self.send_header("Content-Length", str(len(PAGE)))
             self.end_headers()
-            self.wfile.write(PAGE)
+            if self.command != "HEAD":
+                self.wfile.write(PAGE)
 
-        do_GET = do_POST = do_PUT = do_DELETE = answer
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
 
         def log_message(self, *arguments: object) -> None:
             """Keep the tests' output clean."""

@@ -156,7 +156,7 @@ def object_digest(s3_client: Any, uri: str, algorithm: str) -> str:
     """
     address = urlsplit(uri)
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with explained(s3_client):
+    with as_jukebox_error(), explained(s3_client, uri):
         try:
             body = s3_client.get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"]
         except ClientError as error:

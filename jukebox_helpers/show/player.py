@@ -130,7 +130,7 @@ def load_model(settings: Settings, name: str, version: str | None = None) -> Pla
         raise unknown(registry, name, version)
     address, expected = urlsplit(record["uri"]), record["metadata"].get("model sha256")
     client = s3.s3_client(settings.secret("aws-connection-models"))
-    with s3.explained(client):
+    with s3.explained(client, record["uri"]):
         content = client.get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"].read()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:

@@ -3,7 +3,7 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
-from jukebox_helpers.steps.s3 import error_code, s3_errors, s3_from_environment, s3_problem
+from jukebox_helpers.steps.s3 import error_code, explained, s3_client, s3_errors
 
 
 def cache_key(md5: str) -> str:
@@ -31,12 +31,16 @@ def cached_size(md5: str) -> int:
         ConnectionError: If the S3 server does not answer.
         PermissionError: If it refuses the credentials.
     """
-    try:
-        return s3_from_environment()[0].head_object(Bucket="data-cache", Key=cache_key(md5))["ContentLength"]
-    except s3_errors() as error:
-        if error_code(error) == "404":
-            return -1
-        raise s3_problem(error, "data-cache", cache_key(md5)) from None
+    import os
+
+    client, key = s3_client(os.environ), cache_key(md5)
+    with explained(client, f"s3://data-cache/{key}"):
+        try:
+            return client.head_object(Bucket="data-cache", Key=key)["ContentLength"]
+        except s3_errors() as error:
+            if error_code(error) != "404":
+                raise
+    return -1
 
 
 def copy_to_cache(md5: str) -> dict:
@@ -57,24 +61,26 @@ def copy_to_cache(md5: str) -> dict:
         ValueError: If the source has other bytes, or was overwritten meanwhile.
     """
     import hashlib
+    import os
 
     from s3transfer.exceptions import S3CopyFailedError
 
-    client = s3_from_environment()[0]
+    client = s3_client(os.environ)
     source = {"Bucket": "data", "Key": "song_properties.parquet"}
-    try:
-        answer = client.get_object(**source)
-        found = hashlib.file_digest(answer["Body"], "md5").hexdigest()
-        if found == md5:
-            # In parts, side by side; objects above 5 GB cannot be copied otherwise.
-            client.copy(source, "data-cache", cache_key(md5), ExtraArgs={"CopySourceIfMatch": answer["ETag"]})
-            return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"]}
-    except S3CopyFailedError:
-        found = "another by now"
-    except s3_errors() as error:
-        if error_code(error) not in ("412", "PreconditionFailed"):
-            raise s3_problem(error, "data", source["Key"]) from None
-        found = "another by now"
+    with explained(client, f"s3://data/{source['Key']}"):
+        try:
+            answer = client.get_object(**source)
+            found = hashlib.file_digest(answer["Body"], "md5").hexdigest()
+            if found == md5:
+                # In parts, side by side; objects above 5 GB cannot be copied otherwise.
+                client.copy(source, "data-cache", cache_key(md5), ExtraArgs={"CopySourceIfMatch": answer["ETag"]})
+                return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"]}
+        except S3CopyFailedError:
+            found = "another by now"
+        except s3_errors() as error:
+            if error_code(error) not in ("412", "PreconditionFailed"):
+                raise
+            found = "another by now"
     raise ValueError(
         f"s3://data/{source['Key']} is not what this run loaded (its md5 is {found}, not {md5}): another run "
         "has loaded its own data meanwhile, and commits it. Next: run this pipeline again if its data is newer."

@@ -13,7 +13,7 @@ from jukebox_helpers.steps.data_cache import cache_key, cached_size, copy_to_cac
 from jukebox_helpers.steps.dvc import dvc, file_md5, read_remotes, read_version_file, record_version, set_remotes
 from jukebox_helpers.steps.git import clone_main, container_environment, git
 from jukebox_helpers.steps.rankings import rankings_source
-from jukebox_helpers.steps.s3 import s3_errors, s3_from_environment, s3_problem
+from jukebox_helpers.steps.s3 import explained, s3_client
 
 if TYPE_CHECKING:
     pass
@@ -35,11 +35,12 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
         PermissionError: If S3 or git refuse the credentials, for reading or for pushing.
         ValueError: If the repository is empty or has no branch ``main``.
     """
+    import os
+
+    client = s3_client(os.environ)
     for bucket in buckets:
-        try:
-            s3_from_environment()[0].head_bucket(Bucket=bucket)
-        except s3_errors() as error:
-            raise s3_problem(error, bucket) from None
+        with explained(client, f"s3://{bucket}"):
+            client.head_bucket(Bucket=bucket)
     folder = container_environment()
     revision = clone_main(repo_url, folder + "/repository")
     try:

@@ -5,8 +5,7 @@ All functions travel: their source is part of compiled pipelines, so they import
 
 from jukebox_helpers.steps.registry import open_registry
 from jukebox_helpers.steps.registry_records import check_registration, same_model
-from jukebox_helpers.steps.s3 import s3_from_environment
-from jukebox_helpers.steps.transfer import fetch, load_object
+from jukebox_helpers.steps.transfer import fetch, load_object, remove_object
 
 
 def register_model_version(
@@ -51,13 +50,11 @@ def register_model_version(
     existing = registry.find(name, version)
     if existing:
         same_model(existing, metadata)
-    key = f"{name}/{version}/{digest[:10]}/model.onnx"
-    uri = load_object(onnx_path, key)
+    uri = load_object(onnx_path, f"{name}/{version}/{digest[:10]}/model.onnx")
     try:
         return registry.register(name, version, uri, metadata, prod_flag)
     except ValueError:
-        client, bucket = s3_from_environment()
-        client.delete_object(Bucket=bucket, Key=key)
+        remove_object(uri)
         raise
 
 

@@ -1,139 +1,110 @@
-"""The S3 server: one client, and one explanation of its errors."""
+"""The S3 server: one client, and one explanation of its errors, for steps and library alike.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+"""
 
-from jukebox_helpers.errors import JukeboxError
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-WRONG_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "AuthorizationHeaderMalformed"}
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 
-def s3_client(connection: dict[str, str]) -> Any:
+def check_connection(connection: "Mapping[str, str]", *keys: str) -> None:
+    """Refuse an S3 connection that is incomplete.
+
+    Args:
+        connection: The values of a Secret ``aws-connection-<bucket>``, or the environment that has them.
+        keys: The keys that are needed.
+
+    Raises:
+        ValueError: If one is missing or empty.
+    """
+    if missing := [key for key in keys if not connection.get(key)]:
+        raise ValueError(
+            f"The S3 connection has no {' and no '.join(missing)}. "
+            "Next: set it in the Secret aws-connection-<bucket>, and attach that to the step or workbench."
+        )
+
+
+def s3_client(connection: "Mapping[str, str]") -> "Any":
     """Make an S3 client from a connection.
 
     Args:
-        connection: The values of a Secret ``aws-connection-<bucket>``.
+        connection: The values of a Secret ``aws-connection-<bucket>``, or the environment that has them.
 
     Returns:
-        A boto3 S3 client: path-style addresses, short timeouts, few retries.
+        A boto3 S3 client: path-style addresses, 10 s to connect, 60 s for an answer, three attempts.
 
     Raises:
-        JukeboxError: If the connection lacks the endpoint or the credentials, or the endpoint is no URL.
+        ValueError: If the connection lacks the endpoint or the credentials, or the endpoint is not a URL.
     """
     import boto3
     from botocore.config import Config
 
-    def refuse_page(response_dict: dict[str, Any], **_: Any) -> None:
-        # The client would read a page as a list without buckets.
+    check_connection(connection, "AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    endpoint = connection["AWS_S3_ENDPOINT"]
+
+    def refuse_page(response_dict: dict, **_: object) -> None:
+        # A client would read a page as a list without buckets, or as the object's bytes.
         if "html" in response_dict["headers"].get("Content-Type", ""):
-            raise JukeboxError(
-                f"{connection['AWS_S3_ENDPOINT']} answers with a page, and not as an S3 server does.",
-                "Check AWS_S3_ENDPOINT: it is the address of the server, not that of its console.",
+            raise ConnectionError(
+                f"{endpoint} answers with a page, and not as an S3 server does. "
+                "Next: check AWS_S3_ENDPOINT: it is the address of the server, not that of its console."
             )
 
-    wanted = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    if missing := [key for key in wanted if not connection.get(key)]:
-        raise JukeboxError(f"The S3 connection has no {' and no '.join(missing)}.", "Set it in the connection.")
     try:
         client = boto3.client(
             "s3",
-            endpoint_url=connection["AWS_S3_ENDPOINT"],
+            endpoint_url=endpoint,
             aws_access_key_id=connection["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=connection["AWS_SECRET_ACCESS_KEY"],
             region_name=connection.get("AWS_DEFAULT_REGION") or "us-east-1",
             config=Config(
                 s3={"addressing_style": "path"},
-                connect_timeout=3,
-                read_timeout=30,
-                retries={"mode": "standard", "total_max_attempts": 2},
+                connect_timeout=10,
+                read_timeout=60,
+                retries={"mode": "standard", "total_max_attempts": 3},
             ),
         )
     except ValueError as error:
-        raise JukeboxError(f"AWS_S3_ENDPOINT is no address: {error}.", "It begins with http:// or https://.") from None
+        raise ValueError(
+            f"AWS_S3_ENDPOINT is not an address: {error}. Next: begin it with http:// or https://."
+        ) from None
     client.meta.events.register("before-parse.s3", refuse_page)
     return client
 
 
-@contextmanager
-def explained(client: Any) -> Iterator[None]:
+def explained(client: "Any", address: str = "") -> "AbstractContextManager[None]":
     """Turn what boto3 raises inside the block into one clear message.
 
     Args:
         client: The S3 client that is used in the block.
+        address: The bucket or object that is asked for, ``s3://<bucket>[/<key>]``.
 
-    Yields:
-        Nothing.
+    Returns:
+        The context manager.
 
     Raises:
-        JukeboxError: If the server cannot be reached, refuses the credentials, or answers with an error.
+        ConnectionError: If the server cannot be reached, is not trusted, breaks off, or answers with an error.
+        FileNotFoundError: If the bucket or object is missing.
+        PermissionError: If the server refuses the credentials.
     """
-    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, SSLError
+    from contextlib import contextmanager
 
-    endpoint = client.meta.endpoint_url
-    try:
+    @contextmanager
+    def block():  # type: ignore[no-untyped-def]
         try:
             yield
         except s3_errors() as error:
-            raise unwrapped(error) from None
-    except SSLError as error:
-        raise JukeboxError(
-            f"The certificate of the S3 server {endpoint} is not trusted: {error}",
-            "Name the PEM file with the cluster's CA in the variable AWS_CA_BUNDLE.",
-        ) from error
-    except (ConnectionError, HTTPClientError) as error:
-        raise JukeboxError(
-            f"The S3 server {endpoint} cannot be reached: {error}",
-            "Check AWS_S3_ENDPOINT, and that the server runs (in the sandbox: ./jukebox status).",
-        ) from error
-    except ClientError as error:
-        code = error_code(error)
-        if code in WRONG_CREDENTIALS:
-            raise JukeboxError(
-                f"The S3 server {endpoint} refuses these credentials ({code}) for {error.operation_name}.",
-                "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the connection.",
-            ) from error
-        raise JukeboxError(
-            f"The S3 server {endpoint} answers: {error}", "Check AWS_S3_ENDPOINT, and the server itself."
-        ) from error
-    except s3_errors() as error:
-        raise JukeboxError(
-            f"{endpoint} does not answer as an S3 server does: {error}", "Check AWS_S3_ENDPOINT."
-        ) from error
+            raise s3_problem(error, client.meta.endpoint_url, address) from None
+
+    return block()
 
 
-def list_buckets(client: Any) -> list[str]:
+def list_buckets(client: "Any") -> "list[str]":
     """The names of the server's buckets, sorted."""
     return sorted(bucket["Name"] for bucket in client.list_buckets().get("Buckets", []))
-
-
-def s3_from_environment() -> "tuple":
-    """The S3 client of the connection that stands in the environment.
-
-    Returns:
-        The boto3 client, and the name of the connection's bucket.
-
-    Raises:
-        ValueError: If the connection is not there.
-    """
-    import os
-
-    import boto3
-    from botocore.config import Config
-
-    keys = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
-    missing = [key for key in keys if not os.environ.get(key)]
-    if missing:
-        raise ValueError(
-            f"The S3 connection lacks {', '.join(missing)}. Next: give the step the Secret aws-connection-<bucket>."
-        )
-    client = boto3.client(
-        "s3",
-        endpoint_url=os.environ["AWS_S3_ENDPOINT"],
-        region_name=os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-        config=Config(connect_timeout=10, retries={"max_attempts": 3}, s3={"addressing_style": "path"}),
-    )
-    return client, os.environ["AWS_S3_BUCKET"]
 
 
 def s3_errors() -> "tuple":
@@ -177,39 +148,46 @@ def error_code(error: Exception) -> str:
     return response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
 
 
-def s3_problem(error: Exception, bucket: str, key: str = "") -> "Exception":
+def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception":
     """Say an S3 error in the words of somebody who can fix it.
 
     Args:
         error: What boto3 raised.
-        bucket: The bucket that was asked.
-        key: The object that was asked, if any.
+        endpoint: The S3 server.
+        address: The bucket or object that was asked for, ``s3://<bucket>[/<key>]``; empty for neither.
 
     Returns:
         The exception to raise instead.
     """
-    import os
+    from botocore import exceptions
 
     error = unwrapped(error)
     code = error_code(error)
-    place = f"s3://{bucket}/{key}" if key else f"s3://{bucket}"
-    endpoint = os.environ.get("AWS_S3_ENDPOINT", "")
-    if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    asked = f" for {address}" if address else ""
+    refusals = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed")
+    if code in refusals:
         return PermissionError(
-            f"The S3 server {endpoint} refuses the credentials for {place} ({code}). "
-            "Next: check the keys in the Secret aws-connection-<bucket>."
+            f"The S3 server {endpoint} refuses these credentials{asked} ({code}). Next: check AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY in the Secret aws-connection-<bucket>."
         )
-    if code in ("404", "NoSuchBucket", "NoSuchKey"):
-        missing = "object" if key and code != "NoSuchBucket" else "bucket"
+    if key and code in ("404", "NoSuchKey"):
+        return FileNotFoundError(f"There is no object {address} on {endpoint}. Next: check its name.")
+    if bucket and code in ("404", "NoSuchBucket"):
         return FileNotFoundError(
-            f"There is no {missing} {place} on {endpoint}. Next: "
-            + (
-                "check its name."
-                if missing == "object"
-                else f"add {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push."
-            )
+            f"There is no bucket s3://{bucket} on {endpoint}. "
+            f"Next: add {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push."
         )
-    return ConnectionError(
-        f"The S3 server {endpoint} did not answer for {place}, or broke off: {error}. "
-        "Next: check that it is running and reachable, then run again."
-    )
+    if code:
+        what = f"The S3 server {endpoint} answers{asked}: {error}"
+        next_action = "check AWS_S3_ENDPOINT, and the server's log and disk, then run again."
+    elif isinstance(error, exceptions.SSLError):
+        what = f"The certificate of the S3 server {endpoint} is not trusted: {error}"
+        next_action = "name the PEM file with the cluster's CA in the variable AWS_CA_BUNDLE."
+    elif isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
+        what = f"The S3 server {endpoint} cannot be reached, or breaks off{asked}: {error}"
+        next_action = "check AWS_S3_ENDPOINT, and that the server runs (in the sandbox: ./jukebox status)."
+    else:
+        what = f"{endpoint} does not answer as an S3 server does{asked}: {error}"
+        next_action = "check AWS_S3_ENDPOINT."
+    return ConnectionError(f"{what}. Next: {next_action}")

@@ -3,7 +3,7 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
-from jukebox_helpers.steps.s3 import s3_errors, s3_from_environment, s3_problem
+from jukebox_helpers.steps.s3 import check_connection, explained, s3_client
 
 
 def fetch(source: str, target: str, named_by: str = "the pipeline's parameter dataset_url") -> int:
@@ -54,10 +54,9 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
         key = address.path.lstrip("/")
         if not (address.netloc and key):
             raise ValueError(f"The source {shown} names no object. Next: give s3://<bucket>/<object>.")
-        try:
-            s3_from_environment()[0].download_file(address.netloc, key, target)
-        except s3_errors() as error:
-            raise s3_problem(error, address.netloc, key) from None
+        client = s3_client(os.environ)
+        with explained(client, f"s3://{address.netloc}/{key}"):
+            client.download_file(address.netloc, key, target)
     elif address.scheme in ("", "file"):
         path = urllib.request.url2pathname(address.path) if address.scheme else source
         if not os.path.isfile(path):
@@ -88,10 +87,30 @@ def load_object(path: str, key: str, bucket: str = "") -> str:
         FileNotFoundError: If there is no such bucket.
         PermissionError: If the S3 server refuses the credentials.
     """
-    client, own = s3_from_environment()
-    bucket = bucket or own
-    try:
+    import os
+
+    if not bucket:
+        check_connection(os.environ, "AWS_S3_BUCKET")
+        bucket = os.environ["AWS_S3_BUCKET"]
+    client = s3_client(os.environ)
+    with explained(client, f"s3://{bucket}/{key}"):
         client.upload_file(path, bucket, key)
-    except s3_errors() as error:
-        raise s3_problem(error, bucket) from None
     return f"s3://{bucket}/{key}"
+
+
+def remove_object(address: str) -> None:
+    """Delete an object of the bucket; one that is gone already is fine.
+
+    Args:
+        address: The object, ``s3://bucket/key``.
+
+    Raises:
+        ConnectionError: If the S3 server does not answer.
+        PermissionError: If the S3 server refuses the credentials.
+    """
+    import os
+
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    client = s3_client(os.environ)
+    with explained(client, address):
+        client.delete_object(Bucket=bucket, Key=key)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.settings import CONNECTION_KEYS, Settings, find_settings
 
 
@@ -114,9 +114,10 @@ def look_at_s3(settings: Settings) -> Finding:
         connection = settings.secret("aws-connection-data")
         if absent := [key for key in CONNECTION_KEYS if not connection.get(key)]:
             return Finding("S3", False, f"no {', '.join(absent)}", "Attach the connection aws-connection-data.")
-        client = s3.s3_client(connection)
-        with s3.explained(client):
-            known = s3.list_buckets(client)
+        with as_jukebox_error():
+            client = s3.s3_client(connection)
+            with s3.explained(client):
+                known = s3.list_buckets(client)
     except JukeboxError as error:
         return Finding("S3", False, error.what, error.next_action)
     return Finding("S3", {"data", "data-cache"} <= set(known), f"buckets: {', '.join(known)}", next_action)

@@ -295,7 +295,7 @@ def with_secret(settings, tmp_path, name, **values):
 def test_wrong_credentials_change_nothing(platform, s3, songs, repository, tmp_path):
     wrong = with_secret(platform, tmp_path / "a", "aws-connection-data", AWS_SECRET_ACCESS_KEY="wrong")
     before = objects(s3)
-    with pytest.raises(RunFailed, match="'check-access'.*refuses the credentials"):
+    with pytest.raises(RunFailed, match="'check-access'.*refuses these credentials"):
         run(wrong, songs, repository)
     wrong = with_secret(platform, tmp_path / "b", "git-auth", password="wrong-password")
     with pytest.raises(RunFailed, match="'check-access'.*git server refuses") as caught:
@@ -561,18 +561,18 @@ def test_a_broken_dvc_repository_is_left_as_it_is(platform, s3, tmp_path):
 def test_bytes_that_come_between_reading_and_copying_are_not_cached(platform, s3, tmp_path, monkeypatch, size, moment):
     """Another run overwrites the object, after this one has read it: no name in the cache has other bytes."""
     operation = moment if moment == "HeadObject" else "CopyObject" if size < 8_000_000 else "UploadPartCopy"
-    real, overwritten = s3_module.s3_from_environment, []
+    real, overwritten = s3_module.s3_client, []
 
     def overwrite(**_):
         if not overwritten:
             overwritten.append(load_bytes(s3, os.urandom(size)))
 
-    def racing_client():
-        client, bucket = real()
+    def racing_client(connection):
+        client = real(connection)
         client.meta.events.register(f"before-call.s3.{operation}", overwrite)
-        return client, bucket
+        return client
 
-    monkeypatch.setattr(s3_module, "s3_from_environment", racing_client)
+    monkeypatch.setattr(data_cache, "s3_client", racing_client)
     with connection(platform):
         md5 = load_bytes(s3, os.urandom(size))
         before = objects(s3)

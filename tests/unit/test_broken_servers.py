@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import botocore.config
 import pytest
 
-from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines import lineage
 from jukebox_helpers.steps import data_cache, data_versions, rankings, s3, transfer
 
@@ -112,7 +112,7 @@ def test_the_library_says_which_server_did_not_answer(endpoint, tmp_path):
     with pytest.raises(JukeboxError) as caught:
         lineage.object_digest(client, "s3://models/model.onnx", "sha256")
     assert said(caught.value, endpoint)
-    with pytest.raises(JukeboxError) as caught, s3.explained(client):
+    with pytest.raises(JukeboxError) as caught, as_jukebox_error(), s3.explained(client):
         client.download_file("data", "songs.parquet", str(tmp_path / "file"))
     assert said(caught.value, endpoint)
 
