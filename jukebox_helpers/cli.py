@@ -478,7 +478,7 @@ def load_rankings(rankings: Path) -> None:
     with Console(stderr=True).status("validating …"):
         summary = validate_rankings(str(rankings))
     client = s3.s3_client(find_settings().secret("aws-connection-data"))
-    with s3.explained(client):
+    with s3.explained(client, "s3://data"):
         client.upload_file(str(rankings), "data", "song_rankings.parquet")
     click.echo("\n".join([f"Loaded to s3://data/song_rankings.parquet: {summary['rows']:,} rows", *summary["remarks"]]))
     click.echo(

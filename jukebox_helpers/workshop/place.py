@@ -94,19 +94,22 @@ class Workplace:
     # S3
 
     @cached_property
+    @as_jukebox_error()
     def s3(self) -> Any:
         """An S3 client."""
         first = next((n for n in ("data", "models") if (self.settings.secrets / f"aws-connection-{n}").is_dir()), "")
         return s3_client(self.settings.secret(f"aws-connection-{first or 'models'}"))
 
+    @as_jukebox_error()
     def buckets(self) -> list[str]:
         """The buckets of the S3 server."""
         with explained(self.s3):
             return list_buckets(self.s3)
 
+    @as_jukebox_error()
     def objects(self, bucket: str) -> dict[str, int]:
         """The objects of a bucket, with their sizes in bytes."""
-        with explained(self.s3):
+        with explained(self.s3, f"s3://{bucket}"):
             pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
             return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
@@ -129,10 +132,11 @@ class Workplace:
             raise JukeboxError(f"The object of data version {md5} has other bytes.", "Run the data pipeline again.")
         return target
 
+    @as_jukebox_error()
     def download(self, address: str, path: str) -> None:
         """Bring an object, e.g. ``s3://data/song_properties.parquet``."""
         bucket, _, key = address.removeprefix("s3://").partition("/")
-        with explained(self.s3):
+        with explained(self.s3, address):
             self.s3.download_file(bucket, key, path)
 
     def wait_for_buckets(self, *names: str, timeout: float = 120.0) -> list[str]:
@@ -414,7 +418,7 @@ def load_songs(place: Workplace, songs: str | Path) -> str:
     file = str(existing_file(songs))
     validate_songs(file)
     transform_songs(file, str(target))
-    with explained(place.s3):
+    with explained(place.s3, "s3://data"):
         place.s3.upload_file(str(target), "data", VERSION_FILE.removesuffix(".dvc"))
     return file_md5(str(target))
 
