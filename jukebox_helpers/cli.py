@@ -380,16 +380,9 @@ def show_run(run: Any, as_json: bool) -> None:
 
 def registry() -> Any:
     """This platform's model registry."""
-    from jukebox_helpers.steps.registry import open_registry
-    from jukebox_helpers.steps.registry_mlflow import mlflow_registry
+    from jukebox_helpers.pipelines.registry import model_registry
 
-    settings = find_settings()
-    if settings.tracking_uri:
-        return mlflow_registry(settings.tracking_uri)
-    try:
-        return open_registry(settings.known_cluster_domain(), settings.namespace)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise JukeboxError.told(error) from None
+    return model_registry(find_settings())
 
 
 @cli.command()

@@ -13,11 +13,9 @@ import numpy as np
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.lineage import unknown
+from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps import s3
-from jukebox_helpers.steps.registry import open_registry
-from jukebox_helpers.steps.registry_mlflow import mlflow_registry
-from jukebox_helpers.steps.registry_records import ModelRegistry
 from jukebox_helpers.steps.schemas import features, song_columns, songs_schema
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
@@ -120,11 +118,7 @@ def load_model(settings: Settings, name: str, version: str | None = None) -> Pla
     Raises:
         JukeboxError: If the registry or the bucket does not have it, or its bytes are not those of the record.
     """
-    registry: ModelRegistry = (
-        mlflow_registry(settings.tracking_uri)
-        if settings.tracking_uri
-        else open_registry(settings.cluster_domain, settings.namespace)
-    )
+    registry = model_registry(settings)
     record = registry.find(name, version) if version else registry.latest(name)
     if record is None:
         raise unknown(registry, name, version)

@@ -10,13 +10,16 @@ from jukebox_helpers.steps.registry_records import ModelRegistry
 __all__ = ["ModelRegistry", "kubeflow_registry", "mlflow_registry", "open_registry"]
 
 
-def open_registry(cluster_domain: str, namespace: str, prod_flag: bool = False) -> "ModelRegistry":
+def open_registry(
+    cluster_domain: str, namespace: str, prod_flag: bool = False, variables: "dict[str, str] | None" = None
+) -> "ModelRegistry":
     """Open this platform's model registry.
 
     Args:
         cluster_domain: ``apps.<cluster>``, or the sandbox's base URL.
         namespace: The data science project; the user is what stands before its first hyphen.
         prod_flag: Use the registry of production; the sandbox has one registry for both.
+        variables: The platform's variables; a step has them in its environment.
 
     Returns:
         MLflow's where ``MLFLOW_TRACKING_URI`` is set (the sandbox), Kubeflow's otherwise.
@@ -26,7 +29,7 @@ def open_registry(cluster_domain: str, namespace: str, prod_flag: bool = False) 
     """
     import os
 
-    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    tracking_uri = (os.environ if variables is None else variables).get("MLFLOW_TRACKING_URI", "")
     if tracking_uri:
         return mlflow_registry(tracking_uri)
     user = namespace.split("-")[0]

@@ -24,7 +24,6 @@ from jukebox_helpers.settings import (
 from jukebox_helpers.show import lineage as lineage_module
 from jukebox_helpers.show.progress import RunProgress, log_of
 from jukebox_helpers.steps import sample_data
-from jukebox_helpers.steps.registry_mlflow import mlflow_registry
 from jukebox_helpers.steps.tables import validate_rankings, validate_songs
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
@@ -191,7 +190,7 @@ def tell(console: Console, state: Path, songs: Path | None, rankings: Path | Non
     show.train(fresh)
 
     show.say("Where do these models come from?")
-    registry = mlflow_registry(settings.tracking_uri)
+    registry = show.place.registry
     both = [lineage.trace(registry, MODEL, record["version"]) for record in registry.versions(MODEL)]
     if len(both) != 2:
         raise JukeboxError(f"Two model versions should be registered, but there are {len(both)}.")

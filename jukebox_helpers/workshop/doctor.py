@@ -166,12 +166,12 @@ def look_at_pipeline_server(settings: Settings) -> Finding:
 
 def look_at_registry(settings: Settings) -> Finding:
     """The model registry answers, lets us in, and speaks the API version that our client speaks."""
-    from jukebox_helpers.steps.registry import open_registry
+    from jukebox_helpers.pipelines.registry import model_registry
 
     if not settings.cluster_domain:
         return Finding("model registry", False, *WAITS_FOR_DOMAIN)
     try:
-        models = open_registry(settings.cluster_domain, settings.namespace).models()
+        models = model_registry(settings).models()
     except JukeboxError as error:
         return Finding("model registry", False, error.what, error.next_action)
     except (OSError, RuntimeError, ValueError) as error:

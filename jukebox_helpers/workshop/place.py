@@ -12,6 +12,7 @@ from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.pipelines.lineage import compare_digests
+from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import Run
 from jukebox_helpers.pipelines.training import follow_training, rebuild
@@ -30,8 +31,6 @@ from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.dvc import file_md5, read_version_file
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.git_password import credential_helper, git_server
-from jukebox_helpers.steps.registry import open_registry
-from jukebox_helpers.steps.registry_mlflow import mlflow_registry
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
 
@@ -226,12 +225,9 @@ class Workplace:
     # Pipelines and models
 
     @property
-    @as_jukebox_error()
     def registry(self) -> Any:
         """The model registry."""
-        if self.settings.tracking_uri:
-            return mlflow_registry(self.settings.tracking_uri)
-        return open_registry(self.settings.cluster_domain, self.settings.namespace)
+        return model_registry(self.settings)
 
     @as_jukebox_error()
     def versions(self) -> list[dict[str, Any]]:

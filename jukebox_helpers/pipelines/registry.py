@@ -1,0 +1,23 @@
+"""The model registry of this platform."""
+
+from jukebox_helpers.errors import as_jukebox_error
+from jukebox_helpers.settings import Settings
+from jukebox_helpers.steps import registry
+from jukebox_helpers.steps.registry_records import ModelRegistry
+
+
+@as_jukebox_error()
+def model_registry(settings: Settings) -> ModelRegistry:
+    """Open the platform's model registry, as its steps do.
+
+    Args:
+        settings: The platform.
+
+    Returns:
+        The registry.
+
+    Raises:
+        JukeboxError: If its address is not known, or it does not answer.
+    """
+    domain = settings.known_cluster_domain()
+    return registry.open_registry(domain, settings.namespace, False, settings.step_variables)
