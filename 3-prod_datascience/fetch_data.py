@@ -4,8 +4,8 @@ from kfp.dsl import Dataset, Output
 
 from jukebox_helpers.pipelines.declare import step
 from jukebox_helpers.steps.data_versions import fetch_data_version
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import repository_url
-from jukebox_helpers.steps.preparation import rankings_digest
 from jukebox_helpers.steps.rankings import fetch_rankings
 from jukebox_helpers.steps.sample_data import make_songs
 from jukebox_helpers.steps.sample_rankings import make_rankings
@@ -16,7 +16,8 @@ def fetch_data(songs: Output[Dataset], rankings: Output[Dataset]):
     """Make the sample tables, the same bytes every time. They have no version, and the model says so."""
     make_songs(songs.path)
     make_rankings(rankings.path, songs.path)
-    rankings.metadata.update({"rankings sha256": rankings_digest(rankings.path), "rankings source": "made up (sample)"})
+    digest = file_digest(rankings.path, "sha256")
+    rankings.metadata.update({"rankings sha256": digest, "rankings source": "made up (sample)"})
 
 
 @step("boto3", "dvc[s3]", "numpy", "pyarrow", "pyyaml")

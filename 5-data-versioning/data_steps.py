@@ -4,7 +4,7 @@ from kfp.dsl import Dataset, Input, Metrics, Output
 
 from jukebox_helpers.pipelines.declare import step
 from jukebox_helpers.steps.data_versions import check_write_access, commit_data_version
-from jukebox_helpers.steps.dvc import file_md5
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
 from jukebox_helpers.steps.transfer import fetch, load_object
 
@@ -43,7 +43,7 @@ def transform(songs: Input[Dataset], transformed: Output[Dataset]):
 def load(transformed: Input[Dataset]) -> str:
     """Put the table into the bucket, and say its md5."""
     address = load_object(transformed.path, "song_properties.parquet")
-    md5 = file_md5(transformed.path)
+    md5 = file_digest(transformed.path, "md5")
     print(f"{address} now has md5 {md5}.")
     return md5
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from jukebox_helpers.steps import export, preparation
+from jukebox_helpers.steps import export, files, preparation
 from jukebox_helpers.steps import model as model_module
 
 FILES = ("features.parquet", "counts.parquet")
@@ -24,7 +24,7 @@ def prepare(songs: str, rankings: str, folder: str) -> dict:
     for source in (songs, rankings):
         shutil.copy(source, folder)
     here = Path(folder, Path(songs).name), Path(folder, Path(rankings).name)
-    preparation.rankings_digest(str(here[1]))
+    files.file_digest(str(here[1]), "sha256")
     features, counts = (str(Path(folder, name)) for name in FILES)
     return preparation.prepare(str(here[0]), str(here[1]), features, counts)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.fresh_sandbox import fresh_sandbox
 from benchmarks.measure import measure
 from benchmarks.results import Figure, Result
-from jukebox_helpers.steps import data_cache, dvc, git, s3
+from jukebox_helpers.steps import data_cache, dvc, files, git, s3
 from jukebox_sandbox import buckets
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def version_twice(size: int, folder: str) -> dict:
     for version, command in WAYS.items():
         path = Path(folder, version)
         write_bytes(path, size)
-        md5 = dvc.file_md5(str(path))
+        md5 = files.file_digest(str(path), "md5")
         uploads.append(timed(client.upload_file, str(path), bucket, OBJECT))
         path.unlink()
         seconds[version] = timed(subprocess.run, [sys.executable, "-c", STEP, str(ours), md5], check=True)

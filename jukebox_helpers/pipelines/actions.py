@@ -1,6 +1,5 @@
 """What the dashboard's buttons do, for the two pipelines of the workshop: import, schedule, run."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from jukebox_helpers.pipelines.compile import compile_file
 from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, repository_argument
 from jukebox_helpers.pipelines.server import Imported, Schedule, connect
 from jukebox_helpers.settings import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import git
 
 DATA_PIPELINE_NAME = "data-pipeline-with-dvc"
@@ -39,7 +39,7 @@ def version_name(file: Path) -> str:
         ) from None
     if not changed:
         return revision
-    return f"{revision}-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
+    return f"{revision}-{file_digest(str(file), 'sha256')[:8]}"
 
 
 def import_file(settings: Settings, file: Path) -> Imported:

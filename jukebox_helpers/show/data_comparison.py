@@ -4,7 +4,6 @@ A week's arrivals are a few hundred among many thousand songs, so a drift hardly
 once in the arrivals, which is why they are measured on their own, against the old songs.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.show.charts import NEW, OLD, SECOND, Chart, tidy
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.schemas import features
 
 KEY = "spotify_id"
@@ -144,8 +144,8 @@ def compare_data_versions(old_path: str | Path, new_path: str | Path) -> Compari
     }
     table = drift_table(songs)
     summary = {
-        "old": {"md5": md5_of(old_path), "rows": len(old)},
-        "new": {"md5": md5_of(new_path), "rows": len(new)},
+        "old": {"md5": file_digest(str(old_path), "md5"), "rows": len(old)},
+        "new": {"md5": file_digest(str(new_path), "md5"), "rows": len(new)},
         "added": len(added),
         "removed": len(old) - len(kept),
         "changed": changed,
@@ -194,12 +194,6 @@ def changed_values(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
         differs = (before != after) & ~(before.isna() & after.isna())
         found.append(pd.DataFrame({"column": name, "old": before[differs], "new": after[differs]}))
     return pd.concat(found).rename_axis(KEY).reset_index()
-
-
-def md5_of(path: str | Path) -> str:
-    """The hash under which DVC keeps a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def drift_table(songs: dict[str, pd.DataFrame]) -> pd.DataFrame:

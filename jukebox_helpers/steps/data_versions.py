@@ -10,7 +10,8 @@ All functions travel: their source is part of compiled pipelines, so they import
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.data_cache import cache_key, cached_size, copy_to_cache
-from jukebox_helpers.steps.dvc import dvc, file_md5, read_remotes, read_version_file, record_version, set_remotes
+from jukebox_helpers.steps.dvc import dvc, read_remotes, read_version_file, record_version, set_remotes
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main, container_environment, git
 from jukebox_helpers.steps.rankings import rankings_source
 from jukebox_helpers.steps.s3 import explained, s3_client
@@ -180,7 +181,7 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
         )
     version = read_version_file(os.path.join(folder, name + ".dvc"))
     dvc("pull", name + ".dvc", folder=folder)
-    found = file_md5(os.path.join(folder, name))
+    found = file_digest(os.path.join(folder, name), "md5")
     if found != version["md5"]:
         raise ValueError(
             f"The data of revision {revision} has md5 {found}, but its version file names {version['md5']}. "

@@ -44,21 +44,6 @@ def dvc(*arguments: str, folder: str) -> str:
     return result.stdout
 
 
-def file_md5(path: str) -> str:
-    """The md5 of a file's bytes, as DVC records it.
-
-    Args:
-        path: The file.
-
-    Returns:
-        32 hexadecimal digits.
-    """
-    import hashlib
-
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
 def read_version_file(path: str) -> dict:
     """Read a ``.dvc`` file (https://doc.dvc.org/user-guide/project-structure/dvc-files).
 

@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     import pyarrow.parquet
 
 
-def rankings_digest(path: str) -> str:
-    """The sha256 of a file, read in blocks: what the lineage records of the rankings."""
-    import hashlib
-
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def load_songs(database: "duckdb.DuckDBPyConnection", songs_path: str, test_share: float) -> int:
     """Make the table ``songs``: id, features as float32, and the part, which is decided by a hash of the features.
 

@@ -5,6 +5,7 @@ The songs are versioned with DVC; the rankings are kept by the hash of their byt
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.sample_rankings import make_rankings
 from jukebox_helpers.steps.transfer import fetch, load_object
 
@@ -60,7 +61,6 @@ def fetch_rankings(source: str, songs_path: str, rankings_path: str) -> dict:
         FileNotFoundError: If the object or the bucket is missing.
         ValueError: If an object by hash has other bytes than its name says.
     """
-    import hashlib
     import urllib.parse
 
     by_hash = source.startswith("rankings/")
@@ -69,8 +69,7 @@ def fetch_rankings(source: str, songs_path: str, rankings_path: str) -> dict:
     else:
         named_by = "the key rankings in 3-prod_datascience/default_parameters.json"
         fetch(f"s3://data-cache/{source}" if by_hash else source, rankings_path, named_by)
-    with open(rankings_path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(rankings_path, "sha256")
     kept = f"rankings/{digest}.parquet"
     if by_hash and source != kept:
         raise ValueError(

@@ -3,6 +3,7 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.registry import open_registry
 from jukebox_helpers.steps.registry_records import check_registration, same_model
 from jukebox_helpers.steps.transfer import fetch, load_object, remove_object
@@ -40,10 +41,7 @@ def register_model_version(
     Raises:
         ValueError: If the version exists with another model, or a fact cannot be kept.
     """
-    import hashlib
-
-    with open(onnx_path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(onnx_path, "sha256")
     metadata = facts | {f"metric.{key}": value for key, value in metrics.items()} | {"model sha256": digest}
     check_registration(name, version, "s3://", metadata)
     registry = open_registry(cluster_domain, namespace, prod_flag)
@@ -74,8 +72,6 @@ def fetch_previous_model(
     Returns:
         The record of that version; empty where there is none yet.
     """
-    import hashlib
-
     registry = open_registry(cluster_domain, namespace, prod_flag)
     record = registry.production(name) or registry.latest(name)
     if record and record["version"] == version:  # it is being made again
@@ -84,8 +80,7 @@ def fetch_previous_model(
     if not record:
         return {}
     fetch(record["uri"], target)
-    with open(target, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_digest(target, "sha256")
     if found != record["metadata"].get("model sha256", found):
         raise ValueError(
             f"{record['uri']} is not the file that was registered as {name} {record['version']} (its sha256 is "

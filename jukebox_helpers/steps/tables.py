@@ -7,6 +7,7 @@ needs and uses nothing of this module but other functions.
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.casts import as_contract
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.messages import shown
 from jukebox_helpers.steps.parquet_files import open_table, unreadable
 from jukebox_helpers.steps.schemas import (
@@ -268,8 +269,6 @@ def transform_songs(source: str, target: str) -> dict:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read, or is not a valid songs table.
     """
-    import hashlib
-
     import pyarrow
     import pyarrow.parquet
 
@@ -283,5 +282,4 @@ def transform_songs(source: str, target: str) -> dict:
         raise ValueError(f"{source} lacks {missing}, or they do not fit. Next: validate the songs; it says why.")
     table = table.sort_by("spotify_id").combine_chunks()
     pyarrow.parquet.write_table(table, target, compression="zstd", store_schema=False)
-    with open(target, "rb") as written:
-        return {"rows": table.num_rows, "md5": hashlib.file_digest(written, "md5").hexdigest()}
+    return {"rows": table.num_rows, "md5": file_digest(target, "md5")}

@@ -11,6 +11,7 @@ from jukebox_helpers.pipelines.training import failed_push, find_run
 from jukebox_helpers.sandbox import OVER
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps import dvc
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG, listed_buckets, read_buckets
 from jukebox_helpers.workshop.engine import Verdict, failed, not_attempted
@@ -126,7 +127,7 @@ def check_restored(place: Workplace) -> Found:
         raise not_attempted(f"The practice repository is at its newest version, {history[0]}.")
     if not table.is_file():
         raise failed("the old version file, but no table beside it", f"its bytes too, as {table.name}: dvc pull")
-    md5 = dvc.file_md5(str(table))
+    md5 = file_digest(str(table), "md5")
     if md5 != first:
         raise failed(f"a table with md5 {md5}", f"the bytes that the version file names, md5 {first}")
     found = f"The table has md5 {md5}, the first version, byte for byte; all {len(history)} commits are there."

@@ -28,7 +28,8 @@ from jukebox_helpers.settings import (
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.steps import sample_data
 from jukebox_helpers.steps.data_cache import cache_key
-from jukebox_helpers.steps.dvc import file_md5, read_version_file
+from jukebox_helpers.steps.dvc import read_version_file
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.git_password import credential_helper, git_server
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
@@ -127,7 +128,7 @@ class Workplace:
                 "Take one of place.practised_versions(), or push this one: dvc push, in the folder that has it.",
             )
         target = self.table(f"{md5}.parquet", lambda path: self.download(address, path))
-        if file_md5(str(target)) != md5:
+        if file_digest(str(target), "md5") != md5:
             raise JukeboxError(f"The object of data version {md5} has other bytes.", "Run the data pipeline again.")
         return target
 
@@ -416,7 +417,7 @@ def load_songs(place: Workplace, songs: str | Path) -> str:
     transform_songs(file, str(target))
     with explained(place.s3, "s3://data"):
         place.s3.upload_file(str(target), "data", VERSION_FILE.removesuffix(".dvc"))
-    return file_md5(str(target))
+    return file_digest(str(target), "md5")
 
 
 @as_jukebox_error()
@@ -427,4 +428,4 @@ def loaded_md5(place: Workplace) -> str:
     file = place.tables / "loaded.parquet"
     place.tables.mkdir(parents=True, exist_ok=True)
     place.download("s3://data/song_properties.parquet", str(file))
-    return file_md5(str(file))
+    return file_digest(str(file), "md5")

@@ -11,7 +11,7 @@ from quick_model import register_quick_model
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.settings import TRAINING_PIPELINE
-from jukebox_helpers.steps.dvc import file_md5
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.notebooks import notebook_files, report_page, run_notebook
 from jukebox_helpers.workshop.place import VERSION_FILE, Workplace
@@ -143,7 +143,7 @@ def test_the_data_versions_are_those_of_the_bytes(story):
     assert story.solved[2].values["data version"] == first != second
     assert story.solved[3].values["data version"] == first and story.solved[3].values["commits"] == 3
     restored = story.place.practice / VERSION_FILE.removesuffix(".dvc")
-    assert file_md5(str(restored)) == first
+    assert file_digest(str(restored), "md5") == first
     # By hand, by pipeline, on another sandbox: the same songs are the same version.
     assert story.solved[5].values["data version"] == first
     assert story.alone[2].values["data version"] == first

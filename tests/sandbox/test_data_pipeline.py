@@ -23,6 +23,7 @@ from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT, write_secret
 from jukebox_helpers.steps import data_cache, data_versions, git, sample_data, transfer
 from jukebox_helpers.steps import dvc as dvc_module
 from jukebox_helpers.steps import s3 as s3_module
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main
 from jukebox_helpers.steps.transfer import fetch
 from jukebox_helpers.workshop import edits
@@ -111,7 +112,7 @@ def test_songs_become_a_version_that_is_in_the_cache(platform, s3, songs, reposi
     version = version_on_main(platform, repository, tmp_path)
     s3.download_file("data-cache", data_cache.cache_key(version["md5"]), str(tmp_path / "cached"))
     s3.download_file("data", "song_properties.parquet", str(tmp_path / "loaded"))
-    assert dvc_module.file_md5(str(tmp_path / "cached")) == version["md5"]
+    assert file_digest(str(tmp_path / "cached"), "md5") == version["md5"]
     assert (tmp_path / "cached").read_bytes() == (tmp_path / "loaded").read_bytes()
     assert pyarrow.parquet.read_table(tmp_path / "cached").num_rows == SONGS
     config = subprocess.run(
@@ -514,7 +515,7 @@ def test_a_version_is_what_dvc_makes_and_dvc_goes_on_from_it(platform, s3, tmp_p
         dvc("update", *to_remote, version_file)
         assert committed(ours) == committed(by_hand)
         dvc("pull", "--quiet")
-        assert dvc_module.file_md5(str(ours / "song_properties.parquet")) == md5
+        assert file_digest(str(ours / "song_properties.parquet"), "md5") == md5
         assert "up to date" in dvc("status")
         newer = load_bytes(s3, b"newer")
         dvc("update", *to_remote, version_file)
@@ -596,7 +597,7 @@ def test_training_fetches_exactly_one_revision(platform, songs, repository, tmp_
         ):
             target = str(tmp_path / f"{revision}.parquet")
             found = data_versions.fetch_data_version(repository, revision, target)
-            assert found["DVC training data hash"] == expected == dvc_module.file_md5(target)
+            assert found["DVC training data hash"] == expected == file_digest(target, "md5")
             assert found["git revision"].startswith(revision)
         with pytest.raises(FileNotFoundError, match=r"song_properties\.parquet\.dvc.*data pipeline"):
             data_versions.fetch_data_version(repository, seed, str(tmp_path / "none"))

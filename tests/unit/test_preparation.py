@@ -6,7 +6,8 @@ import pandas
 import pytest
 
 from jukebox_helpers.steps import sample_data, sample_rankings
-from jukebox_helpers.steps.preparation import prepare, rankings_digest
+from jukebox_helpers.steps.files import file_digest
+from jukebox_helpers.steps.preparation import prepare
 from jukebox_helpers.steps.schemas import features
 
 
@@ -31,7 +32,7 @@ class Prepared:
             str(folder / "in_songs.parquet"), str(folder / "in_rankings.parquet"), *self.paths, **options
         )
         self.features, self.counts = (pandas.read_parquet(path) for path in self.paths)
-        self.digests = [rankings_digest(path) for path in self.paths]
+        self.digests = [file_digest(path, "sha256") for path in self.paths]
 
 
 @pytest.fixture
@@ -135,4 +136,4 @@ def test_too_few_songs_for_a_split(songs, rankings, tmp_path):
 
 def test_digest_is_the_sha256_of_the_file(charts):
     content = (charts / "rankings.parquet").read_bytes()
-    assert rankings_digest(str(charts / "rankings.parquet")) == hashlib.sha256(content).hexdigest()
+    assert file_digest(str(charts / "rankings.parquet"), "sha256") == hashlib.sha256(content).hexdigest()
