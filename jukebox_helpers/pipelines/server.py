@@ -20,6 +20,7 @@ from jukebox_helpers.pipelines.read import CompiledPipeline, read_pipeline
 from jukebox_helpers.pipelines.runs import Run, RunFailed, Step
 from jukebox_helpers.pipelines.server_runs import take_over
 from jukebox_helpers.settings import Settings
+from jukebox_helpers.waiting import wait_until
 from jukebox_helpers.workbench import certificate_authority, pipeline_server, service_account
 
 EVERY_DAY = 86_400
@@ -306,8 +307,10 @@ class PipelineServer:
         folder = runs / f"{pipeline.pipeline}-{started.run_id}"
         folder.mkdir(parents=True)
         run = Run(started.run_id, pipeline.pipeline, str(folder), arguments, [Step(step) for step in compiled.steps()])
-        begin = time.monotonic()
-        while True:
+        begin, state = time.monotonic(), ""
+
+        def ended() -> bool:
+            nonlocal state
             try:
                 with self.asking():
                     news = self.client.get_run(started.run_id)
@@ -316,21 +319,23 @@ class PipelineServer:
                     f"The run {name!r} ({started.run_id}) goes on, but cannot be followed any more: {error.what}",
                     f"Follow it in the dashboard, project {self.namespace}.",
                 ) from None
-            run.seconds = round(time.monotonic() - begin, 3)
+            state, run.seconds = news.state, round(time.monotonic() - begin, 3)
             if take_over(run, news):
                 on_change(run)
             run.save()
-            if run.state == "succeeded":
-                return run
-            if run.state == "failed":
-                (folder / "log.txt").write_text(f"{run.error}\n\nThe steps' logs are in the dashboard, run {name}.\n")
-                raise RunFailed(run)
-            if run.seconds > timeout:
-                raise JukeboxError(
-                    f"The run {name!r} ({started.run_id}) did not end within {timeout:.0f} s; it is {news.state}.",
-                    f"Look at it in the dashboard, project {self.namespace}; it goes on.",
-                )
-            time.sleep(pause)
+            return run.state in ("succeeded", "failed")
+
+        def late() -> JukeboxError:
+            return JukeboxError(
+                f"The run {name!r} ({started.run_id}) did not end within {timeout:.0f} s; it is {state}.",
+                f"Look at it in the dashboard, project {self.namespace}; it goes on.",
+            )
+
+        wait_until(ended, timeout, late, every=pause)
+        if run.state == "failed":
+            (folder / "log.txt").write_text(f"{run.error}\n\nThe steps' logs are in the dashboard, run {name}.\n")
+            raise RunFailed(run)
+        return run
 
 
 def same_schedule(recurring: Any, pipeline: Imported, arguments: dict[str, Any], every: int) -> bool:
