@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +14,7 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.laptop import refusal
 from jukebox_helpers.pipelines.training import OVER
 from jukebox_helpers.settings import KIT, Settings, read_sandbox_settings
+from jukebox_helpers.waiting import wait_until
 
 CONFIGURATION = KIT / "sandbox.toml"
 MAIN = "refs/heads/main"
@@ -141,14 +141,15 @@ def wait_for(settings: Settings, revision: str, timeout: float) -> dict[str, Any
     Raises:
         JukeboxError: If time runs out, or the sandbox stops meanwhile.
     """
-    deadline = time.monotonic() + timeout
-    while True:
-        found = [push for push in pushes(settings) if push["revision"].startswith(revision)]
-        if found and found[-1]["state"] in OVER:
-            return found[-1]
-        if time.monotonic() > deadline:
-            seen = f"it is {found[-1]['state']}" if found else "the sandbox was told of none"
-            raise JukeboxError(
-                f"The push of {revision[:10]} was not done in {timeout:g} seconds: {seen}.", "Run ./jukebox status."
-            )
-        time.sleep(0.1)
+    found: list[dict[str, Any]] = []
+
+    def done() -> dict[str, Any] | None:
+        found[:] = [push for push in pushes(settings) if push["revision"].startswith(revision)]
+        return found[-1] if found and found[-1]["state"] in OVER else None
+
+    def late() -> JukeboxError:
+        seen = f"it is {found[-1]['state']}" if found else "the sandbox has seen none"
+        what = f"The push of {revision[:10]} was not done in {timeout:g} seconds: {seen}."
+        return JukeboxError(what, "Run ./jukebox status.")
+
+    return wait_until(done, timeout, late, every=0.1)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from jukebox_helpers.pipelines.runs import Run, read_run
 from jukebox_helpers.settings import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.metadata import read_json
+from jukebox_helpers.waiting import wait_until
 
 OVER = ("done", "failed", "ignored", "refused")
 """The states of a push in which nothing more happens to it."""
@@ -95,29 +95,33 @@ def follow_training(
     Raises:
         JukeboxError: If no run came of the push, or not in time.
     """
-    started = time.monotonic()
-    while time.monotonic() < started + timeout:
+
+    def news() -> dict[str, Any]:
         try:
-            news = event()
+            return event()
         except JukeboxError as error:
             raise JukeboxError(
                 f"The sandbox stopped before the training of {revision[:10]} ended. {error.what}",
                 "Run ./jukebox up, then git commit --allow-empty and git push origin main.",
             ) from None
-        run = find_run(settings, revision)
+
+    def ended() -> Run | None:
+        known, run = news(), find_run(settings, revision)
         if run:
             on_change(run)
-        if news.get("state") in OVER:
-            if run:
-                return run
-            raise failed_push(news)
-        # Git delivers the event before it reports the push as done.
-        if not news and time.monotonic() > started + DELIVERY:
-            raise JukeboxError(f"The sandbox has seen no push of {revision[:10]}.", "Run git push origin main.")
-        time.sleep(0.1)
-    raise JukeboxError(
+        if known.get("state") not in OVER:
+            return None
+        if run is None:
+            raise failed_push(known)
+        return run
+
+    unseen = JukeboxError(f"The sandbox has seen no push of {revision[:10]}.", "Run git push origin main.")
+    late = JukeboxError(
         f"The training of {revision[:10]} did not end within {timeout:.0f} s.", "Look at ./jukebox status."
     )
+    # Git delivers the event before it reports the push as done.
+    wait_until(news, DELIVERY, lambda: unseen, every=0.1)
+    return wait_until(ended, timeout, lambda: late, every=0.1)
 
 
 def failed_push(event: dict[str, Any]) -> JukeboxError:

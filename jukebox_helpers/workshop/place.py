@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +33,7 @@ from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.git_password import credential_helper, git_server
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
+from jukebox_helpers.waiting import wait_until
 
 MODEL = "jukebox"
 VERSION_FILE = "song_properties.parquet.dvc"
@@ -152,14 +152,14 @@ class Workplace:
         Raises:
             JukeboxError: If one is still missing then.
         """
-        deadline = time.monotonic() + timeout
-        while missing := self._missing(names):
-            if time.monotonic() > deadline:
-                raise JukeboxError(
-                    f"After {timeout:.0f} s the S3 server still has no {', '.join(missing)}.",
-                    "Look at ./jukebox status (on the laptop) or at Argo CD (in the cluster): what became of the push?",
-                )
-            time.sleep(0.2)
+
+        def late() -> JukeboxError:
+            return JukeboxError(
+                f"After {timeout:.0f} s the S3 server still has no {', '.join(self._missing(names))}.",
+                "Look at ./jukebox status (on the laptop) or at Argo CD (in the cluster): what became of the push?",
+            )
+
+        wait_until(lambda: not self._missing(names), timeout, late)
         return self.buckets()
 
     def _missing(self, names: tuple[str, ...]) -> list[str]:
