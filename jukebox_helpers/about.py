@@ -1,12 +1,13 @@
 """What the program says of itself: its version, and the script that completes its commands in a shell."""
 
-import subprocess
+import contextlib
 
 import click
 from click.shell_completion import get_completion_class
 
 from jukebox_helpers import __version__
 from jukebox_helpers.settings import KIT, is_checkout
+from jukebox_helpers.steps.git import git
 
 COMPLETION_VARIABLE = "_JUKEBOX_COMPLETE"
 """Set by a completion script: the program then prints completions and does nothing else."""
@@ -16,8 +17,8 @@ def kit_version() -> str:
     """The kit's version, and in a checkout its git revision, with ``-dirty`` where files differ from it."""
     described = ""
     if is_checkout() and (KIT / ".git").exists():
-        command = ["git", "-C", str(KIT), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-        described = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        with contextlib.suppress(OSError, RuntimeError):  # without git, or a repository that it refuses
+            described = git("describe", "--always", "--dirty", "--abbrev=10", "--exclude=*", folder=str(KIT))
     return f"{__version__} (revision {described})" if described else __version__
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from jukebox_helpers.about import kit_version
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT
+from jukebox_helpers.steps.git import git
 
 LOCK = KIT / "requirements.txt"
 DEVELOPMENT_LOCK = KIT / "requirements-development.txt"
@@ -70,22 +71,23 @@ def bundle_kit(bundle: Path, say: Callable[[str], None]) -> None:
     Raises:
         JukeboxError: If the kit is not a git repository, or one without its history.
     """
-    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+    kit = str(KIT)
+    try:
+        whole = git("rev-parse", "--is-shallow-repository", folder=kit) == "false"
+    except RuntimeError:
+        whole = False
+    if not whole:
         raise JukeboxError(
             f"{KIT} is not a git clone with its whole history, which a bundle is made of.",
             "Clone the kit with git; in a shallow clone, run git fetch --unshallow. Then pack again.",
         )
-    if git("status", "--porcelain").stdout.strip():
+    if git("status", "--porcelain", folder=kit):
         say("The kit has uncommitted changes. The last commit is packed, without them.")
-    branch = git("symbolic-ref", "--quiet", "HEAD").stdout.split()
-    made = git("bundle", "create", "--quiet", str(bundle), "HEAD", *branch)
-    if made.returncode != 0:
-        raise JukeboxError(f"git cannot bundle {KIT}: {made.stderr.strip()}", "Check the folder and the disk.")
-
-
-def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git in the kit, and return what it printed and its exit code."""
-    return subprocess.run(["git", "-C", str(KIT), *arguments], capture_output=True, text=True)
+    branch = git("rev-parse", "--symbolic-full-name", "HEAD", folder=kit)  # HEAD itself where none is checked out
+    try:
+        git("bundle", "create", "--quiet", str(bundle), *dict.fromkeys(("HEAD", branch)), folder=kit)
+    except RuntimeError as error:
+        raise JukeboxError(f"{KIT} cannot be bundled: {error}", "Check the folder and the disk.") from None
 
 
 def download(wheels: Path, arguments: list[str], show_progress: bool) -> None:

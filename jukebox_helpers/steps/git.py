@@ -26,7 +26,7 @@ def repository_url(cluster_domain: str, namespace: str, repository: str = "jukeb
     return f"{server_of_domain(cluster_domain)}/{namespace.split('-')[0]}/{repository}.git"
 
 
-def git(*arguments: str, folder: str = ".") -> str:
+def git(*arguments: str, folder: str = ".", variables: "dict[str, str] | None" = None) -> str:
     """Run git and return what it prints.
 
     Where the environment holds ``username`` and ``password`` (the Secret ``git-auth``), they answer git's
@@ -36,6 +36,7 @@ def git(*arguments: str, folder: str = ".") -> str:
     Args:
         arguments: The git command, e.g. ``"clone", url, "."``.
         folder: The folder to run in.
+        variables: Further variables for git, e.g. ``GIT_INDEX_FILE``.
 
     Returns:
         Standard output, without the last line break.
@@ -47,7 +48,7 @@ def git(*arguments: str, folder: str = ".") -> str:
     import os
     import subprocess
 
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(variables or {})}
     if environment.get("SSL_CERT_FILE"):  # Kubeflow names the cluster's authorities here; git does not look
         environment.setdefault("GIT_SSL_CAINFO", environment["SSL_CERT_FILE"])
     if "password" in environment:

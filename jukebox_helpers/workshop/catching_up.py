@@ -257,19 +257,14 @@ def keep(place: Workplace, clone: Path, number: int) -> str:
 
 def snapshot(clone: Path, head: str, message: str) -> str:
     """Commit the working tree through an index of its own, so that neither tree nor index nor branch change."""
-    import os
-    import subprocess
-
     with tempfile.TemporaryDirectory(prefix="jukebox-keep-") as folder:
-        environment = {**os.environ, "GIT_INDEX_FILE": str(Path(folder, "index")), "LC_ALL": "C"}
-
-        def run(*arguments: str) -> str:
-            done = subprocess.run(["git", *arguments], cwd=clone, env=environment, capture_output=True, text=True)
-            if done.returncode:
-                raise JukeboxError(f"git {arguments[0]} failed in {clone}: {done.stderr.strip()}", "Commit your edits.")
-            return done.stdout.strip()
-
-        if head:
-            run("read-tree", head)
-        run("add", "--all")
-        return run("commit-tree", run("write-tree"), "-m", message, *(["-p", head] if head else []))
+        own = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        try:
+            if head:
+                git("read-tree", head, folder=str(clone), variables=own)
+            git("add", "--all", folder=str(clone), variables=own)
+            tree = git("write-tree", folder=str(clone), variables=own)
+            parent = ["-p", head] if head else []
+            return git("commit-tree", tree, "-m", message, *parent, folder=str(clone))
+        except RuntimeError as error:
+            raise JukeboxError(f"The edits in {clone} cannot be kept: {error}", "Commit them yourself.") from None

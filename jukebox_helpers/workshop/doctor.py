@@ -3,7 +3,6 @@
 import base64
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.settings import CONNECTION_KEYS, Settings, find_settings
+from jukebox_helpers.steps.git import git
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def look_at_python() -> Finding:
 def look_at_git() -> Finding:
     """Git is installed."""
     path = shutil.which("git")
-    version = subprocess.run(["git", "--version"], capture_output=True, text=True).stdout.strip() if path else "none"
+    version = git("--version") if path else "none"
     return Finding("git", bool(path), version, "Install git.")
 
 
@@ -126,7 +126,6 @@ def look_at_s3(settings: Settings) -> Finding:
 def look_at_repository(settings: Settings) -> Finding:
     """Git answers and lets us in."""
     from jukebox_helpers.pipelines.revisions import git_credentials
-    from jukebox_helpers.steps.git import git
 
     if not settings.cluster_domain:
         return Finding("git repository", False, *WAITS_FOR_DOMAIN)
