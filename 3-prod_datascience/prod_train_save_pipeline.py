@@ -55,15 +55,13 @@ def training_pipeline(
 
     ### 🍇 Fetches data from DVC
 
-    # The revision names the songs, but nothing names the rankings before they are fetched.
-    fetch_task.set_caching_options(False)
     songs, rankings = fetch_task.outputs["songs"], fetch_task.outputs["rankings"]
     validate_task = validate_data(songs=songs, rankings=rankings, prod_flag=prod_flag)
     prepare_task = prepare_data(songs=songs, rankings=rankings).after(validate_task)
     features, counts = prepare_task.outputs["features"], prepare_task.outputs["counts"]
 
     with dsl.ParallelFor(grid, name="grid") as candidate:
-        score_candidate(features=features, counts=counts, hyperparameters=candidate)
+        score_task = score_candidate(features=features, counts=counts, hyperparameters=candidate)
 
     train_task = train_model(features=features, counts=counts, hyperparameters=hyperparameters)
     model = train_task.outputs["model"]
@@ -95,12 +93,17 @@ def training_pipeline(
         kubernetes.use_secret_as_env(
             task, secret_name="aws-connection-models", secret_key_to_env={key: key for key in S3_KEYS}
         )
-        # The registry changes without its address changing.
-        task.set_caching_options(False)
 
     with dsl.If(model_storage_pvc != "", name="model-storage"):
         store_task = store_model(onnx_model=onnx_model, model_name=model_name, version=version).after(register_task)
         kubernetes.mount_pvc(store_task, pvc_name=model_storage_pvc, mount_path="/models")
+
+    # Fetch reads rankings that its inputs do not name, evaluate and register read a registry that changes behind its
+    # address, and behind a fetch that always runs no cache entry can ever match.
+    for task in (fetch_task, validate_task, prepare_task, score_task, train_task, export_task, compare_task):
+        task.set_caching_options(False)
+    for task in (evaluate_task, register_task, store_task):
+        task.set_caching_options(False)
 
 
 if __name__ == "__main__":

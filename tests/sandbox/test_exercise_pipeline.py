@@ -2,6 +2,8 @@
 
 import ast
 
+from caching import caching
+
 from jukebox_helpers.pipelines.compile import compile_file
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.settings import KIT, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
@@ -31,3 +33,5 @@ def test_the_exercise_compiles_and_fetches_with_dvc(tmp_path):
     }
     assert fetch["fieldPathAsEnv"] == [{"name": "namespace", "fieldPath": "metadata.namespace"}]
     assert "fetch-data" not in pipeline.steps()
+    assert caching(pipeline).keys() >= {"fetch-data-from-dvc", "score-candidate", "store-model"}
+    assert not any(caching(pipeline).values()), caching(pipeline)

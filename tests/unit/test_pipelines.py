@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import yaml
+from caching import caching
 
 from jukebox_helpers import settings
 from jukebox_helpers.errors import JukeboxError
@@ -97,9 +98,16 @@ def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
 
 
 def test_no_step_of_the_data_pipeline_is_cached(data_pipeline):
-    tasks = data_pipeline.spec["root"]["dag"]["tasks"]
-    assert tasks
-    assert not [name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")]
+    found = caching(data_pipeline)
+    assert len(found) == len(data_pipeline.executors) > 0
+    assert [name for name, cached in found.items() if cached] == []
+
+
+def test_no_step_of_the_training_pipeline_is_cached(training_pipeline):
+    """Not even those inside the loop over the grid and the condition on the volume."""
+    found = caching(training_pipeline)
+    assert len(found) == len(training_pipeline.executors) and {"score-candidate", "store-model"} <= set(found)
+    assert [name for name, cached in found.items() if cached] == []
 
 
 def test_each_step_gets_its_secrets_and_no_other(data_pipeline):
