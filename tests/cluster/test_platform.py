@@ -168,7 +168,9 @@ def test_doctor_in_an_empty_workbench_names_every_next_step(workbench):
 
 def test_doctor_sees_a_token_that_has_expired(workbench):
     (workbench / "serviceaccount" / "token").write_text(token(-600))
-    assert doctor.look_at_token(find_settings()).found == "expired 10 minutes ago"
+    expired = doctor.look_at_token(find_settings())
+    assert (expired.good, expired.found) == (False, "expired 10 minutes ago")
+    assert not findings()["token"].good
     for text in ("", "x", "a.b.c", "a.!.c"):
         (workbench / "serviceaccount" / "token").write_text(text)
         assert not doctor.look_at_token(find_settings()).good

@@ -606,6 +606,20 @@ def test_training_fetches_exactly_one_revision(platform, songs, repository, tmp_
             data_versions.fetch_data_version(repository, "abcdef0123", str(tmp_path / "none"))
 
 
+@pytest.mark.parametrize("change", [lambda whole: whole[:-1] + b"?", lambda whole: whole[:100]], ids=["other", "torn"])
+def test_training_refuses_songs_that_are_not_those_of_their_version(platform, s3, songs, repository, tmp_path, change):
+    """Somebody has written to the bucket by hand: no file comes out of it."""
+    with connection(platform):
+        md5 = load_songs(songs, tmp_path)
+        revision = data_versions.commit_data_version(repository, md5)["revision"]
+        whole = s3.get_object(Bucket="data-cache", Key=data_cache.cache_key(md5))["Body"].read()
+        s3.put_object(Bucket="data-cache", Key=data_cache.cache_key(md5), Body=change(whole))
+        found = hashlib.md5(change(whole)).hexdigest()
+        with pytest.raises(ValueError, match=rf"has md5 {found}, but its version file names {md5}.*Next:"):
+            data_versions.fetch_data_version(repository, revision, str(tmp_path / "fetched"))
+    assert not (tmp_path / "fetched").exists()
+
+
 def test_no_secret_in_logs_or_repository(platform, songs, repository):
     finished = run(platform, songs, repository)
     secrets = {**platform.secret("aws-connection-data"), **platform.secret("git-auth")}

@@ -123,6 +123,15 @@ def test_a_submodule_elsewhere_does_not_get_it(platform, start, tmp_path):
     assert other.requests and other.seen == []
 
 
+def test_no_other_credential_helper_is_asked_or_learns_it(platform, tmp_path):
+    """As a helper of the machine would: it hears every question, and every password that was right."""
+    heard = tmp_path / "heard"
+    (tmp_path / ".gitconfig").write_text(f'[credential]\n\thelper = "!cat >> {heard}; :"\n')
+    clone_main(f"{platform.url}/user1/jukebox.git", str(tmp_path / "clone"))
+    assert set(platform.seen) == {platform.expected}
+    assert not heard.exists()
+
+
 def test_where_the_server_is_unknown_nobody_gets_it(platform, monkeypatch, tmp_path):
     monkeypatch.delenv("JUKEBOX_GIT_SERVER")
     with pytest.raises(PermissionError, match="could not be found. Next: .*JUKEBOX_GIT_SERVER=https://"):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     assert [step.state for step in run.steps] == ["succeeded"] * 3 and run.error == ""
     assert run.metadata("show-environment", "found")["text"] == "hello"
     assert runs.read_run(settings.runs / run.id) == run
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_the_home_of_a_run_goes_with_it(compiled, settings, fail):
+    """What a step leaves in its home or its temporary folder does not pile up; what it declares stays."""
+    with suppress(runs.RunFailed):
+        runner.run_pipeline(compiled, {"text": "x", "numbers": {"fail": fail}}, settings)
+    (folder,) = settings.runs.iterdir()
+    run = runs.read_run(folder)
+    assert run.state == ("failed" if fail else "succeeded")
+    environment = json.loads(run.artifact("show-environment", "found").read_text())
+    for name in ("HOME", "TMPDIR"):
+        assert folder in Path(environment[name]).parents and not Path(environment[name]).exists()
+    assert {file.name for file in folder.iterdir()} == {"artifacts", "log.txt", "pipeline.yaml", "run.json"}
 
 
 @pytest.mark.parametrize("name", ["Ünï cödé's kit ♫", "python3 kit"])

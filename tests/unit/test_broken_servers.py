@@ -126,3 +126,18 @@ def test_a_source_on_the_web_that_breaks_off_is_named(endpoint, tmp_path, monkey
     with pytest.raises(ConnectionError) as caught:
         transfer.fetch(f"{endpoint}/songs.parquet", str(tmp_path / "file"))
     assert said(caught.value, endpoint)
+
+
+@pytest.mark.parametrize("length", [501, 1000])
+def test_a_download_that_ends_early_is_said_with_how_much_came(tmp_path, length):
+    with (
+        bad_server(HALF.replace(b"1000", str(length).encode())) as address,
+        pytest.raises(ConnectionError, match=rf"songs broke off after 500 of {length:,} bytes\. Next: run"),
+    ):
+        transfer.fetch(f"{address}/songs", str(tmp_path / "file"))
+
+
+def test_a_download_that_is_whole_is_accepted_with_and_without_its_length(tmp_path):
+    for answer in (HALF.replace(b"1000", b"500"), HALF.replace(b"Content-Length: 1000\r\n", b"")):
+        with bad_server(answer) as address:
+            assert transfer.fetch(f"{address}/songs", str(tmp_path / "file")) == 500

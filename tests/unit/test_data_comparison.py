@@ -128,6 +128,16 @@ def test_stability_index_by_hand():
     assert numpy.isfinite(stability_index(numpy.array([10, 0]), numpy.array([0, 10])))
 
 
+@pytest.mark.parametrize(("old", "added", "shift", "psi"), [(200, 40, 0.5699, 0.8363), (4_000, 4_000, 0.1, 0.1)])
+def test_the_limits_are_what_chance_stays_below_and_at_least_a_tenth(tmp_path, old, added, shift, psi):
+    """By hand: 3.2905 standard errors of a mean; 27.877, chi-square's 99.9 % with 9 degrees of freedom."""
+    sample_data.make_songs(str(tmp_path / "new.parquet"), songs=old + added)
+    pandas.read_parquet(tmp_path / "new.parquet").iloc[:old].to_parquet(tmp_path / "old.parquet")
+    tempo = compare_data_versions(tmp_path / "old.parquet", tmp_path / "new.parquet").table.loc["tempo"]
+    assert tempo["shift limit"] == pytest.approx(shift, abs=1e-4)
+    assert tempo["psi limit"] == pytest.approx(psi, abs=1e-4)
+
+
 def test_the_plot_shows_the_shares_of_every_feature(fresh):
     chart = fresh.plot()
     fields = {axes.get_title(loc="left").split("  ")[0]: axes for axes in chart.axes[:13]}

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import joblib
 import numpy
 import onnx
 import pandas
@@ -160,6 +161,22 @@ def test_worse_than_the_previous_version_is_refused_with_where(room):
     with pytest.raises(ValueError, match=rf"worse than the previous version's .*most is lost in {worst} \(\+"):
         refuse_if_failed(report)
     assert room.evaluate(good, {"prior_margin": -1, "previous_log_loss": 2})["gate"]["passed"]
+
+
+def test_a_model_whose_answers_are_no_numbers_is_refused(room):
+    """By both rules, whatever is tolerated: nothing is worse than a number that is none."""
+    good = str(room.folder / "good.onnx")
+    shutil.copy(room.onnx, good)
+    model = joblib.load(room.model)
+    model.named_steps["network"].coefs_[0][0, 0] = numpy.nan
+    joblib.dump(model, room.model)
+    export_onnx(room.model, room.onnx, {})
+    report = room.evaluate(good, {"prior_margin": -1000, "previous_log_loss": 1000})
+    assert numpy.isnan(report["metrics"]["log_loss"]) and numpy.isfinite(report["metrics"]["previous_log_loss"])
+    assert not report["gate"]["passed"]
+    assert ["prior" in reason for reason in report["gate"]["reasons"]] == [True, False]
+    with pytest.raises(ValueError, match="The gate refuses this model"):
+        refuse_if_failed(json.loads((room.folder / "evaluation.json").read_text()))
 
 
 def test_the_same_model_as_before_passes_with_the_same_scores(room):

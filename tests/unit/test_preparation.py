@@ -108,6 +108,20 @@ def test_a_country_with_too_few_songs_is_left_out_and_named(songs, rankings, tmp
     assert made.summary["rows of countries left out"] == (rankings["country"] == last).sum()
 
 
+def test_ten_training_songs_are_enough_for_a_country_and_nine_are_not(songs, rankings, tmp_path):
+    parts = Prepared(tmp_path, songs, rankings).features.set_index("spotify_id")["part"]
+    last = sorted(rankings["country"].dropna().unique())[-1]
+    there = rankings["country"] == last
+    charted = rankings[there]["spotify_id"].unique()
+    train, test = (charted[(parts[charted] == part).to_numpy()] for part in ("train", "test"))
+    assert len(train) > 10 and len(test) > 1  # songs that are held out do not count
+    for enough, left_out in ((10, {}), (9, {last: 9})):
+        kept = rankings["spotify_id"].isin([*train[:enough], *test])
+        made = Prepared(tmp_path, songs, rankings[~there | kept])
+        assert made.summary["countries left out"] == left_out
+        assert (last in set(made.counts["country"])) == (not left_out)
+
+
 def test_a_single_day_has_no_future(songs, rankings, tmp_path):
     made = Prepared(tmp_path, songs, rankings[rankings["snapshot_date"] == rankings["snapshot_date"].min()])
     assert made.counts["future"].sum() == 0 < made.counts["past"].sum()

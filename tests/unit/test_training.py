@@ -35,6 +35,28 @@ def test_the_same_bytes_again(trained, room):
     assert digest(room.model) == digest(trained.model) and digest(room.onnx) == digest(trained.onnx)
 
 
+def test_sums_are_made_by_one_thread_whatever_the_machine_offers(room, monkeypatch):
+    """Several threads add in an order of their own, and the last bits of a model would depend on the machine."""
+    import threadpoolctl
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    seen, real = [], numpy.tanh  # what a network of tanh units cannot learn without
+
+    def listening(*arguments, **options):
+        seen.append(threads())
+        return real(*arguments, **options)
+
+    with threadpoolctl.threadpool_limits(2):
+        assert 2 in threads()
+        monkeypatch.setattr(numpy, "tanh", listening)
+        train(room.features, room.counts, {"epochs": 1}, room.model)
+        monkeypatch.undo()
+        assert 2 in threads()  # as it was
+    assert seen and set().union(*seen) == {1}
+
+
 def test_the_order_of_the_files_does_not_matter(trained, room):
     for path in (room.features, room.counts):
         pandas.read_parquet(path).sample(frac=1, random_state=0).to_parquet(path)
