@@ -375,7 +375,7 @@ def test_a_lost_race_is_run_again_on_the_new_head(platform, songs, repository, t
             real("push", "--quiet", "origin", "main", folder=other)
         return real(*arguments, folder=folder)
 
-    monkeypatch.setattr(git, "git", racing_git)
+    monkeypatch.setattr(data_versions, "git", racing_git)
     with connection(platform):
         result = data_versions.commit_data_version(repository, load_songs(songs, tmp_path))
     assert raced and result["changed"]
@@ -389,7 +389,7 @@ def test_death_before_the_push_leaves_main_as_it_was(platform, s3, songs, reposi
     """Killed right after the data has reached the cache: no version file points anywhere, and a new run heals all."""
     program = (
         "import os, sys\n"
-        "from jukebox_helpers import data_versions\n"
+        "from jukebox_helpers.steps import data_versions\n"
         "real = data_versions.git\n"
         "def dying(*arguments, folder='.'):\n"
         "    if arguments[0] == 'commit': os.kill(os.getpid(), 9)\n"
@@ -422,7 +422,7 @@ def test_a_version_whose_data_is_gone_is_not_committed(platform, s3, songs, repo
         real(version_file, source, md5, **known)
         s3.delete_object(Bucket="data-cache", Key=data_cache.cache_key(md5))
 
-    monkeypatch.setattr(dvc_module, "record_version", losing_record)
+    monkeypatch.setattr(data_versions, "record_version", losing_record)
     with connection(platform):
         md5 = load_songs(songs, tmp_path)
         with pytest.raises(RuntimeError, match="data-cache.*Nothing was committed"):
@@ -460,7 +460,7 @@ def test_a_push_in_between_is_no_lack_of_access(platform, repository, tmp_path, 
 
     def overtaken(repo_url, folder):
         revision = real(repo_url, folder)
-        monkeypatch.setattr(git, "clone_main", real)
+        monkeypatch.setattr(data_versions, "clone_main", real)
         other = str(tmp_path / "other")
         real(repo_url, other)
         git.git("commit", "--quiet", "--allow-empty", "--message", "Quicker", folder=other)
@@ -469,8 +469,9 @@ def test_a_push_in_between_is_no_lack_of_access(platform, repository, tmp_path, 
 
     with connection(platform):
         git.container_environment()
-        monkeypatch.setattr(git, "clone_main", overtaken)
-        assert data_versions.check_write_access(repository, ["data"])
+        monkeypatch.setattr(data_versions, "clone_main", overtaken)
+        before = data_versions.check_write_access(repository, ["data"])
+        assert git.git("ls-remote", repository, "refs/heads/main").split("\t")[0] != before
 
 
 def git_folder(path):

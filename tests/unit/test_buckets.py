@@ -3,9 +3,7 @@ from pathlib import Path
 import pytest
 from loopback import make_certificate, page_server
 
-from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT
-from jukebox_helpers.steps import s3
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_sandbox import buckets
 from jukebox_sandbox import s3 as sandbox_s3
