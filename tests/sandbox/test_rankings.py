@@ -60,6 +60,12 @@ def test_rankings_of_an_address_are_kept_by_their_hash(s3, songs, tmp_path):
         fetch_rankings("s3://data/gone.parquet", str(songs), again)
 
 
+def test_a_signature_in_an_address_is_not_recorded(s3, songs, tmp_path):
+    s3.put_object(Bucket="data", Key="signed.parquet", Body=b"rankings")
+    facts = fetch_rankings("s3://data/signed.parquet?X-Amz-Signature=hidden#part", str(songs), str(tmp_path / "r"))
+    assert facts["rankings source"] == "s3://data/signed.parquet"
+
+
 def test_an_address_that_cannot_be_read_names_the_file_to_correct(s3, songs, tmp_path):
     with pytest.raises(ConnectionError, match="check the key rankings in 3-prod_datascience/default_parameters.json"):
         fetch_rankings("https://127.0.0.1:1/r?sig=hidden", str(songs), str(tmp_path / "r"))

@@ -130,6 +130,7 @@ def test_the_report_is_the_file_and_the_same_again(room):
     assert json.loads((room.folder / "evaluation.json").read_text()) == report == room.evaluate()
     assert report["gate"] == {"passed": True, "reasons": []}
     assert report["notes"] == ["There is no previous version to compare with."]
+    assert report["tolerances"] == {"prior_margin": 0.02, "previous_log_loss": 0.02}
     refuse_if_failed(report)
 
 
@@ -220,7 +221,9 @@ def test_a_previous_version_that_cannot_be_compared_is_noted(room, tmp_path, kin
     assert len(report["notes"]) == 1 and report["notes"][0].startswith("Not compared with the previous version: ")
 
 
-@pytest.mark.parametrize("tolerances", [{"margin": 1}, {"prior_margin": "1"}, {"prior_margin": None}])
+@pytest.mark.parametrize(
+    "tolerances", [{"margin": 1}, {"prior_margin": "1"}, {"prior_margin": None}, {"prior_margin": True}]
+)
 def test_unknown_tolerances_are_refused(room, tolerances):
     name = next(iter(tolerances))
     with pytest.raises(ValueError, match=rf"'{name}': .* is no tolerance\. Next: .*previous_log_loss"):

@@ -190,6 +190,14 @@ def test_what_is_no_pipeline_is_refused(text):
         read.read_pipeline(text)
 
 
+@pytest.mark.parametrize("user", ["user:secret", "token"])
+def test_a_package_index_with_a_password_is_not_written_into_the_yaml(monkeypatch, user):
+    monkeypatch.setenv("JUKEBOX_PACKAGE_INDEX", f"https://{user}@packages.example/simple")
+    with pytest.raises(JukeboxError, match="JUKEBOX_PACKAGE_INDEX holds a user name or a password") as refused:
+        declare.step("boto3")
+    assert user not in str(refused.value)
+
+
 def test_an_unknown_package_is_refused_by_name():
     with pytest.raises(JukeboxError, match="no-such-package"):
         declare.requirements("no-such-package")

@@ -1,6 +1,7 @@
 """Preparation: the right counts, no leak between the parts, the same bytes whatever the order and the threads."""
 
 import hashlib
+import time
 
 import pandas
 import pytest
@@ -71,6 +72,20 @@ def test_order_of_rows_and_threads_do_not_matter(songs, rankings, tmp_path):
         tmp_path, songs.sample(frac=1, random_state=1), rankings.sample(frac=1, random_state=1), threads=4
     )
     assert shuffled.digests == first.digests and shuffled.summary == first.summary
+
+
+def test_days_are_those_of_utc_whatever_the_zone_of_the_machine(songs, rankings, tmp_path, monkeypatch):
+    """With a time zone in the file, and most of a day away from it."""
+    late = rankings["snapshot_date"] + pandas.Timedelta(hours=20)
+    first = Prepared(tmp_path, songs, rankings.assign(snapshot_date=late))
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        elsewhere = Prepared(tmp_path, songs, rankings.assign(snapshot_date=late.dt.tz_localize("UTC")))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert elsewhere.summary == first.summary and elsewhere.digests == first.digests
 
 
 def test_no_sound_is_in_both_parts(songs, rankings, tmp_path):

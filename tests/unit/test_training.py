@@ -221,6 +221,21 @@ def test_a_model_that_says_something_else_is_refused(trained, room):
         check_onnx(room.model, trained.onnx, trained.features)
 
 
+def test_a_model_that_names_its_answers_otherwise_is_refused(room):
+    model = onnx.load(room.onnx)
+    labels = sorted(pandas.read_parquet(room.counts)["country"].unique(), reverse=True)
+    onnx.helper.set_model_props(model, {"labels": json.dumps(labels), "features": json.dumps(features())})
+    onnx.save(model, room.onnx)
+    with pytest.raises(ValueError, match=r"names other countries than .*model\.joblib\. Next:"):
+        check_onnx(room.model, room.onnx, room.features)
+
+
+def test_a_model_that_cannot_be_checked_on_any_song_is_refused(room):
+    pandas.read_parquet(room.features).assign(part="train").to_parquet(room.features)
+    with pytest.raises(ValueError, match=r"holds no held-out song to check on\. Next:"):
+        check_onnx(room.model, room.onnx, room.features)
+
+
 def test_a_model_whose_answer_is_no_number_is_refused(room):
     model = joblib.load(room.model)
     model.named_steps["network"].coefs_[0][0, 0] = numpy.nan
