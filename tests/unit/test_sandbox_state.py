@@ -1,0 +1,133 @@
+"""What the sandbox reads and keeps: its configuration, its state folder, Secrets, the record of a run."""
+
+import json
+import stat
+
+import pytest
+
+from jukebox_sandbox import compiled, configuration, runner, state
+from jukebox_sandbox.errors import SandboxError
+
+
+def content(folder):
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("version", ["2", "10", "1.5", "", "next"])
+def test_a_state_of_a_newer_kit_is_left_as_it_is(tmp_path, version):
+    (tmp_path / "version").write_text(version)
+    (tmp_path / "novelty").write_text("of a newer kit")
+    before = content(tmp_path)
+    with pytest.raises(SandboxError, match=rf"is of format '{version}', which this kit does not know \(it knows 1\)"):
+        state.bring_up_to_date(tmp_path)
+    assert content(tmp_path) == before
+
+
+def test_a_state_of_an_older_kit_moves_aside_what_has_no_place_and_only_once(tmp_path):
+    for name in ("git/a", "secrets/b", "oddity/c"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(name)
+    # As a start that was ended in the middle of this leaves it.
+    (tmp_path / "before-1").mkdir()
+    (tmp_path / "before-1" / "moved").write_text("earlier")
+    said = state.bring_up_to_date(tmp_path)
+    assert "oddity moved to" in said and "git, S3, models and clones are kept" in said
+    assert content(tmp_path) == {
+        "git/a": "git/a",
+        "secrets/b": "secrets/b",
+        "before-1/oddity/c": "oddity/c",
+        "before-1/moved": "earlier",
+        "version": "1\n",
+    }
+    (tmp_path / "made-since").write_text("x")
+    assert state.bring_up_to_date(tmp_path) == "" and (tmp_path / "made-since").is_file()
+
+
+def test_a_secret_is_for_this_user_only_and_a_shorter_value_replaces_the_whole(tmp_path):
+    folder = tmp_path / "secrets" / "a-secret"
+    for value in ("a long password", "short"):
+        state.write_secret(folder, {"key": value})
+    assert state.read_secret(tmp_path, "a-secret") == {"key": "short"}
+    assert stat.S_IMODE((folder / "key").stat().st_mode) == 0o600 and stat.S_IMODE(folder.stat().st_mode) == 0o700
+    with pytest.raises(SandboxError, match=r"(?s)There is no Secret 'another'.*The Secrets are: a-secret\."):
+        state.read_secret(tmp_path, "another")
+    with pytest.raises(SandboxError, match=r"(?s)no Secret 'aws-connection-data'.*Add the bucket 'data' to"):
+        state.read_secret(tmp_path, "aws-connection-data")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", '{"base_url": "http://x", "s3_endpoint": "http://y"}'])
+def test_a_description_that_is_not_whole_is_no_running_sandbox(tmp_path, text):
+    if text is not None:
+        (tmp_path / "platform.json").write_text(text)
+    with pytest.raises(SandboxError, match="No sandbox is running"):
+        state.read_sandbox(tmp_path)
+
+
+REPOSITORY = '[[repository]]\nname = "a"\nseed = "seeds/a"\n'
+BUCKETS = '[buckets]\nrepository = "a"\nfile = "buckets.yaml"\n'
+
+
+def test_a_configuration_is_read_relative_to_its_checkout(tmp_path):
+    file = tmp_path / "sandbox.toml"
+    for checkout, folder in (("", tmp_path), (f'checkout = "{tmp_path}/kit"\n', tmp_path / "kit")):
+        file.write_text(checkout + REPOSITORY + BUCKETS)
+        read = configuration.read_configuration(file)
+        assert (read.checkout, read.repositories["a"].seed) == (folder, folder / "seeds" / "a")
+        assert read.repositories["a"].on_push == () and read.buckets_file == "buckets.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "There is no file .*sandbox.toml"),
+        ("[", "is not the configuration of a sandbox"),
+        (BUCKETS, "is not the configuration of a sandbox: KeyError: 'repository'"),
+        (REPOSITORY, "is not the configuration of a sandbox: KeyError: 'buckets'"),
+        (REPOSITORY.replace("seed", "seeds") + BUCKETS, "KeyError: 'seed'"),
+        (REPOSITORY + BUCKETS.replace('"a"', '"b"'), "names the repository 'b', and there is none"),
+    ],
+)
+def test_what_is_not_a_configuration_is_refused(tmp_path, text, problem):
+    if text is not None:
+        (tmp_path / "sandbox.toml").write_text(text)
+    with pytest.raises(SandboxError, match=problem):
+        configuration.read_configuration(tmp_path / "sandbox.toml")
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_the_end_of_a_run_says_where_each_step_was(tmp_path, failed):
+    steps = [compiled.Step("a", "succeeded"), compiled.Step("b", "running"), compiled.Step("c")]
+    run = compiled.Run("r", "p", str(tmp_path), {}, steps, error="why")
+    run.finish(failed, 1.5)
+    assert [step.state for step in run.steps] == ["succeeded", "failed", "skipped"]
+    assert (run.state, run.error, run.seconds) == (("failed", "why", 1.5) if failed else ("succeeded", "", 1.5))
+    assert json.loads((tmp_path / "run.json").read_text())["state"] == run.state
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["ValueError: first", "during which", "KeyError: 'second'"], "'second'"),
+        (["a.b.RefreshError: what", "  more of it", ""], "what\n  more of it"),
+        (["KeyboardInterrupt"], "KeyboardInterrupt"),
+        (["SystemExit: "], "SystemExit"),
+        (["killed", "", "out of memory"], "killed\nout of memory"),
+    ],
+)
+def test_why_a_step_failed_is_its_last_exception(lines, said):
+    assert runner.last_exception(lines) == said
+
+
+def declaring(requirement):
+    command = ["sh", "-c", f'python3 -m pip install --quiet \'{requirement}\' && "$0" "$@"', "program"]
+    executors = {"exec-a-step": {"container": {"command": command}}}
+    return compiled.CompiledPipeline({"deploymentSpec": {"executors": executors}}, {})
+
+
+@pytest.mark.parametrize("marker", ["python_version < '3'", "sys_platform == 'amiga'"])
+def test_a_package_of_another_platform_is_not_missed(marker):
+    text = "no-such-package==1.0 ; " + marker.replace("'", '"')
+    runner.check_packages(declaring(text), strict=True)
+    with pytest.raises(SandboxError, match="Step 'a-step' declares no-such-package==1.0"):
+        runner.check_packages(declaring(text.split(" ;")[0]), strict=False)
