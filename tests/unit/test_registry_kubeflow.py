@@ -115,6 +115,10 @@ def test_reads_what_others_registered_without_metadata(fake, name):
     other.register_model(name, "s3://models/x", version="1", model_format_name="x", model_format_version="1")
     record = registry.latest(name)
     assert (record["metadata"], record["production"], record["uri"]) == ({}, False, "s3://models/x")
+    # Nobody knows which model that is, so it is not taken for ours.
+    with pytest.raises(ValueError, match="exists in the registry with another model: its SHA-256 is not recorded"):
+        register(registry, name, "1")
+    assert registry.latest(name) == record
 
 
 def test_reads_what_others_keep_that_is_no_scalar(fake, name):
