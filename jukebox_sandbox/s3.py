@@ -38,7 +38,7 @@ def client(connection: dict[str, str]) -> Any:
             endpoint_url=connection["AWS_S3_ENDPOINT"],
             aws_access_key_id=connection["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=connection["AWS_SECRET_ACCESS_KEY"],
-            region_name=connection["AWS_DEFAULT_REGION"],
+            region_name=connection.get("AWS_DEFAULT_REGION") or "us-east-1",
             config=Config(
                 s3={"addressing_style": "path"},
                 connect_timeout=3,
