@@ -1,0 +1,110 @@
+"""Names that several modules share: buckets, objects, keys and columns, each written here only.
+
+All are literals, so that they can travel into pipeline steps, each on its own.
+"""
+
+DATA_BUCKET = "data"
+"""The loaded songs; DVC's remote ``data-source``."""
+
+CACHE_BUCKET = "data-cache"
+"""Every data version under its md5, and rankings under their sha256; DVC's remote ``s3-version``."""
+
+MODELS_BUCKET = "models"
+"""The ONNX files that the registry names."""
+
+SONGS_OBJECT = "song_properties.parquet"
+VERSION_FILE = "song_properties.parquet.dvc"
+SONGS_ADDRESS = "s3://data/song_properties.parquet"
+SOURCE_ADDRESS = "remote://data-source/song_properties.parquet"
+
+REMOTES = {"s3-version": "s3://data-cache", "data-source": "s3://data"}
+"""DVC's remotes; the first is the default."""
+
+CONNECTION = "aws-connection-"
+"""A connection is the Secret of this name and its bucket's."""
+
+S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
+"""The keys of a connection that a step gets."""
+
+GIT_SECRET = "git-auth"
+GIT_KEYS = ("username", "password")
+
+PARAMETERS_FILE = "3-prod_datascience/default_parameters.json"
+
+GIT_REVISION = "git revision"
+GIT_REPOSITORY = "git repository"
+DATA_HASH = "DVC training data hash"
+DATA_PATH = "DVC data path"
+DVC_REMOTES = "DVC remotes"
+RANKINGS_HASH = "rankings sha256"
+RANKINGS_SOURCE = "rankings source"
+MODEL_HASH = "model sha256"
+KIT_VERSION = "kit version"
+
+FEATURES = [
+    "is_explicit",
+    "duration_ms",
+    "danceability",
+    "energy",
+    "key",
+    "loudness",
+    "mode",
+    "speechiness",
+    "acousticness",
+    "instrumentalness",
+    "liveness",
+    "valence",
+    "tempo",
+]
+"""The 13 raw inputs of the model, in order; a list, because that is what pandas takes for columns."""
+
+SONG_COLUMNS = {
+    "spotify_id": "string",
+    "name": "string",
+    "artists": "string",
+    "event_timestamp": "timestamp[us]",
+    "is_explicit": "bool",
+    "duration_ms": "int64",
+    "danceability": "double",
+    "energy": "double",
+    "key": "int64",
+    "loudness": "double",
+    "mode": "int64",
+    "speechiness": "double",
+    "acousticness": "double",
+    "instrumentalness": "double",
+    "liveness": "double",
+    "valence": "double",
+    "tempo": "double",
+    "time_signature": "int64",
+}
+"""The columns of the songs table in order, with their Arrow types."""
+
+RANKING_COLUMNS = {
+    "spotify_id": "string",
+    "name": "string",
+    "artists": "string",
+    "daily_rank": "int64",
+    "daily_movement": "int64",
+    "weekly_movement": "int64",
+    "country": "string",
+    "snapshot_date": "timestamp[us]",
+    "popularity": "int64",
+    "album_name": "string",
+    "album_release_date": "timestamp[us]",
+}
+"""The columns of the rankings table in order, with their Arrow types."""
+
+OTHER_NAMES = {
+    "spotify_id": ["id", "track_id", "uri"],
+    "name": ["track_name", "song_name", "title"],
+    "artists": ["artist", "artist_name"],
+    "event_timestamp": ["snapshot_date", "date"],
+    "snapshot_date": ["event_timestamp", "date"],
+    "is_explicit": ["explicit"],
+    "tempo": ["bpm"],
+    "daily_rank": ["rank", "position"],
+    "country": ["region", "market"],
+    "album_release_date": ["release_date"],
+}
+"""What the columns of both tables are called elsewhere."""
