@@ -19,7 +19,6 @@ FORMER_NAMES = {
     "read_pipeline": "pipelines.read",
     "requirements": "pipelines.declare",
     "step": "pipelines.declare",
-    "travelling": "pipelines.declare",
 }
 """Where the names of the old module ``pipelines`` are now. Kept for one release, as `jukebox_helpers.former_names`."""
 

@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ import yaml
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.declare import name_git_server
+from jukebox_helpers.pipelines.definitions import names_bound
 from jukebox_helpers.pipelines.read import Loader
+
+STEP_LIMIT, PIPELINE_LIMIT = 50_000, 200_000
+"""Bytes of source. Argo before 3.6 puts a step's whole template into one environment variable of at most 131,072
+bytes; the annotations of a Workflow, which hold the pipeline, end at 262,144."""
 
 
 def compile_pipeline(pipeline: Any, target: Path) -> Path:
@@ -40,8 +46,10 @@ def compile_pipeline(pipeline: Any, target: Path) -> Path:
                 for entry in executor[kind]:
                     for name in set(names) & set(entry):
                         del entry[name]
-    compiler.Compiler().compile(pipeline, str(target))
-    target.write_text(readable(target.read_text()))
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = Path(folder, target.name)
+        compiler.Compiler().compile(pipeline, str(compiled))
+        target.write_text(readable(compiled.read_text(encoding="utf-8")), encoding="utf-8")
     return target
 
 
@@ -82,25 +90,81 @@ BlockDumper.add_representer(str, BlockDumper.represent_str)
 
 
 def readable(text: str) -> str:
-    """Write a compiled pipeline's YAML again, readable and a third smaller: the same pipeline."""
+    """Write a compiled pipeline's YAML again, readable and a third smaller: the same pipeline.
+
+    Args:
+        text: What KFP's compiler wrote.
+
+    Returns:
+        The YAML.
+
+    Raises:
+        JukeboxError: If a step or the pipeline carries too much source.
+    """
     comments = [line for line in text.splitlines() if line.startswith("#")]
     documents = list(yaml.load_all(text, Loader))
-    for executor in documents[0]["deploymentSpec"]["executors"].values():
+    sources = {}
+    for label, executor in documents[0]["deploymentSpec"]["executors"].items():
         command = executor["container"]["command"]
-        command[-1] = summarised(command[-1])
+        command[-1] = sources[label.removeprefix("exec-")] = summarised(command[-1])
+    check_sizes(sources)
     blocks = yaml.dump_all(documents, Dumper=BlockDumper, sort_keys=False, allow_unicode=True)
     return "\n".join([*comments, blocks])
 
 
 def summarised(source: str) -> str:
     """Python source whose docstrings are cut to their first lines; the whole ones are in the library."""
-    lines = source.splitlines(keepends=True)
+    lines = [line + "\n" for line in source.split("\n")]
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node):
             first, last = node.body[0].lineno - 1, node.body[0].end_lineno or 0
             if last - first > 1:
                 lines[first:last] = [lines[first].rstrip() + '"""\n', *[""] * (last - first - 1)]
-    return "".join(lines)
+    return "".join(lines)[:-1]
+
+
+def check_sizes(sources: dict[str, str]) -> None:
+    """Refuse a pipeline that carries too much.
+
+    Args:
+        sources: The source of each step by its name, as it is in the YAML.
+
+    Raises:
+        JukeboxError: If a step, or all of them together, are above the limit; with the largest definitions.
+    """
+    for name, source in sources.items():
+        if (size := len(source.encode())) > STEP_LIMIT:
+            raise too_large(f"Step {name!r}", size, STEP_LIMIT, [source])
+    if (size := sum(len(source.encode()) for source in sources.values())) > PIPELINE_LIMIT:
+        raise too_large(f"The pipeline of {len(sources)} steps", size, PIPELINE_LIMIT, list(sources.values()))
+
+
+def too_large(what: str, size: int, limit: int, sources: list[str]) -> JukeboxError:
+    """The error for too much source.
+
+    Args:
+        what: What is too large.
+        size: Its size in bytes.
+        limit: The most that is allowed.
+        sources: Its parts.
+
+    Returns:
+        The error, which names the five largest definitions.
+    """
+    sizes: dict[str, int] = {}
+    for source in sources:
+        for node in ast.parse(source).body:
+            name = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else ""
+            name = name or next(iter(names_bound(node)[0]), "")
+            sizes[name] = sizes.get(name, 0) + len((ast.get_source_segment(source, node) or "").encode())
+    largest = sorted((name for name in sizes if name), key=lambda name: (-sizes[name], name))[:5]
+    return JukeboxError(
+        f"{what} would carry {size:,} bytes of source, and {limit:,} is the most that every cluster can start. "
+        + "Largest: "
+        + ", ".join(f"{name} {sizes[name]:,}" for name in largest)
+        + ".",
+        "Let it use less, or divide the step.",
+    )
 
 
 def compile_file(source: str | Path) -> None:

@@ -1,16 +1,13 @@
 """Declaring a step: its image, its packages, and the source that travels with it."""
 
-import dis
-import inspect
 import os
 import re
-import textwrap
 from collections.abc import Callable
-from types import CodeType
 from typing import Any
 from urllib.parse import urlsplit
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.carry import carried
 from jukebox_helpers.settings import KIT, need_checkout
 from jukebox_helpers.steps.git_password import server_of
 
@@ -50,46 +47,11 @@ def requirements(*packages: str) -> list[str]:
     return found
 
 
-def travelling(function: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The functions of the library that a function calls, directly or not.
-
-    Args:
-        function: A step's function.
-
-    Returns:
-        The functions whose source must travel with it, callees first.
-
-    Raises:
-        JukeboxError: If one of them uses something of its module that is no function, and so cannot travel.
-    """
-    found: dict[str, Callable[..., Any]] = {}
-
-    def visit(caller: Callable[..., Any]) -> None:
-        codes = [caller.__code__]
-        for code in codes:
-            codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-            for instruction in dis.get_instructions(code):
-                value = caller.__globals__.get(instruction.argval) if instruction.opname == "LOAD_GLOBAL" else None
-                if value is None or instruction.argval in found or value is caller:
-                    continue
-                if not inspect.isfunction(value) or value.__name__ != instruction.argval:
-                    raise JukeboxError(
-                        f"{caller.__module__}.{caller.__name__} uses {instruction.argval!r} of its module, which "
-                        "does not travel with it into a pipeline step.",
-                        "Import it inside the function, or make it a function and call it by its own name.",
-                    )
-                visit(value)
-                found[instruction.argval] = value
-
-    visit(function)
-    return list(found.values())
-
-
 def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
     """Declare a pipeline step.
 
-    The functions of the library that the step calls travel inside the compiled YAML: they import what they
-    need in their bodies, because the step's container has no Jukebox.
+    The functions, classes and constants of the library that the step uses are carried inside the compiled YAML,
+    because the step's container has no Jukebox.
 
     Args:
         packages: What the step installs in the cluster; the versions are those of requirements.txt.
@@ -116,8 +78,7 @@ def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
         # KFP has additional_funcs for this, but not yet in 2.14; the result is the same, byte for byte.
         command = component.component_spec.implementation.container.command
         head = "from typing import *\n\n"
-        sources = [textwrap.dedent(inspect.getsource(traveller)) for traveller in travelling(function)]
-        command[-1] = command[-1].replace(head, head + "".join(f"{source}\n\n" for source in sources), 1)
+        command[-1] = command[-1].replace(head, head + carried(function), 1)
         return component
 
     return decorate

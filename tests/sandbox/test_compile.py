@@ -1,7 +1,9 @@
 """Compiling a pipeline's file, with the library of its own checkout."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +117,35 @@ def test_a_file_that_does_not_compile_says_why(tmp_path):
     file.write_text("import kfp\nraise ValueError('this is why')\n")
     with pytest.raises(JukeboxError, match="this is why"):
         compiling.compile_file(file)
+
+
+NAMES = """
+import ast, json, pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from jukebox_helpers.pipelines import definitions
+found = {}
+for file in sorted(pathlib.Path(sys.argv[1], "jukebox_helpers").rglob("*.py")):
+    module = definitions.read_module(file.stem, file.read_text(encoding="utf-8"), str(file))
+    for one in module.definitions.values():
+        names = [name for name in definitions.names_used(one.source) if not name.startswith("__")]
+        found[f"{file.name} {one.name}"] = [one.source, names]
+print(json.dumps(found))
+"""
+
+
+def test_every_python_finds_the_same_to_carry():
+    """Of all definitions of the library, with each Python from 3.11 on that is on this machine."""
+    places = [Path(sys.base_prefix, "bin"), *Path(sys.base_prefix).parent.glob("3.1*/bin"), Path("/usr/bin")]
+    pythons = {}
+    for minor in range(11, 15):
+        found = next((place / f"python3.{minor}" for place in places if (place / f"python3.{minor}").is_file()), None)
+        if found:
+            pythons[minor] = found
+    answers = {}
+    for minor, python in pythons.items():
+        answer = subprocess.run([python, "-I", "-c", NAMES, str(KIT)], capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+        answers[minor] = json.loads(answer.stdout)
+    first = answers[sys.version_info.minor]
+    assert len(first) > 300
+    assert [minor for minor in answers if answers[minor] != first] == []

@@ -1,6 +1,5 @@
 import fcntl
 import hashlib
-import inspect
 import json
 import os
 import sqlite3
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jukebox_helpers.pipelines.declare import travelling
+from jukebox_helpers.pipelines.carry import carried
 from jukebox_helpers.steps import s3
 from jukebox_helpers.steps.registration import fetch_previous_model, register_model_version
 from jukebox_helpers.steps.registry_mlflow import mlflow_client, mlflow_registry
@@ -225,12 +224,13 @@ print(fetch_previous_model(arguments["name"], "another", "http://127.0.0.1:1", "
 
 
 def test_registering_and_fetching_travel_into_a_step(registry, name, onnx, tmp_path):
-    functions = [register_model_version, fetch_previous_model]
-    sources = {each.__name__: inspect.getsource(each) for root in functions for each in (*travelling(root), root)}
+    def a_step():
+        return register_model_version, fetch_previous_model
+
     arguments = {"onnx_path": onnx(), "name": name, "version": VERSION, "facts": FACTS, "metrics": METRICS, **PLACE}
     target = tmp_path / "previous.onnx"
     step = tmp_path / "step.py"
-    step.write_text("\n".join([*sources.values(), f"{arguments = }", f"target = {str(target)!r}", STEP]))
+    step.write_text("\n".join([carried(a_step), f"{arguments = }", f"target = {str(target)!r}", STEP]))
     environment = {key: value for key, value in os.environ.items() if key.startswith(("AWS_", "MLFLOW_", "PATH"))}
     answer = subprocess.run(
         [sys.executable, "-I", str(step)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60

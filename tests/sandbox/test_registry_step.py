@@ -1,12 +1,11 @@
 """The registry in processes of their own, as steps open it."""
 
-import inspect
 import os
 import sqlite3
 import subprocess
 import sys
 
-from jukebox_helpers.pipelines.declare import travelling
+from jukebox_helpers.pipelines.carry import carried
 from jukebox_helpers.steps.registry import open_registry
 
 READER = """
@@ -33,9 +32,11 @@ print(registry.register("jukebox", "0123456789", uri, {"model sha256": "a" * 64}
 
 
 def test_two_steps_with_nothing_but_the_travelling_source_share_a_new_database(tmp_path):
-    sources = [inspect.getsource(function) for function in [*travelling(open_registry), open_registry]]
+    def a_step():
+        open_registry("", "")
+
     step = tmp_path / "step.py"
-    step.write_text("\n".join(sources) + STEP)
+    step.write_text(carried(a_step) + STEP)
     database = tmp_path / "registry.db"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
     steps = [

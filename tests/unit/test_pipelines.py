@@ -13,8 +13,6 @@ from jukebox_helpers.pipelines import compile as compiling
 from jukebox_helpers.pipelines import declare, read
 from jukebox_helpers.settings import KIT
 
-A_MODULE_CONSTANT = "does not travel"
-
 
 def load(source):
     """The module of a pipeline's file, and beside it its steps, as `kfp dsl compile` loads them."""
@@ -140,27 +138,6 @@ def test_every_step_declares_the_versions_of_the_lock(data_pipeline, training_pi
     for pipeline in (data_pipeline, training_pipeline):
         for container in pipeline.executors.values():
             assert container["image"] == declare.BASE_IMAGE
-
-
-def callee(number: int) -> int:
-    return number + 1
-
-
-def caller() -> int:
-    return sum(callee(number) for number in range(3))
-
-
-def caller_of_a_constant() -> str:
-    return A_MODULE_CONSTANT
-
-
-def test_a_step_takes_along_all_that_it_calls():
-    assert declare.travelling(caller) == [callee]
-
-
-def test_a_step_that_uses_a_module_constant_is_refused():
-    with pytest.raises(JukeboxError, match="A_MODULE_CONSTANT"):
-        declare.travelling(caller_of_a_constant)
 
 
 def test_the_sources_are_there_to_be_read(data_pipeline):

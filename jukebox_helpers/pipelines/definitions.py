@@ -1,0 +1,173 @@
+"""What the modules of the library define at their top level, and the names that a definition uses."""
+
+import ast
+import importlib.util
+import symtable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from jukebox_helpers.errors import JukeboxError
+
+PACKAGE = "jukebox_helpers"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a name at the top level of a module stands for: a function, a class, a literal constant, or an import.
+
+    Attributes:
+        module: The module's name.
+        name: Its own name.
+        line: Where it begins; 0 for an import of another package.
+        source: Its text, decorators included; the import statements, a line for each.
+    """
+
+    module: str
+    name: str
+    line: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Module:
+    """The top level of a module, by name.
+
+    Attributes:
+        name: The module's name.
+        folder: Where its file is.
+        definitions: What it defines or imports from other packages.
+        ours: Names that come from another module of the library: that module, and the name there.
+    """
+
+    name: str
+    folder: Path
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    ours: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+def is_literal(node: ast.expr | None) -> bool:
+    """Whether an expression is a literal: numbers, texts, and tuples, lists, sets and dicts of them."""
+    try:
+        ast.literal_eval(node or ast.Name("nothing"))
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def names_bound(node: ast.stmt) -> tuple[list[str], bool]:
+    """The names that a statement at the top level of a module gives a value to.
+
+    Args:
+        node: The statement; not an import.
+
+    Returns:
+        The names, and whether the statement is a definition that can be copied.
+    """
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name], True
+    bound = [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)]
+    whole = isinstance(node, ast.Assign | ast.AnnAssign) and is_literal(node.value) and len(bound) == 1
+    return bound, whole
+
+
+def read_module(name: str, text: str, file: str) -> Module:
+    """Read what the top level of a module defines.
+
+    Args:
+        name: The module's name.
+        text: Its source.
+        file: Its path.
+
+    Returns:
+        The module. Of a name that is defined twice, the last definition counts, as in Python.
+    """
+    module, lines = Module(name, Path(file).parent), text.split("\n")
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            read_import(node, module)
+            continue
+        bound, whole = names_bound(node)
+        for one in bound:
+            module.definitions.pop(one, None)
+            module.ours.pop(one, None)
+            if whole:
+                first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+                source = "\n".join(lines[first - 1 : node.end_lineno]) + "\n"
+                module.definitions[one] = Definition(name, one, first, source)
+    return module
+
+
+def read_import(node: ast.Import | ast.ImportFrom, module: Module) -> None:
+    """Note what an import statement at the top level of a module brings.
+
+    Args:
+        node: The statement.
+        module: The module; changed in place.
+    """
+    source = getattr(node, "module", None) or ""
+    if isinstance(node, ast.ImportFrom) and node.level:
+        source = importlib.util.resolve_name("." * node.level + source, module.name.rpartition(".")[0])
+    for alias in node.names:
+        known = (alias.asname or alias.name).split(".")[0]
+        if isinstance(node, ast.ImportFrom) and source.split(".")[0] == PACKAGE:
+            module.ours[known] = (source, alias.name)
+        elif alias.name.split(".")[0] == PACKAGE:
+            module.ours[known] = (alias.name, "")
+        elif isinstance(node, ast.ImportFrom):
+            statement = ast.unparse(ast.ImportFrom(source, [alias], 0)) + "\n"
+            module.definitions[known] = Definition(module.name, known, 0, statement)
+        else:
+            before = module.definitions.get(known)
+            several = before.source if before and before.line == 0 else ""
+            source = several + ast.unparse(ast.Import([alias])) + "\n"
+            module.definitions[known] = Definition(module.name, known, 0, source)
+
+
+@cache
+def library_module(name: str) -> Module:
+    """A module of the library, read from its file."""
+    found = importlib.util.find_spec(name)
+    if not found or not found.origin:
+        raise JukeboxError(f"There is no module {name} to carry from.", "Check the import.")
+    return read_module(name, Path(found.origin).read_text(encoding="utf-8"), found.origin)
+
+
+def names_used(source: str) -> list[str]:
+    """The names that a definition takes from its module or from Python itself.
+
+    Decorators, defaults, bases and annotations count; an annotation in quotes does not.
+
+    Args:
+        source: The definition's text.
+
+    Returns:
+        The names, sorted.
+    """
+
+    def visit(table: symtable.SymbolTable, top: bool) -> Iterator[str]:
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (symbol.is_global() or (top and not symbol.is_assigned())):
+                yield symbol.get_name()
+        for child in table.get_children():
+            yield from visit(child, False)
+
+    return sorted(set(visit(symtable.symtable(source, "definition", "exec"), True)))
+
+
+def imported_roots(source: str) -> list[str]:
+    """The packages that a piece of source imports, anywhere in it."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name.split(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.module or "").split(".")[0])
+    return found
+
+
+def mergeable(*sources: str) -> bool:
+    """Whether import statements of one name can stand beside each other: the same, or modules of one package."""
+    lines = {line for source in sources for line in source.splitlines()}
+    return len(lines) == 1 or all(line.startswith("import ") and " as " not in line for line in lines)
