@@ -134,10 +134,31 @@ def library_module(name: str) -> Module:
     return read_module(name, Path(found.origin).read_text(encoding="utf-8"), found.origin)
 
 
+class WithoutLocalAnnotations(ast.NodeTransformer):
+    """Drops the annotations of a function's own variables: Python never evaluates them, and 3.14 forgets them."""
+
+    local = False
+
+    def visit_scope(self, node: ast.AST) -> ast.AST:
+        """Look into a function or a class."""
+        around, self.local = self.local, not isinstance(node, ast.ClassDef)
+        self.generic_visit(node)
+        self.local = around
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_scope
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """Turn ``name: annotation = value`` into ``name = value``."""
+        if not self.local:
+            return node
+        return ast.Assign([node.target], node.value or ast.Constant(None), lineno=node.lineno)
+
+
 def names_used(source: str) -> list[str]:
     """The names that a definition takes from its module or from Python itself.
 
-    Decorators, defaults, bases and annotations count; an annotation in quotes does not.
+    Decorators, defaults, bases and annotations count; an annotation in quotes and one of a local variable do not.
 
     Args:
         source: The definition's text.
@@ -153,7 +174,8 @@ def names_used(source: str) -> list[str]:
         for child in table.get_children():
             yield from visit(child, False)
 
-    return sorted(set(visit(symtable.symtable(source, "definition", "exec"), True)))
+    plain = ast.unparse(WithoutLocalAnnotations().visit(ast.parse(source)))
+    return sorted(set(visit(symtable.symtable(plain, "definition", "exec"), True)))
 
 
 def imported_roots(source: str) -> list[str]:

@@ -124,6 +124,22 @@ def test_an_annotation_counts_unless_it_is_in_quotes(step):
     assert "Base" in names(source) and "Square" not in names(source)
 
 
+def test_an_annotation_of_a_local_variable_does_not_count():
+    """Python 3.14 does not compile it, so what it names would travel with the others only."""
+    source = """def f(one: A):
+    two: B = C
+    def inner() -> D:
+        three: E
+        return three
+    class Inner:
+        four: F
+        def method(self):
+            self.five: G = 1
+    return two
+"""
+    assert definitions.names_used(source) == ["A", "C", "D", "F"]
+
+
 def test_a_constant_is_copied_as_it_is_written(step):
     assert step("return SMALL", "from library.shapes import SMALL") == 'SMALL = {"b", "a"}\n\n\n'
 
