@@ -27,9 +27,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.model import check_hyperparameters, fit
 from jukebox_helpers.steps.preparation import prepare, read_pairs
-from jukebox_helpers.steps.schemas import features
 from jukebox_helpers.steps.scoring import judge, memorise, score
 
 CHOSEN = "network 64"
@@ -44,7 +44,7 @@ def taught(data: dict, weight: numpy.ndarray, **hyperparameters: Any) -> Pipelin
 def by_pairs(make: Callable[[], Any], data: dict, weight: numpy.ndarray) -> Pipeline:
     """Another model, fitted by scikit-learn: a row for each song and country."""
     used = ~data["test"][data["song"]] & (weight > 0)
-    model = Pipeline([("scale", ColumnTransformer([("all", StandardScaler(), features())])), ("model", make())])
+    model = Pipeline([("scale", ColumnTransformer([("all", StandardScaler(), FEATURES)])), ("model", make())])
     relative = (weight[used] / weight[used].mean()).astype("float32")
     target = data["labels"][data["country"][used]].astype(object)
     return model.fit(pandas.DataFrame(data["inputs"]).iloc[data["song"][used]], target, model__sample_weight=relative)
@@ -99,7 +99,7 @@ def prepared(songs: str | None, folder: Path) -> dict:
 def folds(data: dict, count: int) -> Iterator[tuple[numpy.ndarray, numpy.ndarray]]:
     """Split the training pairs by sound: songs with the same features are in the same fold."""
     training = numpy.flatnonzero(~data["test"][data["song"]])
-    sound = pandas.DataFrame(data["inputs"]).groupby(features()).ngroup().to_numpy()
+    sound = pandas.DataFrame(data["inputs"]).groupby(FEATURES).ngroup().to_numpy()
     for train, test in GroupKFold(count).split(training, groups=sound[data["song"][training]]):
         yield training[train], training[test]
 
@@ -120,7 +120,7 @@ def exported(model: Pipeline) -> bytes | None:
     try:
         return skl2onnx.convert_sklearn(
             model,
-            initial_types=[(name, FloatTensorType([None, 1])) for name in features()],
+            initial_types=[(name, FloatTensorType([None, 1])) for name in FEATURES],
             options={id(model): {"zipmap": False}},
             target_opset={"": 17, "ai.onnx.ml": 3},
         ).SerializeToString()
@@ -136,7 +136,7 @@ def cost(model: Pipeline, songs: pandas.DataFrame) -> dict[str, float]:
     session = InferenceSession(content, providers=["CPUExecutionProvider"]) if content else None
     for batch in (1, 10_000):
         rows = songs.iloc[numpy.arange(batch) % len(songs)]
-        arrays = {name: rows[[name]].to_numpy() for name in features()}
+        arrays = {name: rows[[name]].to_numpy() for name in FEATURES}
         speed = rows_per_second(model.predict_proba, rows, batch)
         result[f"scikit-learn rows/s, batch {batch}"] = speed
         if session:

@@ -56,7 +56,7 @@ def predict_both(songs: str, rankings: str, seconds: float, folder: str) -> dict
     import pandas
     import pyarrow.parquet
 
-    from jukebox_helpers.steps.schemas import features
+    from jukebox_helpers.steps.constants import FEATURES
 
     countwise.prepare(songs, rankings, folder)
     prepared, model_path, onnx_path = (
@@ -68,7 +68,7 @@ def predict_both(songs: str, rankings: str, seconds: float, folder: str) -> dict
     model, session = joblib.load(model_path), onnxruntime.InferenceSession(onnx_path)
     rates = []
     for batch in BATCHES:
-        columns = {name: numpy.resize(table[name].to_numpy(), batch) for name in features()}
+        columns = {name: numpy.resize(table[name].to_numpy(), batch) for name in FEATURES}
         frame = pandas.DataFrame(columns)
         arrays = {name: values.reshape(-1, 1) for name, values in columns.items()}
         onnx = speed(partial(session.run, ["probabilities"], arrays), batch, seconds)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jukebox_helpers.steps.schemas import features
+from jukebox_helpers.steps.constants import FEATURES
 
 if TYPE_CHECKING:
     import numpy
@@ -30,7 +30,7 @@ def merge(folder: str) -> None:
     # The code of Namibia is NA, which pandas would take for a missing value.
     rankings = pandas.read_csv(Path(folder, "rankings.csv"), keep_default_na=False, na_values={"country": [""]})
     songs = pandas.read_csv(Path(folder, "songs.csv"))
-    merged = rankings.dropna(subset=["country"]).merge(songs[["spotify_id", *features()]], on="spotify_id")
+    merged = rankings.dropna(subset=["country"]).merge(songs[["spotify_id", *FEATURES]], on="spotify_id")
     merged.to_csv(Path(folder, "merged.csv"), index=False)
 
 
@@ -45,7 +45,7 @@ def split(folder: str) -> float:
     from sklearn.preprocessing import StandardScaler
 
     rows = pandas.read_csv(Path(folder, "merged.csv"), keep_default_na=False)
-    inputs = rows[features()].astype(float)
+    inputs = rows[FEATURES].astype(float)
     labels = pandas.get_dummies(rows["country"])
     started = time.perf_counter()
     train, test, train_labels, test_labels = train_test_split(
@@ -130,7 +130,7 @@ def export(folder: str) -> float:
     model = pickle.loads(Path(folder, "model.pickle").read_bytes())
     exported = skl2onnx.convert_sklearn(
         model,
-        initial_types=[("inputs", FloatTensorType([None, len(features())]))],
+        initial_types=[("inputs", FloatTensorType([None, len(FEATURES)]))],
         options={id(model): {"zipmap": False}},
         target_opset={"": 17, "ai.onnx.ml": 3},
     )
@@ -180,7 +180,7 @@ def probabilities(folder: str, inputs: "dict[str, numpy.ndarray]") -> tuple:
 
     scaler = pickle.loads(Path(folder, "scaler.pickle").read_bytes())
     labels = pickle.loads(Path(folder, "labels.pickle").read_bytes())
-    matrix = numpy.stack([inputs[name] for name in features()], axis=1).astype(float)
+    matrix = numpy.stack([inputs[name] for name in FEATURES], axis=1).astype(float)
     session = onnxruntime.InferenceSession(str(Path(folder, "model.onnx")))
     found = session.run(["probabilities"], {"inputs": scaler.transform(matrix).astype("float32")})[0]
     return labels, found.astype(float)

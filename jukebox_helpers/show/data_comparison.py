@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.show.charts import NEW, OLD, SECOND, Chart, tidy
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.files import file_digest
-from jukebox_helpers.steps.schemas import features
 
 KEY = "spotify_id"
 CLASSES = ("is_explicit", "key", "mode")
@@ -140,7 +140,7 @@ def compare_data_versions(old_path: str | Path, new_path: str | Path) -> Compari
     changed = changes[KEY].nunique()
     counts = changes["column"].value_counts(sort=False)
     songs = {
-        name: frame[features()].astype("float64") for name, frame in {"old": old, "new": new, "added": added}.items()
+        name: frame[FEATURES].astype("float64") for name, frame in {"old": old, "new": new, "added": added}.items()
     }
     table = drift_table(songs)
     summary = {
@@ -173,7 +173,7 @@ def read_songs(path: Path) -> pd.DataFrame:
         ) from None
     except pa.ArrowInvalid as error:
         raise JukeboxError(f"{path} is no Parquet file: {error}", "Name the songs, song_properties.parquet.") from None
-    if missing := [name for name in (KEY, *features()) if name not in frame.columns]:
+    if missing := [name for name in (KEY, *FEATURES) if name not in frame.columns]:
         raise JukeboxError(f"{path} has no column {', '.join(missing)}.", "Name the songs, song_properties.parquet.")
     frame[KEY] = frame[KEY].astype(pd.ArrowDtype(pa.string()))
     twice = frame[KEY].duplicated() | frame[KEY].isna()
@@ -214,7 +214,7 @@ def drift_table(songs: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
     whose = "added" if len(songs["added"]) else "new"
     rows = {}
-    for name in features():
+    for name in FEATURES:
         old, other = songs["old"][name].dropna(), songs[whose][name].dropna()
         edges = bins_to_measure(name, old, other)
         size = 1 / max(len(old), 1) + 1 / max(len(other), 1)

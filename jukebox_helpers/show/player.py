@@ -16,7 +16,8 @@ from jukebox_helpers.pipelines.lineage import unknown
 from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps import s3
-from jukebox_helpers.steps.schemas import features, song_columns, songs_schema
+from jukebox_helpers.steps.constants import FEATURES, SONG_COLUMNS
+from jukebox_helpers.steps.schemas import songs_schema
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
 Probabilities = list[tuple[str, float]]
@@ -27,10 +28,9 @@ Probabilities = list[tuple[str, float]]
 def allowed() -> dict[str, tuple[float, float]]:
     """The least and the greatest value of each feature, as the data pipeline validates them."""
     columns = songs_schema().columns
-    limits = {name: columns[name].checks[0].statistics for name in features() if columns[name].checks}
+    limits = {name: columns[name].checks[0].statistics for name in FEATURES if columns[name].checks}
     return {
-        name: (limits[name]["min_value"], limits[name]["max_value"]) if name in limits else (0, 1)
-        for name in features()
+        name: (limits[name]["min_value"], limits[name]["max_value"]) if name in limits else (0, 1) for name in FEATURES
     }
 
 
@@ -46,15 +46,15 @@ def check_song(song: Mapping[str, Any]) -> dict[str, float]:
     Raises:
         JukeboxError: If a feature is missing, unknown, no number or out of its range.
     """
-    names = ", ".join(features())
-    if others := [str(name) for name in song if name not in features()]:
+    names = ", ".join(FEATURES)
+    if others := [str(name) for name in song if name not in FEATURES]:
         raise JukeboxError(f"The model does not know {', '.join(others)}.", f"Its features are: {names}.")
-    if missing := [name for name in features() if name not in song]:
+    if missing := [name for name in FEATURES if name not in song]:
         raise JukeboxError(f"The song lacks {', '.join(missing)}.", "Start from typical_song() and change it.")
     checked = {}
-    for name in features():
+    for name in FEATURES:
         low, high = allowed()[name]
-        whole = song_columns()[name] in ("int64", "bool")
+        whole = SONG_COLUMNS[name] in ("int64", "bool")
         try:
             value = float(song[name])
         except (TypeError, ValueError):

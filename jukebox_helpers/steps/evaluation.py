@@ -9,10 +9,10 @@ together with what they use of ``scoring`` and ``preparation``.
 
 from typing import TYPE_CHECKING
 
-from jukebox_helpers.steps.gate import default_tolerances, gate_reasons
+from jukebox_helpers.steps.constants import FEATURES
+from jukebox_helpers.steps.gate import DEFAULT_TOLERANCES, gate_reasons
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.preparation import read_pairs
-from jukebox_helpers.steps.schemas import features
 from jukebox_helpers.steps.scoring import calibration, judge, memorise, open_onnx, score
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def compare_with_previous(
     import numpy
 
     try:
-        labels, ask = open_onnx(previous_onnx_path, features())
+        labels, ask = open_onnx(previous_onnx_path, FEATURES)
     except ValueError as error:
         return {"note": f"Not compared with the previous version: {error}"}
     both = [label for label in data["labels"].tolist() if label in labels]
@@ -151,7 +151,7 @@ def evaluate(
         counts_path: The prepared counts.
         previous_onnx_path: The version to compare with, if there is one. It is scored on the same songs; if it knows
             other countries, both are scored on those that both know; if it is no model of these songs, that is noted.
-        tolerances: See ``default_tolerances``; what is not given is taken from there.
+        tolerances: See ``DEFAULT_TOLERANCES``; what is not given is taken from there.
         report_path: JSON file to write.
         forward_path: The scores forward in time, of ``training.forward_scores``, to be put beside the others.
 
@@ -170,7 +170,7 @@ def evaluate(
     import numpy
 
     give_memory_back()
-    limits = default_tolerances()
+    limits = dict(DEFAULT_TOLERANCES)
     for name, value in (tolerances or {}).items():
         if name not in limits or isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(
@@ -179,7 +179,7 @@ def evaluate(
             )
         limits[name] = float(value)
 
-    labels, ask = open_onnx(onnx_path, features())
+    labels, ask = open_onnx(onnx_path, FEATURES)
     data = read_pairs(features_path, counts_path, labels)
 
     def predict(songs: "numpy.ndarray") -> "numpy.ndarray":

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.memory import give_memory_back
-from jukebox_helpers.steps.schemas import features
 from jukebox_helpers.steps.scoring import open_onnx
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def export_onnx(model_path: str, onnx_path: str, provenance: dict) -> dict:
     from skl2onnx.common.data_types import FloatTensorType
 
     model = joblib.load(model_path)
-    inputs = [(name, FloatTensorType([None, 1])) for name in features()]
+    inputs = [(name, FloatTensorType([None, 1])) for name in FEATURES]
     try:
         exported = skl2onnx.convert_sklearn(
             model,
@@ -51,7 +51,7 @@ def export_onnx(model_path: str, onnx_path: str, provenance: dict) -> dict:
             "Next: use only models and preprocessing that skl2onnx supports."
         ) from error
     metadata = {str(name): str(value) for name, value in provenance.items()}
-    metadata |= {"labels": json.dumps(list(model.classes_)), "features": json.dumps(features())}
+    metadata |= {"labels": json.dumps(list(model.classes_)), "features": json.dumps(FEATURES)}
     onnx.helper.set_model_props(exported, dict(sorted(metadata.items())))
     # skl2onnx takes them from a set, so their order differs from process to process.
     imports = sorted(exported.opset_import, key=lambda one: one.domain)
@@ -85,7 +85,7 @@ def check_onnx(model_path: str, onnx_path: str, features_path: str, tolerance: f
     import pyarrow.parquet
 
     model = joblib.load(model_path)
-    labels, predict = open_onnx(onnx_path, features())
+    labels, predict = open_onnx(onnx_path, FEATURES)
     if labels != list(model.classes_):
         raise ValueError(f"{onnx_path} names other countries than {model_path}. Next: export the model again.")
     songs, beyond, largest, worst = 0, 0, 0.0, ""
@@ -93,7 +93,7 @@ def check_onnx(model_path: str, onnx_path: str, features_path: str, tolerance: f
         test = batch["part"].to_numpy(zero_copy_only=False) == "test"
         if not test.any():
             continue
-        inputs = {name: batch[name].to_numpy()[test] for name in features()}
+        inputs = {name: batch[name].to_numpy()[test] for name in FEATURES}
         difference = numpy.abs(model.predict_proba(pandas.DataFrame(inputs)) - predict(inputs)).max(axis=1)
         # Written as "not within", so that a probability that is no number counts.
         beyond += int((~(difference <= tolerance)).sum())

@@ -1,19 +1,12 @@
 """The gate: whether a model is good enough to be registered."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
-def default_tolerances() -> dict:
-    """What the gate asks for, in nats of log-loss (a nat is a factor of 2.7 in probability)."""
-    return {
-        # Better than the prior by at least this.
-        "prior_margin": 0.02,
-        # Worse than the previous version by at most this.
-        "previous_log_loss": 0.02,
-    }
+DEFAULT_TOLERANCES = {
+    # Better than the prior by at least this.
+    "prior_margin": 0.02,
+    # Worse than the previous version by at most this.
+    "previous_log_loss": 0.02,
+}
+"""What the gate asks for, in nats of log-loss (a nat is a factor of 2.7 in probability)."""
 
 
 def gate_reasons(results: dict, compared: dict, limits: dict) -> list:

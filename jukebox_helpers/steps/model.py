@@ -6,10 +6,10 @@ onnxruntime to export and check), together with what they use of ``network``, ``
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.network import teach
 from jukebox_helpers.steps.preparation import read_pairs
-from jukebox_helpers.steps.schemas import features
 from jukebox_helpers.steps.scoring import judge, memorise, score
 
 if TYPE_CHECKING:
@@ -17,14 +17,28 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
-def versions() -> dict:
+PACKAGES = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "scipy", "skl2onnx")
+"""What makes a model: its record holds their versions."""
+
+HYPERPARAMETERS = {
+    "epochs": (20, 1, 10_000),
+    "hidden_units": (64, 1, 4096),
+    "learning_rate": (0.003, 1e-6, 1.0),
+    # The pull of the weights to zero, against a loss that is a mean: so it means the same at every size of data.
+    "regularisation": (0.002, 0.0, 10.0),
+    "batch_size": (400, 1, 1_000_000),
+    "seed": (0, 0, 4_294_967_295),
+}
+"""Default, least and greatest value of each; those with a whole default are whole numbers."""
+
+
+def versions() -> dict[str, str]:
     """The versions of Python and of the packages that make a model."""
     import importlib.metadata
     import platform
 
-    packages = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "scipy", "skl2onnx")
     known = {one.name.lower(): one.version for one in importlib.metadata.distributions() if one.name}
-    return {"python": platform.python_version()} | {name: known[name] for name in packages if name in known}
+    return {"python": platform.python_version()} | {name: known[name] for name in PACKAGES if name in known}
 
 
 def check_hyperparameters(given: dict) -> dict:
@@ -39,23 +53,14 @@ def check_hyperparameters(given: dict) -> dict:
     Raises:
         ValueError: If one is unknown or out of range.
     """
-    known = {
-        "epochs": (20, 1, 10_000),
-        "hidden_units": (64, 1, 4096),
-        "learning_rate": (0.003, 1e-6, 1.0),
-        # The pull of the weights to zero, against a loss that is a mean: so it means the same at every size of data.
-        "regularisation": (0.002, 0.0, 10.0),
-        "batch_size": (400, 1, 1_000_000),
-        "seed": (0, 0, 2**32 - 1),
-    }
-    unknown = sorted(set(given) - set(known))
+    unknown = sorted(set(given) - set(HYPERPARAMETERS))
     if unknown:
         raise ValueError(
             f"Unknown hyperparameter{'s'[: len(unknown) > 1]} {', '.join(map(repr, unknown))}. "
-            f"Next: use only {', '.join(known)} (hyperparameters in default_parameters.json)."
+            f"Next: use only {', '.join(HYPERPARAMETERS)} (hyperparameters in default_parameters.json)."
         )
     complete = {}
-    for name, (default, low, high) in known.items():
+    for name, (default, low, high) in HYPERPARAMETERS.items():
         value = given.get(name, default)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = isinstance(default, int)
@@ -111,9 +116,9 @@ def fit(data: dict, weight: "numpy.ndarray", hyperparameters: dict) -> "Pipeline
         max_iter=hyperparameters["epochs"],
         random_state=hyperparameters["seed"],
     )
-    inputs = numpy.stack([data["inputs"][name][songs] for name in features()], axis=1)
-    names = pandas.DataFrame(inputs[:1], columns=features())
-    pick, scale = ColumnTransformer([("all", "passthrough", features())]).fit(names), StandardScaler()
+    inputs = numpy.stack([data["inputs"][name][songs] for name in FEATURES], axis=1)
+    names = pandas.DataFrame(inputs[:1], columns=FEATURES)
+    pick, scale = ColumnTransformer([("all", "passthrough", FEATURES)]).fit(names), StandardScaler()
     blocks = [slice(start, start + 10_000) for start in range(0, len(songs), 10_000)]
     # One thread: sums are then made in one order, and a second run gives the same bits.
     with threadpoolctl.threadpool_limits(1):
@@ -199,7 +204,7 @@ def forward_scores(features_path: str, counts_path: str, hyperparameters: dict, 
         country = numpy.searchsorted(began, data["country"])
 
         def predict(songs: "numpy.ndarray") -> "numpy.ndarray":
-            return model.predict_proba(pandas.DataFrame({name: data["inputs"][name][songs] for name in features()}))
+            return model.predict_proba(pandas.DataFrame({name: data["inputs"][name][songs] for name in FEATURES}))
 
         prior, table = memorise(song[learned], country[learned], past[learned], len(began))
         known = later & numpy.isin(song, song[learned])

@@ -8,8 +8,8 @@ prepared), together with ``song_schemas.features``.
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.messages import shown
-from jukebox_helpers.steps.schemas import features
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,11 +35,11 @@ def load_songs(database: "duckdb.DuckDBPyConnection", songs_path: str, test_shar
     Raises:
         ValueError: If an id comes twice or a feature is not finite.
     """
-    columns = ", ".join(f"{name}::FLOAT AS {name}" for name in features())
+    columns = ", ".join(f"{name}::FLOAT AS {name}" for name in FEATURES)
     # Whole numbers, because every version of every database writes those alike.
-    sound = ", ".join(f"floor({name}::DOUBLE * 1048576)::BIGINT" for name in features())
+    sound = ", ".join(f"floor({name}::DOUBLE * 1048576)::BIGINT" for name in FEATURES)
     database.execute(f"CREATE TABLE sounds AS SELECT spotify_id, {columns} FROM read_parquet(?)", [songs_path])
-    for name in features():
+    for name in FEATURES:
         bad = f"{name} IS NULL OR NOT isfinite({name})"
         count, first = database.execute(f"SELECT count(*), min(spotify_id) FROM sounds WHERE {bad}").fetchall()[0]
         if count:
@@ -271,7 +271,7 @@ def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = 
     pairs = numpy.lexsort((country, song))
     pairs = pairs[known[pairs]]
     return {
-        "inputs": {name: numbers(column(songs, name))[order] for name in features()},
+        "inputs": {name: numbers(column(songs, name))[order] for name in FEATURES},
         "test": held_out[numbers(part.indices)][order],
         "song": song[pairs],
         "country": country[pairs],

@@ -5,86 +5,11 @@ Every function here travels into pipeline steps (packages: pandas, pandera, pyar
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import OTHER_NAMES, RANKING_COLUMNS, SONG_COLUMNS
 from jukebox_helpers.steps.messages import shown
 
 if TYPE_CHECKING:
     import pandera.pandas as pandera
-
-
-def features() -> list[str]:
-    """The 13 raw inputs of the model, in order."""
-    return [
-        "is_explicit",
-        "duration_ms",
-        "danceability",
-        "energy",
-        "key",
-        "loudness",
-        "mode",
-        "speechiness",
-        "acousticness",
-        "instrumentalness",
-        "liveness",
-        "valence",
-        "tempo",
-    ]
-
-
-def song_columns() -> dict[str, str]:
-    """The columns of the songs table in order, with their Arrow types."""
-    return {
-        "spotify_id": "string",
-        "name": "string",
-        "artists": "string",
-        "event_timestamp": "timestamp[us]",
-        "is_explicit": "bool",
-        "duration_ms": "int64",
-        "danceability": "double",
-        "energy": "double",
-        "key": "int64",
-        "loudness": "double",
-        "mode": "int64",
-        "speechiness": "double",
-        "acousticness": "double",
-        "instrumentalness": "double",
-        "liveness": "double",
-        "valence": "double",
-        "tempo": "double",
-        "time_signature": "int64",
-    }
-
-
-def ranking_columns() -> dict[str, str]:
-    """The columns of the rankings table in order, with their Arrow types."""
-    return {
-        "spotify_id": "string",
-        "name": "string",
-        "artists": "string",
-        "daily_rank": "int64",
-        "daily_movement": "int64",
-        "weekly_movement": "int64",
-        "country": "string",
-        "snapshot_date": "timestamp[us]",
-        "popularity": "int64",
-        "album_name": "string",
-        "album_release_date": "timestamp[us]",
-    }
-
-
-def other_names() -> dict[str, list[str]]:
-    """What the columns of both tables are called elsewhere."""
-    return {
-        "spotify_id": ["id", "track_id", "uri"],
-        "name": ["track_name", "song_name", "title"],
-        "artists": ["artist", "artist_name"],
-        "event_timestamp": ["snapshot_date", "date"],
-        "snapshot_date": ["event_timestamp", "date"],
-        "is_explicit": ["explicit"],
-        "tempo": ["bpm"],
-        "daily_rank": ["rank", "position"],
-        "country": ["region", "market"],
-        "album_release_date": ["release_date"],
-    }
 
 
 def range_checks(ranges: dict) -> "dict[str, pandera.Check]":
@@ -142,7 +67,7 @@ def songs_schema() -> "pandera.DataFrameSchema":
                 unique=name == "spotify_id",
                 report_duplicates="all",
             )
-            for name, kind in song_columns().items()
+            for name, kind in SONG_COLUMNS.items()
         },
         strict=True,
         name="song_properties",
@@ -174,7 +99,7 @@ def rankings_schema() -> "pandera.DataFrameSchema":
                 checks.get(name),
                 nullable=name in optional,
             )
-            for name, kind in ranking_columns().items()
+            for name, kind in RANKING_COLUMNS.items()
         },
         strict=True,
         name="song_rankings",
@@ -203,7 +128,7 @@ def column_faults(found: list[str], wanted: list[str]) -> list[str]:
     unexpected = {plain(name): name for name in found if name not in wanted}
     renamed: dict[str, str] = {}
     for name in missing:
-        close = [plain(other) for other in other_names().get(name, []) if plain(other) in unexpected]
+        close = [plain(other) for other in OTHER_NAMES.get(name, []) if plain(other) in unexpected]
         if close := close or difflib.get_close_matches(plain(name), list(unexpected)[:200], n=1):
             renamed[name] = unexpected.pop(close[0])
     faults = [

@@ -7,17 +7,11 @@ needs and uses nothing of this module but other functions.
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.casts import as_contract
+from jukebox_helpers.steps.constants import RANKING_COLUMNS, SONG_COLUMNS
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.messages import shown
 from jukebox_helpers.steps.parquet_files import open_table, unreadable
-from jukebox_helpers.steps.schemas import (
-    column_faults,
-    ranking_columns,
-    rankings_schema,
-    song_columns,
-    songs_schema,
-    usual_songs,
-)
+from jukebox_helpers.steps.schemas import column_faults, rankings_schema, songs_schema, usual_songs
 
 if TYPE_CHECKING:
     import numpy
@@ -234,7 +228,7 @@ def validate_songs(path: str) -> dict:
         FileNotFoundError: If there is no such file.
         ValueError: With every fault: column, rule, count, first rows.
     """
-    return validate_table(path, songs_schema(), song_columns(), 65_536, usual_songs())
+    return validate_table(path, songs_schema(), SONG_COLUMNS, 65_536, usual_songs())
 
 
 def validate_rankings(path: str) -> dict:
@@ -250,7 +244,7 @@ def validate_rankings(path: str) -> dict:
         FileNotFoundError: If there is no such file.
         ValueError: With every fault: column, rule, count, first rows.
     """
-    return validate_table(path, rankings_schema(), ranking_columns(), 65_536)
+    return validate_table(path, rankings_schema(), RANKING_COLUMNS, 65_536)
 
 
 def transform_songs(source: str, target: str) -> dict:
@@ -274,11 +268,11 @@ def transform_songs(source: str, target: str) -> dict:
 
     with open_table(source) as file:
         try:
-            table, _ = as_contract(file.read(), song_columns())
+            table, _ = as_contract(file.read(), SONG_COLUMNS)
         except (pyarrow.ArrowException, OSError) as error:
             raise unreadable(source, error) from None
-    if table.schema.names != list(song_columns()):
-        missing = ", ".join(name for name in song_columns() if name not in table.schema.names)
+    if table.schema.names != list(SONG_COLUMNS):
+        missing = ", ".join(name for name in SONG_COLUMNS if name not in table.schema.names)
         raise ValueError(f"{source} lacks {missing}, or they do not fit. Next: validate the songs; it says why.")
     table = table.sort_by("spotify_id").combine_chunks()
     pyarrow.parquet.write_table(table, target, compression="zstd", store_schema=False)

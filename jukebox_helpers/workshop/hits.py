@@ -8,7 +8,7 @@ import pandas
 
 from jukebox_helpers.show.player import Player, load_model
 from jukebox_helpers.show.sliders import typical_song
-from jukebox_helpers.steps.schemas import features
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.scoring import onnx_probabilities
 from jukebox_helpers.workshop.engine import failed, not_attempted
 from jukebox_helpers.workshop.place import MODEL, Workplace
@@ -23,8 +23,8 @@ def played_songs(place: Workplace, player: Player) -> tuple[pandas.DataFrame, pa
     Returns:
         The features, and the probabilities with a column for each country; a row for each song.
     """
-    songs = pandas.read_parquet(place.songs)[features()].astype("float64")
-    inputs = {name: songs[name].to_numpy(numpy.float32) for name in features()}
+    songs = pandas.read_parquet(place.songs)[FEATURES].astype("float64")
+    inputs = {name: songs[name].to_numpy(numpy.float32) for name in FEATURES}
     labels, probabilities = onnx_probabilities(str(player.path), inputs)
     return songs, pandas.DataFrame(probabilities, columns=labels)
 

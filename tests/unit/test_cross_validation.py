@@ -3,7 +3,7 @@ import pandas
 import pytest
 
 from jukebox_helpers.steps import cross_validation, preparation, sample_data, sample_rankings
-from jukebox_helpers.steps.schemas import features
+from jukebox_helpers.steps.constants import FEATURES
 
 BY_HEART = {"epochs": 100, "hidden_units": 64, "learning_rate": 0.01, "batch_size": 32}
 """Enough to learn by heart which countries play a sound."""
@@ -42,10 +42,10 @@ def tossed(tmp_path_factory):
     """Songs of which six sound the same each; a toss of a coin says which half of the countries plays a sound."""
     folder = tmp_path_factory.mktemp("tossed")
     random = numpy.random.default_rng(0)
-    inputs = random.standard_normal((SOUNDS, len(features()))).astype("float32")
+    inputs = random.standard_normal((SOUNDS, len(FEATURES))).astype("float32")
     coin = random.integers(0, 2, SOUNDS)
     sound = numpy.arange(SOUNDS * SONGS_EACH) % SOUNDS
-    songs = pandas.DataFrame(inputs[sound], columns=features())
+    songs = pandas.DataFrame(inputs[sound], columns=FEATURES)
     songs.insert(0, "spotify_id", [f"{number:022}" for number in range(len(sound))])
     songs["part"] = "train"
     songs.to_parquet(folder / "features.parquet")

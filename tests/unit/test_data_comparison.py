@@ -10,7 +10,7 @@ import pytest
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.show.data_comparison import compare_data_versions, stability_index
 from jukebox_helpers.steps import sample_data
-from jukebox_helpers.steps.schemas import features
+from jukebox_helpers.steps.constants import FEATURES
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_the_slow_drift_of_fresh_songs_is_seen(fresh):
     assert [fresh.summary[name] for name in ("added", "removed", "changed")] == [320, 0, 25]
     assert fresh.summary["changed columns"] == {"is_explicit": 9, "tempo": 25}
     assert fresh.summary["drifting"] == ["energy", "loudness", "acousticness", "valence"]
-    assert list(fresh.table.index) == features()
+    assert list(fresh.table.index) == FEATURES
     energy = fresh.table.loc["energy"]
     assert energy["shift"] == pytest.approx(0.269, abs=0.001)
     # In the whole table the drift is all but gone.
@@ -141,7 +141,7 @@ def test_the_limits_are_what_chance_stays_below_and_at_least_a_tenth(tmp_path, o
 def test_the_plot_shows_the_shares_of_every_feature(fresh):
     chart = fresh.plot()
     fields = {axes.get_title(loc="left").split("  ")[0]: axes for axes in chart.axes[:13]}
-    assert list(fields) == features()
+    assert list(fields) == FEATURES
     marked = [name for name, axes in fields.items() if "drift" in axes.get_title(loc="left")]
     assert marked == fresh.summary["drifting"]
     for axes in fields.values():

@@ -10,10 +10,10 @@ from jukebox_helpers.show import player as player_module
 from jukebox_helpers.show import sliders
 from jukebox_helpers.show.sliders import CONTROLS, country_name
 from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.export import export_onnx
 from jukebox_helpers.steps.model import train
 from jukebox_helpers.steps.preparation import prepare
-from jukebox_helpers.steps.schemas import features
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
 FIRST, SECOND = "aaaaaaaaaa", "bbbbbbbbbb"
@@ -83,7 +83,7 @@ def test_a_song_without_all_features_is_refused(player):
 
 
 def test_every_feature_has_a_control_whose_whole_range_can_be_played():
-    assert list(CONTROLS) == features()
+    assert list(CONTROLS) == FEATURES
     for name, control in CONTROLS.items():
         ends = (0, len(control.choices) - 1) if control.choices else (control.low, control.high)
         for end in ends:

@@ -7,9 +7,9 @@ import pandas
 import pytest
 
 from jukebox_helpers.steps import sample_data, sample_rankings
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.preparation import prepare
-from jukebox_helpers.steps.schemas import features
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_counts_are_those_of_the_rows(songs, rankings, tmp_path):
 
 def test_the_files_are_as_agreed(songs, rankings, tmp_path):
     made = Prepared(tmp_path, songs, rankings)
-    assert list(made.features.columns) == ["spotify_id", *features(), "part"]
-    assert (made.features[features()].dtypes == "float32").all()
+    assert list(made.features.columns) == ["spotify_id", *FEATURES, "part"]
+    assert (made.features[FEATURES].dtypes == "float32").all()
     assert made.counts.dtypes[["past", "future"]].tolist() == ["int32", "int32"]
     assert made.features["spotify_id"].is_monotonic_increasing and set(made.features["part"]) == {"train", "test"}
 
@@ -90,8 +90,8 @@ def test_days_are_those_of_utc_whatever_the_zone_of_the_machine(songs, rankings,
 
 def test_no_sound_is_in_both_parts(songs, rankings, tmp_path):
     made = Prepared(tmp_path, songs, rankings).features
-    assert made[features()].duplicated().sum() > 5
-    assert made.groupby(features())["part"].nunique().max() == 1
+    assert made[FEATURES].duplicated().sum() > 5
+    assert made.groupby(FEATURES)["part"].nunique().max() == 1
     assert 0.15 < (made["part"] == "test").mean() < 0.25
 
 

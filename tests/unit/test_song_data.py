@@ -9,7 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from jukebox_helpers.steps import sample_data, sample_rankings
-from jukebox_helpers.steps.schemas import features, ranking_columns, rankings_schema, song_columns, songs_schema
+from jukebox_helpers.steps.constants import FEATURES, RANKING_COLUMNS, SONG_COLUMNS
+from jukebox_helpers.steps.schemas import rankings_schema, songs_schema
 from jukebox_helpers.steps.tables import transform_songs, validate_rankings, validate_songs, validate_table
 
 
@@ -39,8 +40,8 @@ def complaint(validate, frame, folder):
 
 
 def test_features_are_columns_of_the_songs():
-    assert len(features()) == 13
-    assert set(features()) < set(song_columns())
+    assert len(FEATURES) == 13
+    assert set(FEATURES) < set(SONG_COLUMNS)
 
 
 def test_good_tables_pass(tables):
@@ -135,7 +136,7 @@ def test_faults_are_counted_over_all_blocks(rankings, tmp_path):
     rankings.loc[[10, 2500, 5999], "daily_rank"] = 0
     rankings.to_parquet(tmp_path / "bad.parquet")
     with pytest.raises(ValueError, match=r"3 of 6000 rows .*row 10,.*row 2500,.*row 5999,"):
-        validate_table(str(tmp_path / "bad.parquet"), rankings_schema(), ranking_columns(), batch_rows=1000)
+        validate_table(str(tmp_path / "bad.parquet"), rankings_schema(), RANKING_COLUMNS, batch_rows=1000)
 
 
 @pytest.mark.parametrize("batch_rows", [7, 100, 299])
@@ -147,7 +148,7 @@ def test_blocks_find_what_the_whole_has(songs, tmp_path, batch_rows):
     songs["mode"] = songs["mode"].astype(str)
     whole = complaint(validate_songs, songs, tmp_path)
     with pytest.raises(ValueError) as caught:
-        validate_table(str(tmp_path / "bad.parquet"), songs_schema(), song_columns(), batch_rows)
+        validate_table(str(tmp_path / "bad.parquet"), songs_schema(), SONG_COLUMNS, batch_rows)
     assert sorted(str(caught.value).splitlines()) == sorted(whole.splitlines())
     twice = songs.spotify_id[40]
     assert (
@@ -165,7 +166,7 @@ def test_blocks_do_not_pile_up(tables):
     gc.disable()
     try:
         before = pyarrow.total_allocated_bytes()
-        validate_table(str(tables / "rankings.parquet"), schema, ranking_columns(), batch_rows=300)
+        validate_table(str(tables / "rankings.parquet"), schema, RANKING_COLUMNS, batch_rows=300)
         left = pyarrow.total_allocated_bytes() - before
     finally:
         gc.enable()
@@ -207,8 +208,8 @@ def test_a_changed_value_changes_the_bytes_and_nothing_else(songs, tmp_path):
     songs.loc[5, "tempo"] += 0.001
     assert transform_songs(_write(songs, tmp_path / "b.parquet"), str(tmp_path / "2.parquet")) != before
     table = pyarrow.parquet.read_table(tmp_path / "2.parquet")
-    assert table.schema.names == list(song_columns())
-    assert [str(kind) for kind in table.schema.types] == list(song_columns().values())
+    assert table.schema.names == list(SONG_COLUMNS)
+    assert [str(kind) for kind in table.schema.types] == list(SONG_COLUMNS.values())
     expected = songs.sort_values("spotify_id").reset_index(drop=True)
     pandas.testing.assert_frame_equal(table.to_pandas(), expected, check_dtype=False)
 

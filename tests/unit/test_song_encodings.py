@@ -11,8 +11,9 @@ import pytest
 
 from jukebox_helpers.steps import sample_data, sample_rankings
 from jukebox_helpers.steps.casts import cast_column
+from jukebox_helpers.steps.constants import SONG_COLUMNS
 from jukebox_helpers.steps.preparation import prepare
-from jukebox_helpers.steps.schemas import column_faults, song_columns
+from jukebox_helpers.steps.schemas import column_faults
 from jukebox_helpers.steps.tables import transform_songs, validate_rankings, validate_songs
 
 D = decimal.Decimal
@@ -192,8 +193,8 @@ def test_what_is_unusual_is_reported_and_stops_nothing(songs, tmp_path):
     ],
 )
 def test_a_column_under_its_usual_other_name_is_recognised(found, wanted):
-    names = [name for name in song_columns() if name != wanted] + [found]
-    assert column_faults(names, list(song_columns())) == [
+    names = [name for name in SONG_COLUMNS if name != wanted] + [found]
+    assert column_faults(names, list(SONG_COLUMNS)) == [
         f"column {wanted!r} is missing; {found!r} looks like it, renamed"
     ]
 

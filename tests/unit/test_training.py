@@ -10,10 +10,10 @@ import pandas
 import pytest
 from trained import Room, digest, train_in
 
+from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.export import check_onnx, export_onnx
 from jukebox_helpers.steps.model import check_hyperparameters, fit, forward_scores, train, versions
 from jukebox_helpers.steps.network import teach
-from jukebox_helpers.steps.schemas import features
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
 
@@ -138,7 +138,7 @@ def test_two_countries_are_enough_and_one_is_not(room):
             export_onnx(room.model, room.onnx, {})
             assert check_onnx(room.model, room.onnx, room.features)["largest difference"] < 1e-5
             songs = pandas.read_parquet(room.features)
-            labels, found = onnx_probabilities(room.onnx, {name: songs[name].to_numpy() for name in features()})
+            labels, found = onnx_probabilities(room.onnx, {name: songs[name].to_numpy() for name in FEATURES})
             assert labels == names[:2] and numpy.allclose(found.sum(axis=1), 1, atol=1e-5) and found.std() > 0.05
         else:
             with pytest.raises(ValueError, match=r"charted in 1 countries, and a choice needs two\. Next:"):
@@ -151,7 +151,7 @@ def test_training_needs_no_matrix_of_pairs_and_countries():
     random = numpy.random.default_rng(0)
     songs, countries = 20_000, 400
     data = {
-        "inputs": {name: random.random(songs, dtype="float32") for name in features()},
+        "inputs": {name: random.random(songs, dtype="float32") for name in FEATURES},
         "test": numpy.zeros(songs, bool),
         "song": numpy.arange(songs).repeat(2),
         "country": random.integers(0, countries // 2, 2 * songs) * 2 + numpy.tile([0, 1], songs),
@@ -200,12 +200,12 @@ def test_bad_hyperparameters_are_refused(name, value):
 def test_onnx_takes_thirteen_raw_inputs_and_says_what_it_is(trained):
     model = onnx.load(trained.onnx)
     onnx.checker.check_model(model)
-    assert [one.name for one in model.graph.input] == features()
+    assert [one.name for one in model.graph.input] == FEATURES
     assert [one.name for one in model.graph.output] == ["label", "probabilities"]
     metadata = {one.key: one.value for one in model.metadata_props}
     assert metadata["git revision"] == "abc" and metadata["kit version"] == "1.5"
     assert json.loads(metadata["labels"]) == sorted(pandas.read_parquet(trained.counts)["country"].unique())
-    assert json.loads(metadata["features"]) == features()
+    assert json.loads(metadata["features"]) == FEATURES
     assert len(model.SerializeToString()) < 100_000
 
 
@@ -224,7 +224,7 @@ def test_a_model_that_says_something_else_is_refused(trained, room):
 def test_a_model_that_names_its_answers_otherwise_is_refused(room):
     model = onnx.load(room.onnx)
     labels = sorted(pandas.read_parquet(room.counts)["country"].unique(), reverse=True)
-    onnx.helper.set_model_props(model, {"labels": json.dumps(labels), "features": json.dumps(features())})
+    onnx.helper.set_model_props(model, {"labels": json.dumps(labels), "features": json.dumps(FEATURES)})
     onnx.save(model, room.onnx)
     with pytest.raises(ValueError, match=r"names other countries than .*model\.joblib\. Next:"):
         check_onnx(room.model, room.onnx, room.features)
@@ -250,9 +250,9 @@ def test_the_label_is_the_most_probable_country(trained):
     import onnxruntime
 
     songs = pandas.read_parquet(trained.features)
-    columns = {name: songs[[name]].to_numpy() for name in features()}
+    columns = {name: songs[[name]].to_numpy() for name in FEATURES}
     found, _ = onnxruntime.InferenceSession(trained.onnx).run(["label", "probabilities"], columns)
-    labels, probabilities = onnx_probabilities(trained.onnx, {name: songs[name].to_numpy() for name in features()})
+    labels, probabilities = onnx_probabilities(trained.onnx, {name: songs[name].to_numpy() for name in FEATURES})
     assert found.tolist() == [labels[place] for place in probabilities.argmax(axis=1)]
     assert numpy.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
