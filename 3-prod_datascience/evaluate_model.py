@@ -44,4 +44,4 @@ def evaluate_model(
     for name, value in evaluation["metrics"].items():
         metrics.log_metric(name, value)
     evaluation_picture(report.path, picture.path)
-    print(f"Measured against {previous.get('version', 'no earlier version')}. Gate: {evaluation['gate']}")
+    print(f"Measured against {previous['version'] if previous else 'no earlier version'}. Gate: {evaluation['gate']}")

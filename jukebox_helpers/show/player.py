@@ -77,7 +77,7 @@ class Player:
         path: Its ONNX file here.
     """
 
-    record: dict[str, Any]
+    record: Mapping[str, Any]
     path: Path
 
     @property

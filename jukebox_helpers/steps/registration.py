@@ -1,24 +1,29 @@
-"""From a trained model to a model version, and back: the ONNX file in the bucket, its record in the registry.
+"""From a trained model to a model version, and back: the ONNX file in the bucket, its record in the registry."""
 
-All functions travel: their source is part of compiled pipelines, so they import what they need inside.
-"""
+from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.files import file_digest
-from jukebox_helpers.steps.registry import open_registry
+from jukebox_helpers.steps.registry import open_registry, read_registry
 from jukebox_helpers.steps.registry_records import check_registration, same_model
 from jukebox_helpers.steps.transfer import fetch, load_object, remove_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from jukebox_helpers.steps.registry_records import Record
 
 
 def register_model_version(
     onnx_path: str,
     name: str,
     version: str,
-    facts: dict,
-    metrics: dict,
+    facts: "Mapping[str, Any]",
+    metrics: "Mapping[str, float]",
     cluster_domain: str,
     namespace: str,
     prod_flag: bool,
-) -> dict:
+) -> "Record":
     """Upload an ONNX file and register it with all that it was made of.
 
     The record comes last: a registered version always has its file. A version is never overwritten: the object's
@@ -42,7 +47,7 @@ def register_model_version(
         ValueError: If the version exists with another model, or a fact cannot be kept.
     """
     digest = file_digest(onnx_path, "sha256")
-    metadata = facts | {f"metric.{key}": value for key, value in metrics.items()} | {"model sha256": digest}
+    metadata = {**facts} | {f"metric.{key}": value for key, value in metrics.items()} | {"model sha256": digest}
     check_registration(name, version, "s3://", metadata)
     registry = open_registry(cluster_domain, namespace, prod_flag)
     existing = registry.find(name, version)
@@ -58,7 +63,7 @@ def register_model_version(
 
 def fetch_previous_model(
     name: str, version: str, cluster_domain: str, namespace: str, prod_flag: bool, target: str
-) -> dict:
+) -> "Record | None":
     """Bring the model that a new one is measured against: the one in production, else the latest.
 
     Args:
@@ -70,15 +75,15 @@ def fetch_previous_model(
         target: Where the ONNX file goes.
 
     Returns:
-        The record of that version; empty where there is none yet.
+        The record of that version; None where there is none yet.
     """
-    registry = open_registry(cluster_domain, namespace, prod_flag)
+    registry = read_registry(cluster_domain, namespace, prod_flag)
     record = registry.production(name) or registry.latest(name)
     if record and record["version"] == version:  # it is being made again
         others = [other for other in registry.versions(name) if other["version"] != version]
         record = next((other for other in reversed(others) if other["production"]), others[-1] if others else None)
     if not record:
-        return {}
+        return None
     fetch(record["uri"], target)
     found = file_digest(target, "sha256")
     if found != record["metadata"].get("model sha256", found):

@@ -1,37 +1,56 @@
-"""What every model registry answers to, and what may be registered.
+"""What every model registry answers to, what may be registered in it, and what is the same model."""
 
-A record is a dict: ``name``, ``version`` (10 characters of the git revision), ``uri`` of the ONNX file,
-``metadata`` (flat, scalar values), ``created_at`` (ISO 8601, UTC) and ``production`` (bool).
-
-``check_registration`` and ``same_model`` travel into pipeline steps; ``ModelRegistry`` documents and stays here.
-"""
-
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, TypedDict
 
 
-class ModelRegistry(Protocol):
-    """Registered models and their versions."""
+class Record(TypedDict):
+    """A model version in a registry; a dict, because it is shown and kept as JSON.
 
-    def register(self, name: str, version: str, uri: str, metadata: dict, production: bool = False) -> dict:
-        """Register a model version, whole or not at all; the same model again gives the existing record."""
+    Attributes:
+        name: The registered model.
+        version: 10 characters of the git revision.
+        uri: Where the ONNX file is, ``s3://…``.
+        metadata: Flat, scalar values.
+        created_at: ISO 8601, UTC.
+        production: Whether it was registered for production.
+    """
 
-    def find(self, name: str, version: str) -> dict | None:
+    name: str
+    version: str
+    uri: str
+    metadata: dict[str, Any]
+    created_at: str
+    production: bool
+
+
+class RegistryReader(Protocol):
+    """Registered models and their versions, to be read."""
+
+    def find(self, name: str, version: str) -> Record | None:
         """One model version."""
 
     def models(self) -> list[str]:
         """The names of all registered models."""
 
-    def versions(self, name: str) -> list[dict]:
+    def versions(self, name: str) -> list[Record]:
         """All versions of a model, oldest first; none if the model is unknown."""
 
-    def latest(self, name: str) -> dict | None:
+    def latest(self, name: str) -> Record | None:
         """The version registered last."""
 
-    def production(self, name: str) -> dict | None:
+    def production(self, name: str) -> Record | None:
         """The version registered last among those that were registered for production."""
 
 
-def check_registration(name: str, version: str, uri: str, metadata: dict) -> None:
+class ModelRegistry(RegistryReader, Protocol):
+    """Registered models and their versions."""
+
+    def register(self, name: str, version: str, uri: str, metadata: dict[str, Any], production: bool = False) -> Record:
+        """Register a model version, whole or not at all; the same model again gives the existing record."""
+
+
+def check_registration(name: str, version: str, uri: str, metadata: "Mapping[str, Any]") -> None:
     """Refuse what either registry could not keep, before anything is written.
 
     Args:
@@ -77,7 +96,7 @@ def check_registration(name: str, version: str, uri: str, metadata: dict) -> Non
             raise ValueError(f"Metadata {key!r} of {name} {version} {problem}.")
 
 
-def same_model(existing: dict, metadata: dict) -> bool:
+def same_model(existing: "Record", metadata: "Mapping[str, Any]") -> bool:
     """Tell whether a registered version is the model that is being registered again.
 
     Args:

@@ -188,7 +188,7 @@ def test_doctor_sees_a_wrong_domain(workbench, monkeypatch):
 def models(monkeypatch, workbench):
     """A model registry at the address that follows from the domain."""
     fake = FakeModelRegistry()
-    monkeypatch.setattr(registry, "open_registry", lambda *_: registry_kubeflow.kubeflow_registry(fake.url))
+    monkeypatch.setattr(registry, "open_registry", lambda *_: registry_kubeflow.KubeflowRegistry(fake.url))
     monkeypatch.setenv("cluster_domain", "apps.no-such-cluster.invalid")
     yield fake
     fake.close()
@@ -241,9 +241,7 @@ def test_doctor_explains_pages_where_git_and_s3_should_be(workbench, monkeypatch
 def test_doctor_names_the_variable_of_each_certificate(workbench, monkeypatch):
     certificate = make_certificate(workbench)
     pipelines, models = FakePipelines(certificate), FakeModelRegistry(certificate)
-    monkeypatch.setattr(
-        registry, "open_registry", lambda *_: registry_kubeflow.kubeflow_registry(models.url, token="x")
-    )
+    monkeypatch.setattr(registry, "open_registry", lambda *_: registry_kubeflow.KubeflowRegistry(models.url, token="x"))
     monkeypatch.setattr(settings, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET", "cluster_domain"):
         monkeypatch.setenv(key, "x")

@@ -51,7 +51,7 @@ class Story:
 
     @property
     def registry(self):
-        return registry_mlflow.mlflow_registry(self.settings.tracking_uri)
+        return registry_mlflow.MlflowRegistry(self.settings.tracking_uri)
 
     def jukebox(self, *arguments):
         """Run the command line in this sandbox."""

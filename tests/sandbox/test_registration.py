@@ -14,7 +14,7 @@ import pytest
 from jukebox_helpers.pipelines.carry import carried
 from jukebox_helpers.steps import s3
 from jukebox_helpers.steps.registration import fetch_previous_model, register_model_version
-from jukebox_helpers.steps.registry_mlflow import mlflow_client, mlflow_registry
+from jukebox_helpers.steps.registry_mlflow import MlflowRegistry, mlflow_client
 
 VERSION = "0123456789"
 PLACE = {"cluster_domain": "http://127.0.0.1:1", "namespace": "user1-toolings", "prod_flag": False}
@@ -43,7 +43,7 @@ def registry(database, sandbox, monkeypatch):
     for key, value in sandbox.secret("aws-connection-models").items():
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-    return mlflow_registry(f"sqlite:///{database}")
+    return MlflowRegistry(f"sqlite:///{database}")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def previous(name, tmp_path, version=VERSION):
     target = tmp_path / "previous.onnx"
     target.unlink(missing_ok=True)
     record = fetch_previous_model(name, version, **PLACE, target=str(target))
-    return record.get("version"), target.read_bytes() if target.exists() else None
+    return record and record["version"], target.read_bytes() if target.exists() else None
 
 
 # Registering

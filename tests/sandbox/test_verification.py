@@ -10,13 +10,13 @@ from recorded import register
 
 from jukebox_helpers.pipelines.lineage import verify
 from jukebox_helpers.steps import s3
-from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
+from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
 
 
 @pytest.fixture
 def registry():
     fake = FakeModelRegistry()
-    yield kubeflow_registry(fake.url)
+    yield KubeflowRegistry(fake.url)
     fake.close()
 
 

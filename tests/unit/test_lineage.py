@@ -9,13 +9,13 @@ from rich.console import Console
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.lineage import compare_digests, trace
 from jukebox_helpers.show.lineage import compare, lineage_tree
-from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
+from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
 
 
 @pytest.fixture
 def registry():
     fake = FakeModelRegistry()
-    yield kubeflow_registry(fake.url)
+    yield KubeflowRegistry(fake.url)
     fake.close()
 
 

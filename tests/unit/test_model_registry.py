@@ -21,7 +21,7 @@ def test_a_workbench_opens_the_clusters_whatever_the_environment_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(registry, "kubeflow_registry", asked.append)
+    monkeypatch.setattr(registry, "KubeflowRegistry", asked.append)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     model_registry(Settings("rhoai", tmp_path, "user1-toolings", "apps.c.example.com", ""))
     assert asked == ["https://user1-registry-rest.apps.c.example.com"]

@@ -15,7 +15,7 @@ from jukebox_helpers.pipelines.runs import Run, Step
 from jukebox_helpers.settings import KIT
 from jukebox_helpers.show.graphs import pipeline_graph, quoted
 from jukebox_helpers.show.lineage_picture import lineage_picture
-from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
+from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ METADATA = {
 @pytest.fixture
 def registry():
     fake = FakeModelRegistry()
-    yield kubeflow_registry(fake.url)
+    yield KubeflowRegistry(fake.url)
     fake.close()
 
 

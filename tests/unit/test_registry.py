@@ -11,8 +11,8 @@ from fake_model_registry import FakeModelRegistry
 
 from jukebox_helpers.pipelines.lineage import trace
 from jukebox_helpers.steps.registry import open_registry
-from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
-from jukebox_helpers.steps.registry_mlflow import mlflow_client, mlflow_registry
+from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
+from jukebox_helpers.steps.registry_mlflow import MlflowRegistry, mlflow_client
 
 METADATA = {
     "model sha256": "a" * 64,
@@ -80,8 +80,8 @@ def database(tmp_path_factory):
 @pytest.fixture(scope="module", params=["mlflow", "kubeflow"])
 def registry(request):
     if request.param == "mlflow":
-        return mlflow_registry(f"sqlite:///{request.getfixturevalue('database')}")
-    return kubeflow_registry(request.getfixturevalue("server").url)
+        return MlflowRegistry(f"sqlite:///{request.getfixturevalue('database')}")
+    return KubeflowRegistry(request.getfixturevalue("server").url)
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def client(database):
 
 
 def test_mlflow_keeps_no_version_without_its_metadata(database, client, name):
-    registry = mlflow_registry(f"sqlite:///{database}")
+    registry = MlflowRegistry(f"sqlite:///{database}")
     with sqlite3.connect(database) as connection:
         connection.execute(
             "CREATE TRIGGER broken BEFORE INSERT ON model_version_tags WHEN NEW.key = 'parameters' "
@@ -223,7 +223,7 @@ def test_mlflow_keeps_no_version_without_its_metadata(database, client, name):
 
 
 def test_what_mlflow_has_of_others_or_has_deleted_is_not_ours(database, client, name):
-    registry = mlflow_registry(f"sqlite:///{database}")
+    registry = MlflowRegistry(f"sqlite:///{database}")
     client.create_registered_model(name)
     client.create_model_version(name, "s3://elsewhere/model", tags={"of": "others"})
     assert (registry.versions(name), registry.latest(name)) == ([], None)
@@ -236,7 +236,7 @@ def test_what_mlflow_has_of_others_or_has_deleted_is_not_ours(database, client, 
 
 
 def test_mlflow_knows_what_was_registered(database, client, name):
-    register(mlflow_registry(f"sqlite:///{database}"), name, production=True)
+    register(MlflowRegistry(f"sqlite:///{database}"), name, production=True)
     [found] = client.search_model_versions(f"name='{name}'")
     assert (found.source, found.tags["version"], found.tags["prod"]) == (uri(name, "0123456789"), "0123456789", "true")
     assert {key: json.loads(found.tags[key]) for key in METADATA} == METADATA
@@ -244,9 +244,9 @@ def test_mlflow_knows_what_was_registered(database, client, name):
 
 def test_mlflow_needs_a_file_in_a_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing does not exist. Next: run ./jukebox up"):
-        mlflow_registry(f"sqlite:///{tmp_path}/missing/registry.db")
+        MlflowRegistry(f"sqlite:///{tmp_path}/missing/registry.db")
     with pytest.raises(ValueError, match="Next: set it to sqlite:///"):
-        mlflow_registry("http://localhost:5000")
+        MlflowRegistry("http://localhost:5000")
 
 
 # Finding the registry

@@ -9,7 +9,7 @@ from fake_model_registry import FakeModelRegistry
 from loopback import make_certificate
 
 from jukebox_helpers.pipelines.lineage import trace
-from jukebox_helpers.steps.registry_kubeflow import kubeflow_registry
+from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
 
 METADATA = {"model sha256": "a" * 64, "metric.accuracy": 1.0, "rankings rows": 1_130_000, "converged": True}
 
@@ -36,23 +36,23 @@ def fake():
 
 def test_sends_the_token_and_never_shows_it(fake):
     fake.token = "sesame"
-    assert kubeflow_registry(fake.url, token="sesame\n").models() == []
+    assert KubeflowRegistry(fake.url, token="sesame\n").models() == []
     with pytest.raises(PermissionError, match=r"refused the token, which may have expired \(401\)") as error:
-        kubeflow_registry(fake.url, token="stale-token")
+        KubeflowRegistry(fake.url, token="stale-token")
     assert "stale-token" not in str(error.value)
     with pytest.raises(PermissionError, match="refused a request without a token"):
-        kubeflow_registry(fake.url)
+        KubeflowRegistry(fake.url)
 
 
 def test_finds_the_service_accounts_token(fake, tmp_path, monkeypatch):
     fake.token = "sesame"
     (tmp_path / "token").write_text("sesame\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
-    assert kubeflow_registry(fake.url).models() == []
+    assert KubeflowRegistry(fake.url).models() == []
 
 
 def test_a_token_that_expires_between_two_calls(fake, name):
-    registry = kubeflow_registry(fake.url, token="sesame")
+    registry = KubeflowRegistry(fake.url, token="sesame")
     fake.token = "another"
     with pytest.raises(PermissionError, match="Next: get a fresh token"):
         register(registry, name)
@@ -71,30 +71,30 @@ def test_a_page_is_not_a_registry(fake, status, error, message):
     """A login page, that of an OAuth proxy, and what OpenShift's router says for a host without a route."""
     fake.page = status
     with pytest.raises(error, match=message):
-        kubeflow_registry(fake.url, token="sesame")
+        KubeflowRegistry(fake.url, token="sesame")
 
 
 def test_another_api_version_is_named(fake):
     fake.api = "v1"
     with pytest.raises(RuntimeError, match=r"no model registry with API v1alpha3 at .* \(404\).* Next: "):
-        kubeflow_registry(fake.url)
+        KubeflowRegistry(fake.url)
 
 
 def test_a_server_that_does_not_answer(fake):
     fake.close()
     with pytest.raises(RuntimeError, match=f"{fake.url} cannot be reached .* Next: check the cluster domain"):
-        kubeflow_registry(fake.url)
+        KubeflowRegistry(fake.url)
 
 
 def test_says_what_a_failing_server_said(fake, name):
-    registry = kubeflow_registry(fake.url)
+    registry = KubeflowRegistry(fake.url)
     fake.failures["POST .*/registered_models"] = 500
     with pytest.raises(RuntimeError, match=r"answered 500: told to fail. Next: "):
         register(registry, name)
 
 
 def test_half_a_registration_is_invisible_until_it_is_completed(fake, name):
-    registry = kubeflow_registry(fake.url)
+    registry = KubeflowRegistry(fake.url)
     fake.failures["POST .*/artifacts"] = 503
     with pytest.raises(RuntimeError, match="answered 503"):
         register(registry, name)
@@ -110,7 +110,7 @@ def test_half_a_registration_is_invisible_until_it_is_completed(fake, name):
 
 
 def test_reads_what_others_registered_without_metadata(fake, name):
-    registry = kubeflow_registry(fake.url)
+    registry = KubeflowRegistry(fake.url)
     other = model_registry.ModelRegistry(fake.url, author="somebody", user_token="none", log_level=logging.ERROR)
     other.register_model(name, "s3://models/x", version="1", model_format_name="x", model_format_version="1")
     record = registry.latest(name)
@@ -123,7 +123,7 @@ def test_reads_what_others_registered_without_metadata(fake, name):
 
 def test_reads_what_others_keep_that_is_no_scalar(fake, name):
     """Our own metadata is scalar; somebody else's model version may have more, and a label without a value."""
-    registry = kubeflow_registry(fake.url)
+    registry = KubeflowRegistry(fake.url)
     ours = register(registry, name)
     fake.versions["1"]["customProperties"] |= {
         "struct": {"struct_value": "eyJhIjogMX0=", "metadataType": "MetadataStructValue"},
@@ -138,7 +138,7 @@ def test_reads_what_others_keep_that_is_no_scalar(fake, name):
 
 
 def test_reads_every_page_and_the_newest_comes_last(fake, name):
-    registry = kubeflow_registry(fake.url)
+    registry = KubeflowRegistry(fake.url)
     register(registry, name, "v1")
     for number in range(2, 103):
         fake.models[str(number)] = fake.models["1"] | {"id": str(number), "name": f"another {number:03}"}
@@ -166,13 +166,13 @@ def test_trusts_the_given_authority_and_no_other(tmp_path, name, monkeypatch):
     fake = FakeModelRegistry(make_certificate(tmp_path))
     try:
         with pytest.raises(RuntimeError, match=r"certificate .* is not trusted .* Next: name the PEM file"):
-            kubeflow_registry(fake.url, token="sesame")
+            KubeflowRegistry(fake.url, token="sesame")
         assert fake.requests == []
-        registry = kubeflow_registry(fake.url, certificate_authority=str(tmp_path / "ca.pem"))
+        registry = KubeflowRegistry(fake.url, certificate_authority=str(tmp_path / "ca.pem"))
         assert register(registry, name)["metadata"] == METADATA
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        assert kubeflow_registry(fake.url).models() == [name]
+        assert KubeflowRegistry(fake.url).models() == [name]
     finally:
         fake.close()
     with pytest.raises(FileNotFoundError, match=r"nowhere.pem does not exist. Next: "):
-        kubeflow_registry(fake.url, certificate_authority="nowhere.pem")
+        KubeflowRegistry(fake.url, certificate_authority="nowhere.pem")
