@@ -11,6 +11,7 @@ from compare_model import compare_model
 from evaluate_model import evaluate_model
 from export_model import export_model
 from fetch_data import fetch_data, fetch_data_from_dvc  # noqa: F401
+from fetch_previous_model import fetch_previous_model
 from kfp import dsl, kubernetes
 from prepare_data import prepare_data
 from register_model import register_model
@@ -21,8 +22,7 @@ from validate_data import validate_data
 
 from jukebox_helpers import __version__
 from jukebox_helpers.pipelines.compile import compile_pipeline
-
-S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
+from jukebox_helpers.steps.constants import S3_KEYS
 
 
 @dsl.pipeline(name="training-pipeline", description="Trains the jukebox model on one version of the data.")
@@ -36,7 +36,7 @@ def training_pipeline(
     grid: List[Dict] = [],  # noqa: B006, UP006 (KFP reads the default, nobody changes it)
     tolerances: dict = {},  # noqa: B006
 ):
-    """Fetch, validate, prepare, train, export, compare, evaluate, register.
+    """Fetch, validate, prepare, train, export, compare, fetch the previous model, evaluate, register.
 
     Args:
         hyperparameters: Of the training, e.g. ``{"epochs": 20}``.
@@ -70,14 +70,14 @@ def training_pipeline(
     compare_task = compare_model(model=model, onnx_model=onnx_model, features=features)
 
     registry = {"model_name": model_name, "cluster_domain": cluster_domain, "prod_flag": prod_flag}
+    previous_task = fetch_previous_model(version=version, **registry).after(export_task)
     evaluate_task = evaluate_model(
         onnx_model=onnx_model,
+        previous_model=previous_task.outputs["previous_model"],
         features=features,
         counts=counts,
         forward=train_task.outputs["forward"],
-        version=version,
         tolerances=tolerances,
-        **registry,
     )
     register_task = register_model(
         model=model,
@@ -88,7 +88,7 @@ def training_pipeline(
         run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         **registry,
     ).after(compare_task)
-    for task in (evaluate_task, register_task):
+    for task in (previous_task, register_task):
         kubernetes.use_field_path_as_env(task, env_name="namespace", field_path="metadata.namespace")
         kubernetes.use_secret_as_env(
             task, secret_name="aws-connection-models", secret_key_to_env={key: key for key in S3_KEYS}
@@ -98,11 +98,11 @@ def training_pipeline(
         store_task = store_model(onnx_model=onnx_model, model_name=model_name, version=version).after(register_task)
         kubernetes.mount_pvc(store_task, pvc_name=model_storage_pvc, mount_path="/models")
 
-    # Fetch reads rankings that its inputs do not name, evaluate and register read a registry that changes behind its
-    # address, and behind a fetch that always runs no cache entry can ever match.
+    # Fetch reads rankings that its inputs do not name, the registry changes behind its address, and behind a fetch that
+    # always runs no cache entry can ever match.
     for task in (fetch_task, validate_task, prepare_task, score_task, train_task, export_task, compare_task):
         task.set_caching_options(False)
-    for task in (evaluate_task, register_task, store_task):
+    for task in (previous_task, evaluate_task, register_task, store_task):
         task.set_caching_options(False)
 
 

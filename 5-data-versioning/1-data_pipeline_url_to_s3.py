@@ -19,8 +19,7 @@ from jukebox_helpers.pipelines.compile import compile_pipeline
 from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.settings import find_settings
 from jukebox_helpers.show.progress import RunProgress
-
-S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
+from jukebox_helpers.steps.constants import S3_KEYS
 
 
 @dsl.pipeline(name="data-pipeline-url-to-s3", description="Fetches the songs, validates them and loads them to S3.")

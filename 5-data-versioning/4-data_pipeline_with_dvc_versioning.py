@@ -10,9 +10,7 @@ from data_steps import check_access, extract, load, transform, validate, version
 from kfp import dsl, kubernetes
 
 from jukebox_helpers.pipelines.compile import compile_pipeline
-
-S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
-GIT_KEYS = ("username", "password")
+from jukebox_helpers.steps.constants import GIT_KEYS, S3_KEYS
 
 
 @dsl.pipeline(

@@ -13,7 +13,7 @@ import pytest
 
 from jukebox_helpers.pipelines.carry import carried
 from jukebox_helpers.steps import s3
-from jukebox_helpers.steps.registration import fetch_previous_model, register_model_version
+from jukebox_helpers.steps.registration import fetch_previous_version, register_model_version
 from jukebox_helpers.steps.registry_mlflow import MlflowRegistry, mlflow_client
 
 VERSION = "0123456789"
@@ -88,7 +88,7 @@ def previous(name, tmp_path, version=VERSION):
     """Which version a new one is measured against, and its bytes."""
     target = tmp_path / "previous.onnx"
     target.unlink(missing_ok=True)
-    record = fetch_previous_model(name, version, **PLACE, target=str(target))
+    record = fetch_previous_version(name, version, **PLACE, target=str(target))
     return record and record["version"], target.read_bytes() if target.exists() else None
 
 
@@ -219,13 +219,13 @@ def test_a_bucket_that_refuses_the_file_leaves_no_record(registry, name, onnx, m
 
 STEP = """
 print(register_model_version(**arguments)["uri"])
-print(fetch_previous_model(arguments["name"], "another", "http://127.0.0.1:1", "user1-x", False, target)["version"])
+print(fetch_previous_version(arguments["name"], "another", "http://127.0.0.1:1", "user1-x", False, target)["version"])
 """
 
 
 def test_registering_and_fetching_travel_into_a_step(registry, name, onnx, tmp_path):
     def a_step():
-        return register_model_version, fetch_previous_model
+        return register_model_version, fetch_previous_version
 
     arguments = {"onnx_path": onnx(), "name": name, "version": VERSION, "facts": FACTS, "metrics": METRICS, **PLACE}
     target = tmp_path / "previous.onnx"

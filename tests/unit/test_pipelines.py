@@ -92,6 +92,7 @@ def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
     assert steps.index("validate-data") < steps.index("prepare-data") < steps.index("train-model")
     tasks = training_pipeline.spec["root"]["dag"]["tasks"]
     assert {"compare-model", "evaluate-model"} <= set(tasks["register-model"]["dependentTasks"])
+    assert "fetch-previous-model" in tasks["evaluate-model"]["dependentTasks"]
     assert "compare-model" not in tasks["evaluate-model"]["dependentTasks"]  # in a cluster they run at the same time
 
 
