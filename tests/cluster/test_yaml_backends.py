@@ -69,6 +69,24 @@ def compiled(checkout):
     return [list(yaml.safe_load_all((checkout / file).read_text())) for file in files]
 
 
+def test_no_step_carries_more_than_it_needs(compiled):
+    """What evaluates opens no registry and no bucket; what registers evaluates nothing."""
+    sources = {
+        label.removeprefix("exec-"): container["container"]["command"][-1]
+        for spec, _ in compiled
+        for label, container in spec["deploymentSpec"]["executors"].items()
+    }
+    sizes = {name: len(source.encode()) for name, source in sources.items()}
+    assert max(sizes.values()) < 32_500, sizes
+    assert sizes["evaluate-model"] < 24_000
+    for name, names in {
+        "evaluate-model": ("Registry", "boto3"),
+        "fetch-previous-model": ("Registry(", "check_registration", "def judge"),
+        "register-model": ("def judge", "onnxruntime"),
+    }.items():
+        assert not [one for one in names if one in sources[name]], name
+
+
 def executors(platform):
     return platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 

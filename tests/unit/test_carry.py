@@ -257,11 +257,11 @@ def test_a_step_that_carries_too_much_is_refused_with_its_largest_definitions():
 
 def test_a_pipeline_that_carries_too_much_is_refused_with_its_largest_definitions():
     limit = compile.PIPELINE_LIMIT
-    sources = {str(number): program(shared=20_000, own=limit // 4 - 20_100) for number in range(4)}
+    sources = {str(number): program(shared=10_000, own=limit // 10 - 10_020) for number in range(10)}
     compile.check_sizes(sources)
-    sources["4"] = program(own=1_000)
-    with pytest.raises(JukeboxError, match=rf"The pipeline of 5 steps would carry \d+,\d+ bytes.*, and {limit:,}"
-                       r" is the most .*Largest: own \d+,\d+, shared 79,\d+\.\nNext: "):  # fmt: skip
+    sources["10"] = program(own=1_000)
+    with pytest.raises(JukeboxError, match=rf"The pipeline of 11 steps would carry \d+,\d+ bytes.*, and {limit:,} is"
+                       r" the most .*Largest: shared 99,\d+, own \d+,\d+\.\nNext: "):  # fmt: skip
         compile.check_sizes(sources)
 
 
