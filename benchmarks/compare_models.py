@@ -29,25 +29,25 @@ from sklearn.preprocessing import StandardScaler
 from jukebox_helpers.steps import sample_data, sample_rankings
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.model import check_hyperparameters, fit
-from jukebox_helpers.steps.preparation import prepare, read_pairs
+from jukebox_helpers.steps.preparation import Pairs, prepare, read_pairs
 from jukebox_helpers.steps.scoring import judge, memorise, score
 
 CHOSEN = "network 64"
 """The model of ``training.fit``."""
 
 
-def taught(data: dict, weight: numpy.ndarray, **hyperparameters: Any) -> Pipeline:
+def taught(data: Pairs, weight: numpy.ndarray, **hyperparameters: Any) -> Pipeline:
     """A network as ``training.fit`` makes it."""
     return fit(data, weight, check_hyperparameters(hyperparameters))
 
 
-def by_pairs(make: Callable[[], Any], data: dict, weight: numpy.ndarray) -> Pipeline:
+def by_pairs(make: Callable[[], Any], data: Pairs, weight: numpy.ndarray) -> Pipeline:
     """Another model, fitted by scikit-learn: a row for each song and country."""
-    used = ~data["test"][data["song"]] & (weight > 0)
+    used = ~data.held_out & (weight > 0)
     model = Pipeline([("scale", ColumnTransformer([("all", StandardScaler(), FEATURES)])), ("model", make())])
     relative = (weight[used] / weight[used].mean()).astype("float32")
-    target = data["labels"][data["country"][used]].astype(object)
-    return model.fit(pandas.DataFrame(data["inputs"]).iloc[data["song"][used]], target, model__sample_weight=relative)
+    target = data.labels[data.country[used]].astype(object)
+    return model.fit(pandas.DataFrame(data.inputs).iloc[data.song[used]], target, model__sample_weight=relative)
 
 
 def network(units: tuple[int, ...], activation: str = "tanh") -> MLPClassifier:
@@ -56,7 +56,7 @@ def network(units: tuple[int, ...], activation: str = "tanh") -> MLPClassifier:
     return MLPClassifier(units, activation=activation, alpha=0.002 * 1000, random_state=0, **settings)
 
 
-def candidates() -> dict[str, Callable[[dict, numpy.ndarray], Pipeline]]:
+def candidates() -> dict[str, Callable[[Pairs, numpy.ndarray], Pipeline]]:
     """The models that are compared, by name: what fits one on pairs with weights."""
     trees: dict[str, Any] = {"n_estimators": 100, "random_state": 0, "n_jobs": 2}
     boosting: dict[str, Any] = {"max_leaf_nodes": 8, "early_stopping": False, "random_state": 0}
@@ -86,7 +86,7 @@ def candidates() -> dict[str, Callable[[dict, numpy.ndarray], Pipeline]]:
     }
 
 
-def prepared(songs: str | None, folder: Path) -> dict:
+def prepared(songs: str | None, folder: Path) -> Pairs:
     """Prepare the training songs and their counts, at full size."""
     table, rankings = songs or str(folder / "songs.parquet"), str(folder / "rankings.parquet")
     if not songs:
@@ -96,11 +96,11 @@ def prepared(songs: str | None, folder: Path) -> dict:
     return read_pairs(str(folder / "features.parquet"), str(folder / "counts.parquet"))
 
 
-def folds(data: dict, count: int) -> Iterator[tuple[numpy.ndarray, numpy.ndarray]]:
+def folds(data: Pairs, count: int) -> Iterator[tuple[numpy.ndarray, numpy.ndarray]]:
     """Split the training pairs by sound: songs with the same features are in the same fold."""
-    training = numpy.flatnonzero(~data["test"][data["song"]])
-    sound = pandas.DataFrame(data["inputs"]).groupby(FEATURES).ngroup().to_numpy()
-    for train, test in GroupKFold(count).split(training, groups=sound[data["song"][training]]):
+    training = numpy.flatnonzero(~data.held_out)
+    sound = pandas.DataFrame(data.inputs).groupby(FEATURES).ngroup().to_numpy()
+    for train, test in GroupKFold(count).split(training, groups=sound[data.song[training]]):
         yield training[train], training[test]
 
 
@@ -145,10 +145,10 @@ def cost(model: Pipeline, songs: pandas.DataFrame) -> dict[str, float]:
     return result
 
 
-def measure(make: Callable[[dict, numpy.ndarray], Pipeline], data: dict, count: int) -> dict[str, Any]:
+def measure(make: Callable[[Pairs, numpy.ndarray], Pipeline], data: Pairs, count: int) -> dict[str, Any]:
     """Cross-validate one model, and measure its cost on the last fold."""
-    songs = pandas.DataFrame(data["inputs"])
-    weight = data["past"] + data["future"]
+    songs = pandas.DataFrame(data.inputs)
+    weight = data.rows
     scores, seconds = [], []
     for train, test in folds(data, count):
         here = numpy.zeros_like(weight)
@@ -157,20 +157,20 @@ def measure(make: Callable[[dict, numpy.ndarray], Pipeline], data: dict, count: 
         model = make(data, here)
         seconds.append(time.perf_counter() - start)
         answer = lambda rows, model=model: model.predict_proba(songs.iloc[rows])  # noqa: E731
-        scores.append(score(judge(answer, data["song"][test], data["country"][test], weight[test])))
+        scores.append(score(judge(answer, data.song[test], data.country[test], weight[test])))
     result: dict[str, Any] = {name: float(numpy.mean([one[name] for one in scores])) for name in scores[0]}
     result["losses"] = [one["log_loss"] for one in scores]
     result["fit (s)"] = float(numpy.mean(seconds))
     return result | cost(model, songs)
 
 
-def baselines(data: dict, count: int) -> dict[str, Any]:
+def baselines(data: Pairs, count: int) -> dict[str, Any]:
     """Cross-validate the prior; on unseen songs the memorising table is no different."""
-    weight = data["past"] + data["future"]
+    weight = data.rows
     scores = []
     for train, test in folds(data, count):
-        _, table = memorise(data["song"][train], data["country"][train], weight[train], len(data["labels"]))
-        scores.append(score(judge(table, data["song"][test], data["country"][test], weight[test])))
+        _, table = memorise(data.song[train], data.country[train], weight[train], len(data.labels))
+        scores.append(score(judge(table, data.song[test], data.country[test], weight[test])))
     result: dict[str, Any] = {name: float(numpy.mean([one[name] for one in scores])) for name in scores[0]}
     return result | {"losses": [one["log_loss"] for one in scores]}
 

@@ -40,14 +40,14 @@ def only_training_songs(features: Path, rankings: Path, target: Path) -> int:
     return table.num_rows
 
 
-def scores(way: Measurement, data: dict, labels: list, probabilities: "numpy.ndarray") -> dict:
+def scores(way: Measurement, data: preparation.Pairs, labels: list, probabilities: "numpy.ndarray") -> dict:
     """A row of the table: what it took, and how good it is on songs that it has not seen."""
     place = {label: column for column, label in enumerate(labels)}
-    country = numpy.array([place.get(label, -1) for label in data["labels"][data["country"]]])
-    unseen = data["test"][data["song"]] & (country >= 0)
-    weight = (data["past"] + data["future"])[unseen]
+    country = numpy.array([place.get(label, -1) for label in data.labels[data.country]])
+    unseen = data.held_out & (country >= 0)
+    weight = data.rows[unseen]
     found = scoring.score(
-        scoring.judge(lambda songs: probabilities[songs], data["song"][unseen], country[unseen], weight)
+        scoring.judge(lambda songs: probabilities[songs], data.song[unseen], country[unseen], weight)
     )
     names = {"log_loss": "log-loss", "top1": "top-1", "top5": "top-5"}
     return {"seconds": way.seconds, "peak MB": way.peak_mb, **{new: round(found[old], 4) for old, new in names.items()}}
@@ -70,7 +70,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     counts = measure(countwise.build, folder, repeat=repeats(scale), rankings=str(rankings), **given)
     features, pairs = (str(counts.folder / name) for name in countwise.FILES)
     data = preparation.read_pairs(features, pairs)
-    predicted = scoring.onnx_probabilities(str(counts.folder / "model.onnx"), data["inputs"])
+    predicted = scoring.onnx_probabilities(str(counts.folder / "model.onnx"), data.inputs)
     rows = {"on counts": scores(counts, data, *predicted)}
 
     known = folder / f"known-rankings-{scale:g}.parquet"
@@ -83,7 +83,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     }.items():
         say(f"{name} (minutes at full size)")
         way = measure(rowwise.build, folder, songs=str(songs), rankings=str(known), epochs=epochs)
-        rows[name] = scores(way, data, *rowwise.probabilities(str(way.folder), data["inputs"]))
+        rows[name] = scores(way, data, *rowwise.probabilities(str(way.folder), data.inputs))
         rows[name] |= {"of it fit": way.result["seconds"]["fit"]}
     mine, equal, short = rows.values()
     mine["of it fit"] = ""

@@ -40,22 +40,22 @@ def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, 
 
     complete = check_hyperparameters(hyperparameters)
     data = read_pairs(features_path, counts_path)
-    weight, training = data["past"] + data["future"], ~data["test"][data["song"]]
-    _, group = numpy.unique(numpy.stack(list(data["inputs"].values()), axis=1), axis=0, return_inverse=True)
+    weight, training = data.rows, ~data.held_out
+    _, group = numpy.unique(numpy.stack(list(data.inputs.values()), axis=1), axis=0, return_inverse=True)
     order = numpy.random.default_rng(complete["seed"]).permutation(group.max() + 1)
-    fold = (order % folds)[group.ravel()][data["song"]]
+    fold = (order % folds)[group.ravel()][data.song]
     if folds < 2 or len(set(fold[training])) < folds:
         raise ValueError(f"There are too few training songs for {folds} folds. Next: prepare more songs.")
     results = []
     for number in range(folds):
         model = fit(data, weight * (fold != number), complete)
-        known = numpy.isin(data["labels"], model.classes_)
+        known = numpy.isin(data.labels, model.classes_)
         # A country that only the left-out songs have cannot be predicted: its rows are not scored.
-        rows = training & (fold == number) & (weight > 0) & known[data["country"]]
-        column = (known.cumsum() - 1)[data["country"][rows]]
+        rows = training & (fold == number) & (weight > 0) & known[data.country]
+        column = (known.cumsum() - 1)[data.country[rows]]
 
         def predict(songs: "numpy.ndarray", model: "Pipeline" = model) -> "numpy.ndarray":
-            return model.predict_proba(pandas.DataFrame({name: one[songs] for name, one in data["inputs"].items()}))
+            return model.predict_proba(pandas.DataFrame({name: one[songs] for name, one in data.inputs.items()}))
 
-        results.append(score(judge(predict, data["song"][rows], column, weight[rows])))
+        results.append(score(judge(predict, data.song[rows], column, weight[rows])))
     return {name: float(numpy.mean([result[name] for result in results])) for name in results[0]}

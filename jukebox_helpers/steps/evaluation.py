@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.gate import DEFAULT_TOLERANCES, gate_reasons
 from jukebox_helpers.steps.memory import give_memory_back
-from jukebox_helpers.steps.preparation import read_pairs
-from jukebox_helpers.steps.scoring import calibration, judge, memorise, open_onnx, score
+from jukebox_helpers.steps.preparation import Pairs, read_pairs
+from jukebox_helpers.steps.scoring import Judged, calibration, judge, memorise, open_onnx, score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def compare_with_previous(
-    previous_onnx_path: str, data: dict, truth: tuple, predict: "Callable[[numpy.ndarray], numpy.ndarray]"
+    previous_onnx_path: str, data: Pairs, truth: tuple, predict: "Callable[[numpy.ndarray], numpy.ndarray]"
 ) -> dict:
     """Score the previous version and this one on the same songs and the countries that both know.
 
@@ -42,12 +42,12 @@ def compare_with_previous(
         labels, ask = open_onnx(previous_onnx_path, FEATURES)
     except ValueError as error:
         return {"note": f"Not compared with the previous version: {error}"}
-    both = [label for label in data["labels"].tolist() if label in labels]
+    both = [label for label in data.labels.tolist() if label in labels]
     if len(both) < 2:
         return {"note": "Not compared with the previous version: they have fewer than two countries in common."}
-    mine = numpy.flatnonzero(numpy.isin(data["labels"], both))
+    mine = numpy.flatnonzero(numpy.isin(data.labels, both))
     theirs = numpy.array([labels.index(label) for label in both])
-    place = numpy.full(len(data["labels"]), -1)
+    place = numpy.full(len(data.labels), -1)
     place[mine] = numpy.arange(len(mine))
     song, country, rows = truth
     kept = place[country] >= 0
@@ -61,11 +61,11 @@ def compare_with_previous(
         return found / found.sum(axis=1, keepdims=True).clip(1e-12)
 
     def before(songs: "numpy.ndarray") -> "numpy.ndarray":
-        found = ask({name: values[songs] for name, values in data["inputs"].items()})[:, theirs]
+        found = ask({name: values[songs] for name, values in data.inputs.items()})[:, theirs]
         return found / found.sum(axis=1, keepdims=True).clip(1e-12)
 
     now, then = judge(ours, song, country, rows), judge(before, song, country, rows)
-    total, *lost = (numpy.bincount(country, rows * loss, len(both)) for loss in (1.0, now["loss"], then["loss"]))
+    total, *lost = (numpy.bincount(country, rows * loss, len(both)) for loss in (1.0, now.loss, then.loss))
     loss = {
         label: [float(one[column] / total[column]) for one in lost]
         for column, label in enumerate(both)
@@ -74,7 +74,7 @@ def compare_with_previous(
     return {"this": score(now), "previous": score(then), "loss": loss, "countries": len(both)}
 
 
-def country_scores(judged: dict, prior: dict, labels: list) -> dict:
+def country_scores(judged: Judged, prior: Judged, labels: list) -> dict:
     """Score each country's own rows.
 
     Args:
@@ -87,11 +87,11 @@ def country_scores(judged: dict, prior: dict, labels: list) -> dict:
     """
     import numpy
 
-    country, rows, place = judged["country"], judged["weight"], judged["place"]
+    country, rows, place = judged.country, judged.weight, judged.place
     songs = numpy.bincount(country, minlength=len(labels))
     total, lost, first, fifth, blind = (
         numpy.bincount(country, rows * values, len(labels))
-        for values in (1.0, judged["loss"], place < 1, place < 5, prior["loss"])
+        for values in (1.0, judged.loss, place < 1, place < 5, prior.loss)
     )
     return {
         label: {
@@ -129,8 +129,8 @@ def confusion_matrix(
     place[largest] = numpy.arange(len(largest))
     kept = place[country] >= 0
     judged = judge(lambda songs: predict(songs)[:, largest], song[kept], place[country[kept]], rows[kept])
-    cell = judged["country"] * len(largest) + judged["choice"][judged["row"]]
-    matrix = numpy.bincount(cell, judged["weight"], len(largest) ** 2).astype("int64").reshape(-1, len(largest))
+    cell = judged.country * len(largest) + judged.choice[judged.row]
+    matrix = numpy.bincount(cell, judged.weight, len(largest) ** 2).astype("int64").reshape(-1, len(largest))
     return {"countries": [labels[place] for place in largest], "matrix": matrix.tolist()}
 
 
@@ -183,16 +183,14 @@ def evaluate(
     data = read_pairs(features_path, counts_path, labels)
 
     def predict(songs: "numpy.ndarray") -> "numpy.ndarray":
-        return ask({name: values[songs] for name, values in data["inputs"].items()})
+        return ask({name: values[songs] for name, values in data.inputs.items()})
 
-    held_out, weight = data["test"][data["song"]], data["past"] + data["future"]
+    held_out, weight = data.held_out, data.rows
     if not held_out.any() or held_out.all():
         raise ValueError(
             f"{counts_path} holds no song that is held out, or none to train on. Next: prepare more songs."
         )
-    truth, seen = (
-        tuple(part[rows] for part in (data["song"], data["country"], weight)) for rows in (held_out, ~held_out)
-    )
+    truth, seen = (tuple(part[rows] for part in (data.song, data.country, weight)) for rows in (held_out, ~held_out))
     prior, table = memorise(seen[0], seen[1], seen[2], len(labels))
     judged, blind = judge(predict, *truth), judge(prior, *truth)
     results = {
@@ -203,8 +201,8 @@ def evaluate(
         "memorised_seen_": score(judge(table, *seen)),
     }
     notes = []
-    if data["unknown"]:
-        notes.append(f"{data['unknown']} ranking rows are of countries that the model does not know: not scored.")
+    if data.unknown:
+        notes.append(f"{data.unknown} ranking rows are of countries that the model does not know: not scored.")
     compared = compare_with_previous(previous_onnx_path, data, truth, predict) if previous_onnx_path else {}
     notes.append(compared.get("note", "" if compared else "There is no previous version to compare with."))
     per_country = country_scores(judged, blind, labels)

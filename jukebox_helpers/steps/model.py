@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.network import teach
-from jukebox_helpers.steps.preparation import read_pairs
+from jukebox_helpers.steps.preparation import Pairs, read_pairs
 from jukebox_helpers.steps.scoring import judge, memorise, score
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def check_hyperparameters(given: dict) -> dict:
     return complete
 
 
-def fit(data: dict, weight: "numpy.ndarray", hyperparameters: dict) -> "Pipeline":
+def fit(data: Pairs, weight: "numpy.ndarray", hyperparameters: dict) -> "Pipeline":
     """Fit one dense network on the training songs.
 
     Args:
@@ -94,12 +94,12 @@ def fit(data: dict, weight: "numpy.ndarray", hyperparameters: dict) -> "Pipeline
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    used = ~data["test"][data["song"]] & (weight > 0)
-    song, country = data["song"][used], data["country"][used]
+    used = ~data.held_out & (weight > 0)
+    song, country = data.song[used], data.country[used]
     first = numpy.flatnonzero(numpy.diff(song, prepend=-1))
     songs = song[first]
-    known = numpy.bincount(country, minlength=len(data["labels"])) > 0
-    country, labels = (known.cumsum() - 1)[country], data["labels"][known].astype(object)
+    known = numpy.bincount(country, minlength=len(data.labels)) > 0
+    country, labels = (known.cumsum() - 1)[country], data.labels[known].astype(object)
     if len(labels) < 2:
         raise ValueError(
             f"The training songs charted in {len(labels)} countries, and a choice needs two. "
@@ -116,7 +116,7 @@ def fit(data: dict, weight: "numpy.ndarray", hyperparameters: dict) -> "Pipeline
         max_iter=hyperparameters["epochs"],
         random_state=hyperparameters["seed"],
     )
-    inputs = numpy.stack([data["inputs"][name][songs] for name in FEATURES], axis=1)
+    inputs = numpy.stack([data.inputs[name][songs] for name in FEATURES], axis=1)
     names = pandas.DataFrame(inputs[:1], columns=FEATURES)
     pick, scale = ColumnTransformer([("all", "passthrough", FEATURES)]).fit(names), StandardScaler()
     blocks = [slice(start, start + 10_000) for start in range(0, len(songs), 10_000)]
@@ -155,13 +155,13 @@ def train(features_path: str, counts_path: str, hyperparameters: dict, model_pat
     give_memory_back()
     complete = check_hyperparameters(hyperparameters)
     data = read_pairs(features_path, counts_path)
-    model = fit(data, data["past"] + data["future"], complete)
+    model = fit(data, data.rows, complete)
     joblib.dump(model, model_path)
-    trained = ~data["test"][data["song"]]
+    trained = ~data.held_out
     return {
         "hyperparameters": complete,
         "countries": len(model.classes_),
-        "songs": len(numpy.unique(data["song"][trained])),
+        "songs": len(numpy.unique(data.song[trained])),
         "pairs": int(trained.sum()),
         "loss": round(float(model.named_steps["network"].loss_), 6),
     }
@@ -192,19 +192,19 @@ def forward_scores(features_path: str, counts_path: str, hyperparameters: dict, 
 
     complete = check_hyperparameters(hyperparameters)
     data = read_pairs(features_path, counts_path)
-    song, past, future = (data[name] for name in ("song", "past", "future"))
-    test = data["test"][song]
+    song, past, future = data.song, data.past, data.future
+    test = data.test[song]
     learned = ~test & (past > 0)
     # Countries that began to chart after the cut cannot be predicted from before it.
-    began = numpy.unique(data["country"][learned])
-    later = (future > 0) & numpy.isin(data["country"], began)
+    began = numpy.unique(data.country[learned])
+    later = (future > 0) & numpy.isin(data.country, began)
     scores: dict = {}
     if len(began) > 1 and (later & test).any():
         model = fit(data, past, complete)
-        country = numpy.searchsorted(began, data["country"])
+        country = numpy.searchsorted(began, data.country)
 
         def predict(songs: "numpy.ndarray") -> "numpy.ndarray":
-            return model.predict_proba(pandas.DataFrame({name: data["inputs"][name][songs] for name in FEATURES}))
+            return model.predict_proba(pandas.DataFrame({name: data.inputs[name][songs] for name in FEATURES}))
 
         prior, table = memorise(song[learned], country[learned], past[learned], len(began))
         known = later & numpy.isin(song, song[learned])

@@ -2,10 +2,10 @@
 
 Every ranking row of a song has the same 13 features, so rows and counts teach the same; counts are 35 times fewer.
 
-Every function here travels into pipeline steps (packages: duckdb to prepare; numpy and pyarrow to read what was
-prepared), together with ``song_schemas.features``.
+All of it travels into pipeline steps (packages: duckdb to prepare; numpy and pyarrow to read what was prepared).
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import FEATURES
@@ -224,7 +224,42 @@ def prepare(
     }
 
 
-def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = None) -> dict:
+@dataclass(frozen=True)
+class Pairs:
+    """What a model is trained on: songs, and the countries that each charted in, ordered by song.
+
+    Attributes:
+        inputs: By feature, float32, a value a song.
+        test: For each song whether it is held out.
+        song: For each pair the place of its song.
+        country: For each pair the place of its country among the labels.
+        past: Rows before the time cut, for each pair.
+        future: Rows from the time cut on, for each pair.
+        labels: The countries.
+        unknown: Rows of countries that are not among the labels, which are left out.
+    """
+
+    inputs: "dict[str, numpy.ndarray]"
+    test: "numpy.ndarray"
+    song: "numpy.ndarray"
+    country: "numpy.ndarray"
+    past: "numpy.ndarray"
+    future: "numpy.ndarray"
+    labels: "numpy.ndarray"
+    unknown: int = 0
+
+    @property
+    def rows(self) -> "numpy.ndarray":
+        """All ranking rows of each pair."""
+        return self.past + self.future
+
+    @property
+    def held_out(self) -> "numpy.ndarray":
+        """For each pair whether its song is held out."""
+        return self.test[self.song]
+
+
+def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = None) -> Pairs:
     """Read what was prepared, as arrays that do not depend on the order of the files' rows.
 
     Args:
@@ -233,8 +268,7 @@ def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = 
         labels: The countries, in the model's order; without them, those of the counts.
 
     Returns:
-        inputs (float32 arrays by feature), test (a flag a song); and for each pair, ordered by song: song, country
-        (places), past, future (rows); unknown: rows of countries that are not among the labels, which are left out.
+        The pairs.
     """
     import numpy
     import pyarrow
@@ -270,16 +304,16 @@ def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = 
     known = (song >= 0) & (country >= 0)
     pairs = numpy.lexsort((country, song))
     pairs = pairs[known[pairs]]
-    return {
-        "inputs": {name: numbers(column(songs, name))[order] for name in FEATURES},
-        "test": held_out[numbers(part.indices)][order],
-        "song": song[pairs],
-        "country": country[pairs],
-        "past": past[pairs],
-        "future": future[pairs],
-        "unknown": int(past[~known].sum() + future[~known].sum()),
-        "labels": numpy.array(labels),
-    }
+    return Pairs(
+        inputs={name: numbers(column(songs, name))[order] for name in FEATURES},
+        test=held_out[numbers(part.indices)][order],
+        song=song[pairs],
+        country=country[pairs],
+        past=past[pairs],
+        future=future[pairs],
+        labels=numpy.array(labels),
+        unknown=int(past[~known].sum() + future[~known].sum()),
+    )
 
 
 def pairs_of(first: "numpy.ndarray", last: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":

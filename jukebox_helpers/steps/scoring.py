@@ -5,6 +5,7 @@ Scores weigh every ranking row alike: a song that stayed for a month counts thir
 Every function here travels into pipeline steps (packages: numpy; onnxruntime to predict).
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.preparation import pairs_of
@@ -15,12 +16,35 @@ if TYPE_CHECKING:
     import numpy
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What scores are made of.
+
+    Attributes:
+        country: The column of the country, for each pair that occurred.
+        weight: Ranking rows of each pair.
+        place: Place of the country among all, from 0, for each pair.
+        loss: Log-loss in nats, for each pair.
+        row: Place of the pair's song in what follows.
+        confidence: For each song that occurred, in order, its highest probability.
+        choice: The column of that.
+    """
+
+    country: "numpy.ndarray"
+    weight: "numpy.ndarray"
+    place: "numpy.ndarray"
+    loss: "numpy.ndarray"
+    row: "numpy.ndarray"
+    confidence: "numpy.ndarray"
+    choice: "numpy.ndarray"
+
+
 def judge(
     predict: "Callable[[numpy.ndarray], numpy.ndarray]",
     song: "numpy.ndarray",
     country: "numpy.ndarray",
     weight: "numpy.ndarray",
-) -> dict:
+) -> Judged:
     """Ask a predictor about songs, and keep only what scores are made of.
 
     In blocks: probabilities of songs x countries would be gigabytes where there are many of both.
@@ -32,9 +56,7 @@ def judge(
         weight: Ranking rows of each pair.
 
     Returns:
-        For each pair: country, weight, place (among all countries, from 0), loss (log-loss, nats), and row (its song's
-        place in what follows). For each song that occurred, in order: confidence (its highest probability) and choice
-        (the column of that).
+        For each pair and each song, what scores are made of.
     """
     import numpy
 
@@ -53,18 +75,10 @@ def judge(
             given = found[numpy.arange(len(some)), country[some]]
             place[some] = (found > given[:, None]).sum(axis=1)
             loss[some] = -numpy.log(given.astype("float64").clip(1e-12))
-    return {
-        "country": country,
-        "weight": weight,
-        "place": place,
-        "loss": loss,
-        "row": row,
-        "confidence": confidence,
-        "choice": choice,
-    }
+    return Judged(country, weight, place, loss, row, confidence, choice)
 
 
-def calibration(judged: dict) -> list:
+def calibration(judged: Judged) -> list[dict[str, float]]:
     """How often the first choice was right, by how sure the predictor was: ten bins of equal weight.
 
     Args:
@@ -75,9 +89,9 @@ def calibration(judged: dict) -> list:
     """
     import numpy
 
-    confidence, share = judged["confidence"], judged["weight"] / judged["weight"].sum()
-    mass = numpy.bincount(judged["row"], share)
-    hit = numpy.bincount(judged["row"], share * (judged["choice"][judged["row"]] == judged["country"]))
+    confidence, share = judged.confidence, judged.weight / judged.weight.sum()
+    mass = numpy.bincount(judged.row, share)
+    hit = numpy.bincount(judged.row, share * (judged.choice[judged.row] == judged.country))
     order = numpy.argsort(confidence, kind="stable")
     bins = numpy.minimum((numpy.cumsum(mass[order]) * 10 - 1e-9).astype("int64"), 9)
     total, sure, right = (numpy.bincount(bins, values[order], 10) for values in (mass, confidence * mass, hit))
@@ -88,7 +102,7 @@ def calibration(judged: dict) -> list:
     ]
 
 
-def score(judged: dict) -> dict:
+def score(judged: Judged) -> dict[str, float]:
     """Score what was predicted against what happened.
 
     Args:
@@ -98,11 +112,11 @@ def score(judged: dict) -> dict:
         log_loss (nats), top1 and top5 (shares of the rows whose country was among the first), ece (expected
         calibration error of the first choice, ten bins of equal weight; https://arxiv.org/abs/1909.10155).
     """
-    share = judged["weight"] / judged["weight"].sum()
+    share = judged.weight / judged.weight.sum()
     return {
-        "log_loss": float((share * judged["loss"]).sum()),
-        "top1": float(share[judged["place"] < 1].sum()),
-        "top5": float(share[judged["place"] < 5].sum()),
+        "log_loss": float((share * judged.loss).sum()),
+        "top1": float(share[judged.place < 1].sum()),
+        "top5": float(share[judged.place < 5].sum()),
         "ece": sum(one["share"] * abs(one["confidence"] - one["right"]) for one in calibration(judged)),
     }
 

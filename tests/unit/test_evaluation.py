@@ -96,10 +96,10 @@ def test_songs_are_judged_in_blocks_as_they_would_be_at_once():
     judged = judge(predict, song, country, weight)
     assert asked == list(range(1, 2500))
     given = probabilities[song, country]
-    assert (judged["place"] == (probabilities[song] > given[:, None]).sum(axis=1)).all()
-    assert judged["loss"] == pytest.approx(-numpy.log(given))
-    assert (judged["choice"][judged["row"]] == probabilities[song].argmax(axis=1)).all()
-    assert (judged["confidence"][judged["row"]] == probabilities[song].max(axis=1)).all()
+    assert (judged.place == (probabilities[song] > given[:, None]).sum(axis=1)).all()
+    assert judged.loss == pytest.approx(-numpy.log(given))
+    assert (judged.choice[judged.row] == probabilities[song].argmax(axis=1)).all()
+    assert (judged.confidence[judged.row] == probabilities[song].max(axis=1)).all()
 
 
 def test_judging_needs_no_matrix_of_songs_and_countries():

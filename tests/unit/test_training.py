@@ -14,6 +14,7 @@ from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.export import check_onnx, export_onnx
 from jukebox_helpers.steps.model import check_hyperparameters, fit, forward_scores, train, versions
 from jukebox_helpers.steps.network import teach
+from jukebox_helpers.steps.preparation import Pairs
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
 
@@ -150,13 +151,15 @@ def test_training_needs_no_matrix_of_pairs_and_countries():
 
     random = numpy.random.default_rng(0)
     songs, countries = 20_000, 400
-    data = {
-        "inputs": {name: random.random(songs, dtype="float32") for name in FEATURES},
-        "test": numpy.zeros(songs, bool),
-        "song": numpy.arange(songs).repeat(2),
-        "country": random.integers(0, countries // 2, 2 * songs) * 2 + numpy.tile([0, 1], songs),
-        "labels": numpy.array([f"{number:03}" for number in range(countries)]),
-    }
+    data = Pairs(
+        inputs={name: random.random(songs, dtype="float32") for name in FEATURES},
+        test=numpy.zeros(songs, bool),
+        song=numpy.arange(songs).repeat(2),
+        country=random.integers(0, countries // 2, 2 * songs) * 2 + numpy.tile([0, 1], songs),
+        past=numpy.ones(2 * songs),
+        future=numpy.zeros(2 * songs),
+        labels=numpy.array([f"{number:03}" for number in range(countries)]),
+    )
     fit(data, numpy.ones(2 * songs), check_hyperparameters({"epochs": 1}))
     tracemalloc.start()
     fit(data, numpy.ones(2 * songs), check_hyperparameters({"epochs": 1}))
