@@ -46,9 +46,7 @@ def scores(way: Measurement, data: preparation.Pairs, labels: list, probabilitie
     country = numpy.array([place.get(label, -1) for label in data.labels[data.country]])
     unseen = data.held_out & (country >= 0)
     weight = data.rows[unseen]
-    found = scoring.score(
-        scoring.judge(lambda songs: probabilities[songs], data.song[unseen], country[unseen], weight)
-    )
+    found = scoring.score(scoring.judge(lambda songs: probabilities[songs], data.song[unseen], country[unseen], weight))
     names = {"log_loss": "log-loss", "top1": "top-1", "top5": "top-5"}
     return {"seconds": way.seconds, "peak MB": way.peak_mb, **{new: round(found[old], 4) for old, new in names.items()}}
 
