@@ -13,6 +13,7 @@ from rich.console import Console
 from jukebox_helpers.about import COMPLETION_VARIABLE, completion_script, kit_version
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, REPOSITORY, find_settings, is_checkout, need_checkout, state_folder
+from jukebox_helpers.steps.constants import DATA_BUCKET, NOTEBOOK_COUNT, RANKINGS_ADDRESS, RANKINGS_OBJECT, SONGS_OBJECT
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
@@ -99,7 +100,7 @@ def lab(arguments: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.option("--only", type=click.IntRange(0, 7), help="The only notebook to run.")
+@click.option("--only", type=click.IntRange(0, NOTEBOOK_COUNT - 1), help="The only notebook to run.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="An HTML page to write.")
 def notebooks(only: int | None, report: Path | None) -> None:
     """Run every notebook with its solutions, as an instructor does before class.
@@ -122,7 +123,7 @@ def notebooks(only: int | None, report: Path | None) -> None:
 
 
 @cli.command("catch-up")
-@click.argument("number", type=click.IntRange(0, 7))
+@click.argument("number", type=click.IntRange(0, NOTEBOOK_COUNT - 1))
 def catch_up(number: int) -> None:
     """Bring everything to the state in which notebook NUMBER starts.
 
@@ -447,7 +448,7 @@ def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) ->
     from jukebox_helpers.steps import sample_data, sample_rankings
 
     folder.mkdir(parents=True, exist_ok=True)
-    table, rankings = folder / "song_properties.parquet", folder / "song_rankings.parquet"
+    table, rankings = folder / SONGS_OBJECT, folder / RANKINGS_OBJECT
     with Console(stderr=True).status("making the tables …"):
         if fresh:
             sample_data.make_fresh_songs(str(fresh), str(table))
@@ -472,10 +473,10 @@ def load_rankings(rankings: Path) -> None:
         summary = validate_rankings(str(rankings))
     client = s3.s3_client(find_settings().secret("aws-connection-data"))
     with s3.explained(client, "s3://data"):
-        client.upload_file(str(rankings), "data", "song_rankings.parquet")
-    click.echo("\n".join([f"Loaded to s3://data/song_rankings.parquet: {summary['rows']:,} rows", *summary["remarks"]]))
+        client.upload_file(str(rankings), DATA_BUCKET, RANKINGS_OBJECT)
+    click.echo("\n".join([f"Loaded to {RANKINGS_ADDRESS}: {summary['rows']:,} rows", *summary["remarks"]]))
     click.echo(
-        'To train on them, set "rankings": "s3://data/song_rankings.parquet" in '
+        f'To train on them, set "rankings": "{RANKINGS_ADDRESS}" in '
         "3-prod_datascience/default_parameters.json, commit and push."
     )
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from jukebox_helpers import workbench
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.steps.constants import CONNECTION_KEYS, GIT_KEYS
 from jukebox_helpers.steps.git import repository_url
 from jukebox_helpers.steps.git_password import server_of, server_of_domain
 
@@ -20,15 +21,6 @@ KIT = Path(__file__).resolve().parent.parent
 
 REPOSITORY = "jukebox"
 GITOPS_REPOSITORY = "mlops-gitops"
-CONNECTION_KEYS = (
-    "AWS_S3_ENDPOINT",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_DEFAULT_REGION",
-    "AWS_S3_BUCKET",
-)
-"""The keys of a connection, the Secret ``aws-connection-<bucket>``."""
-
 DATA_PIPELINE = Path("5-data-versioning/4-data_pipeline_with_dvc_versioning.py")
 DATA_PIPELINE_YAML = Path("5-data-versioning/song-properties-etl.yaml")
 TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
@@ -145,11 +137,7 @@ class Settings:
                     "This workbench has no S3 connection: AWS_S3_ENDPOINT is not set.",
                     "In the OpenShift AI dashboard, attach the connection aws-connection-data to the workbench.",
                 )
-            return {
-                key: self.environment[key]
-                for key in (*CONNECTION_KEYS, "username", "password")
-                if key in self.environment
-            }
+            return {key: self.environment[key] for key in (*CONNECTION_KEYS, *GIT_KEYS) if key in self.environment}
         folder = self.secrets / name
         if not folder.is_dir():
             bucket = name.removeprefix("aws-connection-")

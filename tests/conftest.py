@@ -11,7 +11,8 @@ import pytest
 from rendering import Helm, find_helm
 
 from jukebox_helpers import sandbox as platform
-from jukebox_helpers.settings import CONNECTION_KEYS, KIT, Settings
+from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.steps.constants import CONNECTION_KEYS
 
 STAND_IN = ["python3", "-c", "print('trained from {revision}')"]
 """What a push of code runs in the shared sandbox, instead of the training pipeline."""

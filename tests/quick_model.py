@@ -4,11 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
+from jukebox_helpers.steps.constants import MODEL
 from jukebox_helpers.steps.export import export_onnx
 from jukebox_helpers.steps.model import train
 from jukebox_helpers.steps.preparation import prepare
 from jukebox_helpers.steps.sample_rankings import make_rankings
-from jukebox_helpers.workshop.place import MODEL
 
 
 def register_quick_model(place, version="0123456789", data_version="a" * 32):

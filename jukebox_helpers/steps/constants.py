@@ -12,9 +12,14 @@ CACHE_BUCKET = "data-cache"
 MODELS_BUCKET = "models"
 """The ONNX files that the registry names."""
 
+WANTED_BUCKETS = ("data", "data-cache")
+"""What the workshop adds to the buckets that it starts with."""
+
 SONGS_OBJECT = "song_properties.parquet"
 VERSION_FILE = "song_properties.parquet.dvc"
 SONGS_ADDRESS = "s3://data/song_properties.parquet"
+RANKINGS_OBJECT = "song_rankings.parquet"
+RANKINGS_ADDRESS = "s3://data/song_rankings.parquet"
 SOURCE_ADDRESS = "remote://data-source/song_properties.parquet"
 
 REMOTES = {"s3-version": "s3://data-cache", "data-source": "s3://data"}
@@ -26,10 +31,25 @@ CONNECTION = "aws-connection-"
 S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
 """The keys of a connection that a step gets."""
 
+CONNECTION_KEYS = (
+    "AWS_S3_ENDPOINT",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_DEFAULT_REGION",
+    "AWS_S3_BUCKET",
+)
+"""All keys of a connection."""
+
 GIT_SECRET = "git-auth"
 GIT_KEYS = ("username", "password")
 
 PARAMETERS_FILE = "3-prod_datascience/default_parameters.json"
+
+MODEL = "jukebox"
+"""The registered model."""
+
+NOTEBOOK_COUNT = 8
+"""The notebooks are numbered from 0."""
 
 GIT_REVISION = "git revision"
 GIT_REPOSITORY = "git repository"

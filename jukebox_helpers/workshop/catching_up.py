@@ -12,14 +12,14 @@ from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE
+from jukebox_helpers.steps.constants import NOTEBOOK_COUNT, VERSION_FILE, WANTED_BUCKETS
 from jukebox_helpers.steps.git import clone_main, git
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG, listed_buckets
-from jukebox_helpers.workshop.checks import WANTED_BUCKETS
 from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
-from jukebox_helpers.workshop.place import VERSION_FILE, Workplace, load_songs, loaded_md5
+from jukebox_helpers.workshop.place import Workplace, load_songs, loaded_md5
 
-NOTEBOOKS = range(8)
+NOTEBOOKS = range(NOTEBOOK_COUNT)
 Say = Callable[[str], None]
 
 

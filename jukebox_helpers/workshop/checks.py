@@ -11,25 +11,17 @@ from jukebox_helpers.pipelines.training import failed_push, find_run
 from jukebox_helpers.sandbox import OVER
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps import dvc
+from jukebox_helpers.steps.constants import GIT_KEYS, GIT_SECRET, MODEL, REMOTES, S3_KEYS, VERSION_FILE, WANTED_BUCKETS
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG, listed_buckets, read_buckets
 from jukebox_helpers.workshop.engine import Verdict, failed, not_attempted
-from jukebox_helpers.workshop.place import MODEL, VERSION_FILE, Workplace, loaded_md5
+from jukebox_helpers.workshop.place import Workplace, loaded_md5
 
 Found = tuple[str, dict[str, Any]]
 
 
-WANTED_BUCKETS = ("data", "data-cache")
-
-
-REMOTES = {"s3-version": "s3://data-cache", "data-source": "s3://data"}
-
-
-FETCH_SECRETS = {
-    "aws-connection-data": ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET"),
-    "git-auth": ("username", "password"),
-}
+FETCH_SECRETS = {"aws-connection-data": S3_KEYS, GIT_SECRET: GIT_KEYS}
 """The keys that the fetch needs of each Secret; every one becomes a variable of the same name."""
 
 

@@ -11,7 +11,8 @@ from importlib import metadata
 from pathlib import Path
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
-from jukebox_helpers.settings import CONNECTION_KEYS, Settings, find_settings
+from jukebox_helpers.settings import Settings, find_settings
+from jukebox_helpers.steps.constants import CONNECTION_KEYS, WANTED_BUCKETS
 from jukebox_helpers.steps.git import git
 
 
@@ -120,7 +121,7 @@ def look_at_s3(settings: Settings) -> Finding:
                 known = s3.list_buckets(client)
     except JukeboxError as error:
         return Finding("S3", False, error.what, error.next_action)
-    return Finding("S3", {"data", "data-cache"} <= set(known), f"buckets: {', '.join(known)}", next_action)
+    return Finding("S3", set(WANTED_BUCKETS) <= set(known), f"buckets: {', '.join(known)}", next_action)
 
 
 def look_at_repository(settings: Settings) -> Finding:

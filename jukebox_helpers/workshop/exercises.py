@@ -7,10 +7,10 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
+from jukebox_helpers.steps.constants import WANTED_BUCKETS
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.checks import (
-    WANTED_BUCKETS,
     check_buckets,
     check_fetch,
     check_first_model,

@@ -8,10 +8,10 @@ import pandas
 
 from jukebox_helpers.show.player import Player, load_model
 from jukebox_helpers.show.sliders import typical_song
-from jukebox_helpers.steps.constants import FEATURES
+from jukebox_helpers.steps.constants import FEATURES, MODEL
 from jukebox_helpers.steps.scoring import onnx_probabilities
 from jukebox_helpers.workshop.engine import failed, not_attempted
-from jukebox_helpers.workshop.place import MODEL, Workplace
+from jukebox_helpers.workshop.place import Workplace
 
 FIRST = 5
 """A song is a hit in a country that is among so many first ones."""

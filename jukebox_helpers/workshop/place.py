@@ -16,7 +16,6 @@ from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import Run
 from jukebox_helpers.pipelines.training import follow_training, rebuild
 from jukebox_helpers.settings import (
-    CONNECTION_KEYS,
     DATA_PIPELINE_YAML,
     GITOPS_REPOSITORY,
     KIT,
@@ -26,6 +25,7 @@ from jukebox_helpers.settings import (
 )
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.steps import sample_data
+from jukebox_helpers.steps.constants import CONNECTION_KEYS, MODEL, SONGS_ADDRESS, SONGS_OBJECT, VERSION_FILE
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.dvc import read_version_file
 from jukebox_helpers.steps.files import file_digest
@@ -35,8 +35,6 @@ from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
 from jukebox_helpers.waiting import wait_until
 
-MODEL = "jukebox"
-VERSION_FILE = "song_properties.parquet.dvc"
 SONGS = 2_000
 """The size of the workshop's table: small, so that no cell takes longer than a minute."""
 
@@ -416,16 +414,16 @@ def load_songs(place: Workplace, songs: str | Path) -> str:
     validate_songs(file)
     transform_songs(file, str(target))
     with explained(place.s3, "s3://data"):
-        place.s3.upload_file(str(target), "data", VERSION_FILE.removesuffix(".dvc"))
+        place.s3.upload_file(str(target), "data", SONGS_OBJECT)
     return file_digest(str(target), "md5")
 
 
 @as_jukebox_error()
 def loaded_md5(place: Workplace) -> str:
     """The md5 of the songs that lie in the bucket ``data`` now; empty where there are none."""
-    if "data" not in place.buckets() or "song_properties.parquet" not in place.objects("data"):
+    if "data" not in place.buckets() or SONGS_OBJECT not in place.objects("data"):
         return ""
     file = place.tables / "loaded.parquet"
     place.tables.mkdir(parents=True, exist_ok=True)
-    place.download("s3://data/song_properties.parquet", str(file))
+    place.download(SONGS_ADDRESS, str(file))
     return file_digest(str(file), "md5")

@@ -13,8 +13,9 @@ from jukebox_helpers.pipelines import lineage
 from jukebox_helpers.settings import GITOPS_REPOSITORY
 from jukebox_helpers.show import lineage as lineage_module
 from jukebox_helpers.show.notes import Note
+from jukebox_helpers.steps.constants import MODEL
 from jukebox_helpers.workshop.doctor import examine
-from jukebox_helpers.workshop.place import MODEL, Workplace
+from jukebox_helpers.workshop.place import Workplace
 
 
 class Table:

@@ -14,8 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from loopback import make_certificate
 
-from jukebox_helpers.settings import CONNECTION_KEYS, KIT
+from jukebox_helpers.settings import KIT
 from jukebox_helpers.steps import s3
+from jukebox_helpers.steps.constants import CONNECTION_KEYS
 
 CREDENTIALS, BUCKETS = (KIT / "charts" / "minio" / "files" / name for name in ("credentials.py", "buckets.py"))
 CLONE, TRAIN = (KIT / "charts" / "ct-pipeline" / "files" / name for name in ("clone.sh", "train.sh"))

@@ -11,11 +11,12 @@ from quick_model import register_quick_model
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
+from jukebox_helpers.steps.constants import VERSION_FILE
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.catching_up import bring_clones, bring_model, catch_up, commit_on_main
-from jukebox_helpers.workshop.place import VERSION_FILE, Workplace
+from jukebox_helpers.workshop.place import Workplace
 
 PIPELINE = str(TRAINING_PIPELINE)
 

@@ -14,12 +14,13 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.runs import Run, Step
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.show.sliders import typical_song
+from jukebox_helpers.steps.constants import MODEL, VERSION_FILE
 from jukebox_helpers.workshop import edits, views
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.catching_up import catch_up
 from jukebox_helpers.workshop.engine import RESULT_TYPE, Exercise, failed, not_attempted
 from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
-from jukebox_helpers.workshop.place import MODEL, VERSION_FILE, Workplace, load_songs
+from jukebox_helpers.workshop.place import Workplace, load_songs
 from jukebox_helpers.workshop.quizzes import questions, quiz
 from jukebox_sandbox import events
 from jukebox_sandbox.events import record

@@ -13,7 +13,8 @@ from lab_browser import jupyterlab, run_in_cell, run_in_terminal
 
 from jukebox_helpers import workbench
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import CONNECTION_KEYS, KIT, Settings
+from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.steps.constants import CONNECTION_KEYS
 from jukebox_helpers.workshop import lab
 from jukebox_sandbox.state import write_secret
 

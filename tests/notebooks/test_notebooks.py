@@ -11,10 +11,11 @@ from quick_model import register_quick_model
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.settings import TRAINING_PIPELINE
+from jukebox_helpers.steps.constants import NOTEBOOK_COUNT, VERSION_FILE
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.notebooks import notebook_files, report_page, run_notebook
-from jukebox_helpers.workshop.place import VERSION_FILE, Workplace
+from jukebox_helpers.workshop.place import Workplace
 
 FILES = notebook_files()
 EXERCISES = (
@@ -110,14 +111,14 @@ def text_of(run):
     )
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(NOTEBOOK_COUNT))
 def test_solved_in_order(story, number):
     run = story.solved[number]
     assert run.error == ""
     assert run.outcomes == dict.fromkeys(EXERCISES[number], "passed")
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(NOTEBOOK_COUNT))
 def test_untouched_in_order(story, number):
     run = story.untouched[number]
     assert run.error == ""

@@ -15,9 +15,10 @@ from jukebox_helpers.pipelines import lineage
 from jukebox_helpers.pipelines.training import find_run
 from jukebox_helpers.settings import KIT, TRAINING_PIPELINE
 from jukebox_helpers.steps import registry_mlflow, s3, sample_data, sample_rankings
+from jukebox_helpers.steps.constants import MODEL
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.workshop import edits
-from jukebox_helpers.workshop.demo import MODEL, Demo
+from jukebox_helpers.workshop.demo import Demo
 from jukebox_sandbox import events
 
 SONGS = 4_000
