@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jukebox_helpers import sandbox
-from jukebox_helpers.settings import CONNECTION_KEYS, Settings
+from jukebox_helpers.settings import Settings
+from jukebox_helpers.steps.constants import CONNECTION_KEYS
 
 
 @contextmanager
