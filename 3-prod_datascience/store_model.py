@@ -3,6 +3,7 @@
 from kfp.dsl import Input, Model
 
 from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.files import write_whole
 
 
 @step()
@@ -16,7 +17,4 @@ def store_model(onnx_model: Input[Model], model_name: str, version: str):
             "No volume is mounted at /models: this machine has no volume claims. "
             "Next: leave the parameter model_storage_pvc empty here, and name a claim only in a cluster."
         )
-    target = f"/models/{model_name}/{version}/model.onnx"
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    shutil.copyfile(onnx_model.path, target + ".new")
-    os.replace(target + ".new", target)
+    write_whole(f"/models/{model_name}/{version}/model.onnx", lambda path: shutil.copyfile(onnx_model.path, path))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.steps.files import write_whole
 from jukebox_helpers.steps.messages import parts
 
 StepState = Literal["pending", "running", "succeeded", "failed", "skipped"]
@@ -71,10 +72,8 @@ class Run:
 
     def save(self) -> None:
         """Write ``run.json``, whole or not at all."""
-        target = Path(self.folder, "run.json")
-        temporary = target.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(self), indent=2))
-        temporary.replace(target)
+        text = json.dumps(asdict(self), indent=2)
+        write_whole(str(Path(self.folder, "run.json")), lambda path: Path(path).write_text(text))
 
 
 class RunFailed(JukeboxError):

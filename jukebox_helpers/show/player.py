@@ -17,6 +17,7 @@ from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps import s3
 from jukebox_helpers.steps.constants import FEATURES, SONG_COLUMNS
+from jukebox_helpers.steps.files import write_whole
 from jukebox_helpers.steps.schemas import songs_schema
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
@@ -134,6 +135,5 @@ def load_model(settings: Settings, name: str, version: str | None = None) -> Pla
             f"Do not use it. Rebuild the version: ./jukebox reproduce {name} {record['version']}",
         )
     target = settings.state / "models" / f"{found}.onnx"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+    write_whole(str(target), lambda path: Path(path).write_bytes(content))
     return Player(record, target)

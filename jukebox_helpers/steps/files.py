@@ -1,4 +1,9 @@
-"""Files: the digest of their bytes."""
+"""Files: the digest of their bytes, and writing them whole or not at all."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def file_digest(path: str, algorithm: str) -> str:
@@ -17,6 +22,27 @@ def file_digest(path: str, algorithm: str) -> str:
 
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def write_whole(target: str, write: "Callable[[str], object]") -> None:
+    """Write a file whole or not at all: who reads it meanwhile sees the old one, or none.
+
+    This function travels into pipeline steps.
+
+    Args:
+        target: The file; its folder is made when missing.
+        write: Writes the bytes to the path that it is given, which is in the same folder.
+    """
+    import os
+
+    os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
+    partial = f"{target}.{os.getpid()}.partial"
+    try:
+        write(partial)
+        os.replace(partial, target)
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)
 
 
 def file_md5(path: str) -> str:

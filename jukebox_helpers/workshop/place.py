@@ -28,7 +28,7 @@ from jukebox_helpers.steps import sample_data
 from jukebox_helpers.steps.constants import CONNECTION_KEYS, MODEL, SONGS_ADDRESS, SONGS_OBJECT, VERSION_FILE
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.dvc import read_version_file
-from jukebox_helpers.steps.files import file_digest
+from jukebox_helpers.steps.files import file_digest, write_whole
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.git_password import credential_helper, git_server
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
@@ -71,10 +71,7 @@ class Workplace:
         """A table of this workshop, made whole or not at all."""
         file = self.tables / name
         if not file.is_file():
-            self.tables.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
-            make(str(partial))
-            partial.replace(file)
+            write_whole(str(file), make)
         return file
 
     @property
