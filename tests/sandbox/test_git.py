@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from library_source import modules_with
 
 import jukebox_helpers
 from jukebox_helpers import about, pack
@@ -85,11 +86,5 @@ def test_the_version_names_the_revision_where_git_knows_it(
 
 def test_nothing_else_in_the_library_starts_git() -> None:
     """Only steps/git.py: there no password is seen, nothing waits for a terminal and no failure is missed."""
-    library = Path(jukebox_helpers.__file__).parent
-    starters = {
-        str(file.relative_to(library))
-        for file in library.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "'git'"
-    }
+    starters = modules_with(lambda node: isinstance(node, ast.List) and ast.unparse(node).startswith("['git'"))
     assert starters == {"steps/git.py"}

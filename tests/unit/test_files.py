@@ -5,8 +5,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from library_source import modules_with
 
-import jukebox_helpers
 from jukebox_helpers.steps.files import file_digest, write_whole
 
 
@@ -41,11 +41,5 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
 
 def test_no_other_module_hashes_files_itself() -> None:
     """Only streams of S3 are hashed elsewhere: they are no files."""
-    library = Path(jukebox_helpers.__file__).parent
-    others = {
-        str(file.relative_to(library))
-        for file in library.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr == "file_digest" and ast.unparse(node.value) == "hashlib"
-    }
+    others = modules_with(lambda node: isinstance(node, ast.Attribute) and ast.unparse(node) == "hashlib.file_digest")
     assert others == {"steps/files.py", "steps/data_cache.py"}

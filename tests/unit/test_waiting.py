@@ -1,11 +1,10 @@
 """The one loop that waits: it asks, it ends, and a machine that was busy in between loses nothing."""
 
 import ast
-from pathlib import Path
 
 import pytest
+from library_source import modules_with
 
-import jukebox_helpers
 from jukebox_helpers import waiting
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.waiting import wait_until
@@ -72,11 +71,5 @@ def test_an_error_of_the_question_ends_it(clock: Clock) -> None:
 
 def test_nothing_else_in_the_library_waits_in_a_loop_of_its_own() -> None:
     """``connection`` tries a request a few times again: it counts attempts, it does not wait for something."""
-    library = Path(jukebox_helpers.__file__).parent
-    sleepers = {
-        str(file.relative_to(library))
-        for file in library.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "sleep")
-    }
+    sleepers = modules_with(lambda node: isinstance(node, ast.Call) and ast.unparse(node.func).endswith("sleep"))
     assert sleepers == {"waiting.py", "pipelines/connection.py"}
