@@ -19,7 +19,7 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import RunFailed
-from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT, write_secret
+from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT
 from jukebox_helpers.steps import data_cache, data_versions, git, sample_data, transfer
 from jukebox_helpers.steps import dvc as dvc_module
 from jukebox_helpers.steps import s3 as s3_module
@@ -27,8 +27,9 @@ from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main
 from jukebox_helpers.steps.transfer import fetch
 from jukebox_helpers.workshop import edits
-from jukebox_sandbox import buckets
+from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_sandbox.events import wait_for
+from jukebox_sandbox.state import write_secret
 
 SONGS = 200
 
@@ -37,7 +38,7 @@ SONGS = 200
 def platform(sandbox):
     """The sandbox, with the buckets of the data: committed and pushed, as an attendee does it."""
     clone = sandbox.clone("mlops-gitops")
-    if edits.add_buckets(clone / buckets.CONFIG, ["data", "data-cache"]):
+    if edits.add_buckets(clone / CONFIG, ["data", "data-cache"]):
         with git_credentials(sandbox):
             git.git("commit", "-qam", "Buckets", folder=str(clone))
             git.git("push", "-q", "origin", "main", folder=str(clone))
