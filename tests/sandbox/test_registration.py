@@ -188,6 +188,13 @@ def test_what_a_registry_would_refuse_leaves_no_file(registry, name, onnx, store
     assert name not in registry.models()
 
 
+def test_what_a_registry_would_refuse_takes_no_registered_file_away(registry, name, onnx, stored):
+    record = register(onnx(), name)
+    with pytest.raises(ValueError, match="'note' .* characters long"):
+        register(onnx(), name, facts=FACTS | {"note": "x" * 5001})
+    assert stored() == {key(name): b"a model"} and registry.versions(name) == [record]
+
+
 def test_a_failing_registry_leaves_no_record_and_the_next_attempt_completes(database, registry, name, onnx, stored):
     with sqlite3.connect(database) as connection:
         connection.execute(
