@@ -66,7 +66,7 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
 def test_the_home_of_a_run_goes_with_it(compiled, settings, fail):
     """What a step leaves in its home or its temporary folder does not pile up; what it declares stays."""
     with suppress(runs.RunFailed):
-        runner.run_pipeline(compiled, {"text": "x", "numbers": {"fail": fail}}, settings)
+        run_pipeline(compiled, {"text": "x", "numbers": {"fail": fail}}, settings)
     (folder,) = settings.runs.iterdir()
     run = runs.read_run(folder)
     assert run.state == ("failed" if fail else "succeeded")
