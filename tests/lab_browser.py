@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import socket
-import time
 import urllib.request
 import uuid
 from contextlib import contextmanager
 
 import websocket
+from waiting import DEADLINE, eventually
 
 from jukebox_helpers.settings import KIT
 from jukebox_helpers.workshop.lab import lab_command, lab_environment, start_lab
@@ -46,26 +46,28 @@ def jupyterlab(settings, folder, theme="JupyterLab Light"):
             yield f"http://127.0.0.1:{port}", token
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(DEADLINE)
 
 
 def wait_until_ready(address, server, folder):
     """Wait until JupyterLab answers."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and server.poll() is None:
+
+    def state():
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=5):
-                return
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=DEADLINE):
+                return "ready"
         except OSError:
-            time.sleep(0.3)
-    raise RuntimeError(f"JupyterLab does not start: {(folder / 'lab.log').read_text()[-2000:]}")
+            return "" if server.poll() is None else "ended"
+
+    if eventually(state) != "ready":
+        raise RuntimeError(f"JupyterLab does not start: {(folder / 'lab.log').read_text()[-2000:]}")
 
 
 def ask(address, token, endpoint, **body):
     """Post a request to JupyterLab's REST API, as its pages do."""
     request = urllib.request.Request(f"{address}/api/{endpoint}", json.dumps(body).encode(), method="POST")
     request.add_header("Authorization", f"token {token}")
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=DEADLINE) as answer:
         return json.load(answer)
 
 
@@ -73,7 +75,7 @@ def ask(address, token, endpoint, **body):
 def channel(address, token, path):
     """A websocket of JupyterLab."""
     socket = websocket.create_connection(
-        f"{address.replace('http', 'ws', 1)}/{path}", header=[f"Authorization: token {token}"], timeout=60
+        f"{address.replace('http', 'ws', 1)}/{path}", header=[f"Authorization: token {token}"], timeout=DEADLINE
     )
     try:
         yield socket
@@ -86,9 +88,7 @@ def run_in_terminal(address, token, folder, script, output):
     name = ask(address, token, "terminals", cwd=folder)["name"]
     with channel(address, token, f"terminals/websocket/{name}") as terminal:
         terminal.send(json.dumps(["stdin", f". {script} >{output}.partial 2>&1; mv {output}.partial {output}\r"]))
-        deadline = time.monotonic() + 60
-        while not output.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        assert eventually(output.exists)
     return output.read_text()
 
 
@@ -123,7 +123,9 @@ def run_in_cell(address, token, folder, code):
 @contextmanager
 def page_of(folder, width=1400, height=1000):
     """A page of a fresh Chromium."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=DEADLINE * 1000)
 
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
@@ -133,6 +135,7 @@ def page_of(folder, width=1400, height=1000):
             viewport={"width": width, "height": height},
             env={**os.environ, "HOME": str(folder)},
         )
+        context.set_default_timeout(DEADLINE * 1000)
         try:
             yield context.pages[0]
         finally:
@@ -142,8 +145,8 @@ def page_of(folder, width=1400, height=1000):
 def open_notebook(page, address, token, name):
     """Open a notebook and wait until its kernel is there: before, "Run All Cells" does nothing."""
     page.goto(f"{address}/lab/tree/jukebox/notebooks/{name}?token={token}")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
 
 
 def run_all(page):
@@ -152,4 +155,4 @@ def run_all(page):
 
     page.locator(".lm-MenuBar-item", has_text="Run").first.click()
     page.locator("li[data-command='runmenu:run-all']:not(.lm-mod-disabled)").click()
-    expect(page.locator(".jp-CodeCell .jp-InputPrompt").first).not_to_have_text("[ ]:", timeout=60_000)
+    expect(page.locator(".jp-CodeCell .jp-InputPrompt").first).not_to_have_text("[ ]:")

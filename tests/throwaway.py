@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import DEADLINE
 
 
 def find_uv() -> str:
@@ -23,7 +24,7 @@ def find_uv() -> str:
 def need_the_package_index() -> None:
     """Skip the test where the package index cannot be reached; one answer is enough."""
     command = [find_uv(), "pip", "compile", "--quiet", "--no-cache", "--no-deps", "-"]
-    asked = subprocess.run(command, input="six", capture_output=True, text=True, timeout=60)
+    asked = subprocess.run(command, input="six", capture_output=True, text=True, timeout=DEADLINE)
     if asked.returncode != 0:
         pytest.skip(f"the package index cannot be reached: {asked.stderr.strip().splitlines()[-1]}")
 

@@ -8,6 +8,7 @@ import pytest
 from fake_pipelines_server import FakePipelines
 from kfp import dsl
 from loopback import make_certificate
+from waiting import DEADLINE
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import compile, connection, read
@@ -37,7 +38,7 @@ def fake():
 
 @pytest.fixture
 def server(fake):
-    return PipelineServer(fake.url, "user1-toolings", timeout=5)
+    return PipelineServer(fake.url, "user1-toolings", timeout=DEADLINE)
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_what_the_server_holds_is_what_was_imported(imported):
 @pytest.mark.parametrize("path", ["pipelines", "pipelines/upload_version"])
 def test_an_import_that_lost_a_race_takes_what_won(fake, server, path, monkeypatch):
     """Somebody else makes the same between our question and our answer."""
-    winner = PipelineServer(fake.url, "user1-toolings", timeout=5)
+    winner = PipelineServer(fake.url, "user1-toolings", timeout=DEADLINE)
     name, nothing = ("find_pipeline", None) if path == "pipelines" else ("versions", [])
     ask, asked = getattr(server, name), []
 
@@ -285,7 +286,7 @@ def test_a_failed_run_says_which_step_and_why(fake, server, imported, tmp_path):
 def test_a_cancelled_run_ends(fake, server, imported, tmp_path):
     fake.states = ["CANCELED"]
     with pytest.raises(RunFailed, match="It was cancelled"):
-        server.run(*imported, ARGUMENTS, "a-run", tmp_path, timeout=20, pause=0.001)
+        server.run(*imported, ARGUMENTS, "a-run", tmp_path, timeout=DEADLINE, pause=0.001)
 
 
 def test_a_run_that_cannot_be_followed_goes_on(fake, server, imported, tmp_path):
@@ -361,7 +362,7 @@ def test_a_server_that_is_silent(fake, server, imported, tmp_path):
 def test_an_expired_token_is_said_and_never_shown_and_a_fresh_one_is_read(fake, tmp_path):
     fake.token = "fresh-token"
     (tmp_path / "token").write_text("stale-token\n")
-    server = PipelineServer(fake.url, "user1-toolings", tmp_path / "token", timeout=5)
+    server = PipelineServer(fake.url, "user1-toolings", tmp_path / "token", timeout=DEADLINE)
     with pytest.raises(JukeboxError, match="token may have expired: restart the workbench") as caught:
         server.find_pipeline(NAME)
     assert "stale-token" not in str(caught.value)
@@ -371,7 +372,7 @@ def test_an_expired_token_is_said_and_never_shown_and_a_fresh_one_is_read(fake, 
 
 def test_a_token_that_is_not_there(fake, tmp_path):
     with pytest.raises(JukeboxError, match="token cannot be read"):
-        PipelineServer(fake.url, "user1-toolings", tmp_path / "none", timeout=5).find_pipeline(NAME)
+        PipelineServer(fake.url, "user1-toolings", tmp_path / "none", timeout=DEADLINE).find_pipeline(NAME)
 
 
 def test_a_missing_role_is_named(fake, server):
@@ -397,7 +398,9 @@ def test_a_page_is_no_pipeline_server(fake, server, status, message):
 
 
 def test_a_project_without_a_pipeline_server():
-    server = PipelineServer("https://ds-pipeline-dspa.user1-toolings.svc.invalid:8443", "user1-toolings", timeout=5)
+    server = PipelineServer(
+        "https://ds-pipeline-dspa.user1-toolings.svc.invalid:8443", "user1-toolings", timeout=DEADLINE
+    )
     with pytest.raises(JukeboxError, match=r"has no pipeline server.*\nNext: .*Configure pipeline server"):
         server.find_pipeline(NAME)
 
@@ -406,17 +409,17 @@ def test_a_server_that_is_not_there():
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(JukeboxError, match="cannot be reached"):
-        PipelineServer(address, "user1-toolings", timeout=5).find_pipeline(NAME)
+        PipelineServer(address, "user1-toolings", timeout=DEADLINE).find_pipeline(NAME)
 
 
 def test_a_certificate_needs_its_authority(tmp_path):
     fake = FakePipelines(make_certificate(tmp_path))
     try:
         authority = tmp_path / "ca.pem"
-        trusting = PipelineServer(fake.url, "user1-toolings", certificate_authority=authority, timeout=5)
+        trusting = PipelineServer(fake.url, "user1-toolings", certificate_authority=authority, timeout=DEADLINE)
         assert trusting.find_pipeline(NAME) is None
         with pytest.raises(JukeboxError, match="is not trusted"):
-            PipelineServer(fake.url, "user1-toolings", timeout=5).find_pipeline(NAME)
+            PipelineServer(fake.url, "user1-toolings", timeout=DEADLINE).find_pipeline(NAME)
     finally:
         fake.close()
 

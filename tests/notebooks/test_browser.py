@@ -38,11 +38,11 @@ def test_a_notebook_runs_a_quiz_answers_and_a_slider_moves(place, tmp_path):
         open_notebook(page, address, token, "7-play-the-jukebox.ipynb")
         run_all(page)
         notebook = page.locator(".jp-Notebook")
-        expect(notebook).to_contain_text("Ready for notebook 7", timeout=60_000)
-        expect(notebook).to_contain_text("hit: not attempted", timeout=60_000)
+        expect(notebook).to_contain_text("Ready for notebook 7")
+        expect(notebook).to_contain_text("hit: not attempted")
 
         quiz = page.locator(".jp-OutputArea", has_text="Why are scaler and encoder inside the ONNX file?").last
-        quiz.scroll_into_view_if_needed(timeout=60_000)
+        quiz.scroll_into_view_if_needed()
         quiz.get_by_label("To make the file smaller.").click()
         expect(quiz).to_contain_text("Not quite")
         quiz.get_by_label("So that model and preparation can never be of two versions.").click()

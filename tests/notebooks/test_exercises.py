@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import stand_in_configuration
 from quick_model import register_quick_model
+from waiting import DEADLINE
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
@@ -181,7 +182,7 @@ def test_push(place):
     place.git("commit", "--quiet", "--message", "Train", str(TRAINING_PIPELINE))
     said("push", "failed", "not pushed")
     place.git("push", "--quiet", "origin", "main")
-    event = events.wait_for(place.settings.state, place.head(), timeout=60)
+    event = events.wait_for(place.settings.state, place.head(), timeout=DEADLINE)
     said("push", "failed", "started no run")  # this sandbox trains nothing
     for state, words in (
         ("running", "a training that is not over"), ("ignored", "ignored: to another branch"),
@@ -211,7 +212,7 @@ def test_first_model_needs_data_and_a_model(place):
     place.git("add", VERSION_FILE)
     place.git("commit", "--quiet", "--message", "Data")
     place.git("push", "--quiet", "origin", "main")
-    event = events.wait_for(place.settings.state, place.head(), timeout=60)
+    event = events.wait_for(place.settings.state, place.head(), timeout=DEADLINE)
     record(place.settings.state, event, "running")
     said("first-model", "failed", "no model trained on it", "wait")
     failure = "exit code 1\nError: Step 'train' failed: no memory\nNext: Take fewer songs."

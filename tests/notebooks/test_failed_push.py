@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from waiting import DEADLINE
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
@@ -60,7 +61,7 @@ def test_a_push_that_the_sandbox_has_not_seen_is_not_waited_for(place, monkeypat
 def test_a_failed_push_of_buckets_is_not_waited_for(place):
     place.s3.delete_bucket(Bucket="data-cache")
     head = place.head(GITOPS_REPOSITORY)
-    event = events.wait_for(place.settings.state, head, timeout=60)
+    event = events.wait_for(place.settings.state, head, timeout=DEADLINE)
     assert "a few seconds after the push" in repr(exercise("buckets").check())
     record(place.settings.state, event, "failed", "Error: The disk is full.\nNext: Make room.")
     said = repr(exercise("buckets").check())

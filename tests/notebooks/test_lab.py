@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from lab_browser import jupyterlab, run_in_cell, run_in_terminal
+from waiting import DEADLINE, eventually
 
 from jukebox_helpers import workbench
 from jukebox_helpers.errors import JukeboxError
@@ -64,13 +64,11 @@ def test_jupyterlab_ends_with_its_door(tmp_path, number):
             # What a shell starts in the background ignores Control-C, and hands that down.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-    deadline = time.monotonic() + 90
-    while "is running at" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    assert eventually(lambda: "is running at" in (tmp_path / "log").read_text())
     (lab_process,) = (child for child in psutil.Process(door.pid).children() if "jupyterlab" in child.cmdline())
     # Control-C goes to all of the terminal's processes; whoever ends a process means that one.
     os.killpg(door.pid, number) if number == signal.SIGINT else door.send_signal(number)
-    assert door.wait(60) is not None
+    assert door.wait(DEADLINE) is not None
     assert not lab_process.is_running()
     assert subprocess.run([*command[:3], "status"], env=environment, capture_output=True).returncode == 1
 

@@ -91,7 +91,7 @@ def test_links_lead_somewhere(file):
 
 def test_what_is_deterministic_gives_the_recorded_outputs():
     """Text forms of the pipeline's graph, a quiz and a song: executed again and compared with the recorded notebook."""
-    check = NBRegressionFixture(exec_timeout=120, diff_ignore=("/metadata", "/cells/*/execution_count"))
+    check = NBRegressionFixture(exec_timeout=600, diff_ignore=("/metadata", "/cells/*/execution_count"))
     check.check(str(Path(__file__).with_name("recorded_outputs.ipynb")))
 
 

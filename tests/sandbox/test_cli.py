@@ -5,6 +5,7 @@ import sys
 
 import pyarrow.parquet
 import pytest
+from waiting import DEADLINE
 
 from jukebox_helpers.settings import KIT
 
@@ -84,15 +85,15 @@ def test_a_run_of_the_inner_loop_loads_without_a_version(fresh_sandbox, tmp_path
     from jukebox_helpers.steps import s3
     from jukebox_helpers.steps.git import git
     from jukebox_helpers.workshop import edits
-    from jukebox_sandbox import buckets
+    from jukebox_helpers.workshop.buckets import CONFIG
     from jukebox_sandbox.events import wait_for
 
     clone = fresh_sandbox.clone("mlops-gitops")
-    edits.add_buckets(clone / buckets.CONFIG, ["data", "data-cache"])
+    edits.add_buckets(clone / CONFIG, ["data", "data-cache"])
     with git_credentials(fresh_sandbox):
         git("commit", "-qam", "Buckets", folder=str(clone))
         git("push", "-q", "origin", "main", folder=str(clone))
-    wait_for(fresh_sandbox.state, git("rev-parse", "HEAD", folder=str(clone)), timeout=30)
+    wait_for(fresh_sandbox.state, git("rev-parse", "HEAD", folder=str(clone)), timeout=DEADLINE)
     before = git("ls-remote", str(fresh_sandbox.state / "git" / fresh_sandbox.user / "jukebox.git"))
 
     jukebox("sample-data", str(tmp_path), "--songs", "300", "--rows", "2000")

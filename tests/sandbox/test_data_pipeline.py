@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 from loopback import RecordingGitServer
+from waiting import DEADLINE
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.laptop import run_pipeline
@@ -42,7 +43,7 @@ def platform(sandbox):
         with git_credentials(sandbox):
             git.git("commit", "-qam", "Buckets", folder=str(clone))
             git.git("push", "-q", "origin", "main", folder=str(clone))
-        wait_for(sandbox.state, git.git("rev-parse", "HEAD", folder=str(clone)), timeout=30)
+        wait_for(sandbox.state, git.git("rev-parse", "HEAD", folder=str(clone)), timeout=DEADLINE)
     return sandbox
 
 

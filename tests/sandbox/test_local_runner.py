@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import psutil
 import pytest
 from kfp import dsl, kubernetes
 from small_pipeline import SECRET_VALUE, a_pipeline, show_environment
+from waiting import DEADLINE, eventually
 
 from jukebox_helpers import settings as settings_module
 from jukebox_helpers.pipelines import compile, read, runs
@@ -166,7 +166,7 @@ def test_no_step_runs_on_when_the_runner_ends(tmp_path, end):
         with open(pid_file + ".new", "w") as file:
             file.write(str(os.getppid()))
         os.replace(pid_file + ".new", pid_file)
-        time.sleep(60)
+        time.sleep(600)
 
     @dsl.pipeline(name="sleeping")
     def sleeping(pid_file: str):
@@ -186,14 +186,12 @@ def test_no_step_runs_on_when_the_runner_ends(tmp_path, end):
         # What a shell starts in the background ignores Control-C, and hands that down.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 60
-    while not pid_file.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert eventually(pid_file.exists)
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
     process.send_signal(end)
-    process.wait(timeout=60)
-    _, alive = psutil.wait_procs(children, timeout=30)
+    process.wait(timeout=DEADLINE)
+    _, alive = psutil.wait_procs(children, timeout=DEADLINE)
     assert not alive
 
 

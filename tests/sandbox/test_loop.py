@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 import pytest
 from rich.console import Console
+from waiting import DEADLINE
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.pipelines import lineage
@@ -190,7 +191,7 @@ def test_a_push_to_another_branch_trains_nothing(story):
     git("push", "--quiet", "origin", "an-idea", folder=clone)
     revision = git("rev-parse", "HEAD", folder=clone)
     git("checkout", "--quiet", "main", folder=clone)
-    event = events.wait_for(story.settings.state, revision, timeout=20)
+    event = events.wait_for(story.settings.state, revision, timeout=DEADLINE)
     assert event["state"] == "ignored"
     assert find_run(story.settings, revision) is None
 

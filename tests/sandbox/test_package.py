@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import commands
+from waiting import DEADLINE
 
 from jukebox_helpers.cli import cli
 from jukebox_helpers.settings import KIT
@@ -91,7 +92,12 @@ def jukebox(installed, tmp_path_factory):
 
     def run(*arguments):
         return subprocess.run(
-            [folder / "bin" / "jukebox", *arguments], env=kept, cwd=here, capture_output=True, text=True, timeout=120
+            [folder / "bin" / "jukebox", *arguments],
+            env=kept,
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=2 * DEADLINE,
         )
 
     run.home = home

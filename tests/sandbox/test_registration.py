@@ -5,11 +5,11 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from waiting import DEADLINE, eventually
 
 from jukebox_helpers.pipelines.carry import carried
 from jukebox_helpers.steps import s3
@@ -131,8 +131,7 @@ def test_of_two_models_that_race_for_a_version_one_is_registered_with_its_own_fi
         with open(f"{database}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # both upload, and wait for the registry
             attempts = [threads.submit(register, onnx(content), name) for content in contents]
-            while len(stored()) < 2 and not any(attempt.done() for attempt in attempts):
-                time.sleep(0.02)
+            eventually(lambda: len(stored()) == 2 or any(attempt.done() for attempt in attempts))
         refused = [attempt.exception() for attempt in attempts if attempt.exception()]
     assert [type(error) for error in refused] == [ValueError]
     assert "already exists" in str(refused[0])
@@ -240,7 +239,12 @@ def test_registering_and_fetching_travel_into_a_step(registry, name, onnx, tmp_p
     step.write_text("\n".join([carried(a_step), f"{arguments = }", f"target = {str(target)!r}", STEP]))
     environment = {key: value for key, value in os.environ.items() if key.startswith(("AWS_", "MLFLOW_", "PATH"))}
     answer = subprocess.run(
-        [sys.executable, "-I", str(step)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-I", str(step)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
     )
     assert (answer.stdout, answer.stderr) == (f"s3://models/{key(name)}\n{VERSION}\n", "")
     assert target.read_bytes() == b"a model"

@@ -5,6 +5,8 @@ import sqlite3
 import subprocess
 import sys
 
+from waiting import DEADLINE
+
 from jukebox_helpers.pipelines.carry import carried
 from jukebox_helpers.steps.registry import open_registry
 
@@ -50,7 +52,7 @@ def test_two_steps_with_nothing_but_the_travelling_source_share_a_new_database(t
         )
         for _ in range(2)
     ]
-    answers = [(*process.communicate(timeout=60), process.returncode) for process in steps]
+    answers = [(*process.communicate(timeout=DEADLINE), process.returncode) for process in steps]
     assert answers == [("0123456789\n", "", 0)] * 2
     with sqlite3.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM model_versions").fetchone() == (1,)

@@ -9,10 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -20,6 +19,7 @@ from urllib.parse import urljoin
 import psutil
 import pytest
 from conftest import stand_in_configuration
+from waiting import DEADLINE, eventually
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
@@ -85,13 +85,6 @@ def processes_of(state: Path) -> list[psutil.Process]:
     return found
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return value
-
-
 def gone(state: Path) -> bool:
     return bool(eventually(lambda: not processes_of(state)))
 
@@ -117,7 +110,7 @@ def another_clone(settings: Settings, folder: Path, *options: str, name: str = R
 def ask(
     settings: Settings, path: str, password: str | None = None, method: str = "GET", body: bytes = b"", **headers: str
 ) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(settings.cluster_domain.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(settings.cluster_domain.removeprefix("http://"), timeout=DEADLINE)
     if password is not None:
         token = base64.b64encode(f"{settings.user}:{password}".encode()).decode()
         headers["Authorization"] = f"Basic {token}"
@@ -181,7 +174,7 @@ def test_s3_checks_signatures_and_nothing_leads_around_it(own: Settings) -> None
     filer = f"http://127.0.0.1:{known_ports(own.state)['filer']}"
     for url in (f"{own.s3_endpoint}/pipeline/song", f"{own.s3_endpoint}/", f"{filer}/buckets/pipeline/song"):
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(url, timeout=10)
+            urllib.request.urlopen(url, timeout=DEADLINE)
         assert caught.value.code in (401, 403)
     with pytest.raises(client.exceptions.NoSuchBucket):
         client.put_object(Bucket="not-in-the-file", Key="song", Body=b"la")
@@ -346,7 +339,7 @@ def test_the_pictures_and_folders_of_a_readme_are_found(own: Settings) -> None:
         request = urllib.request.Request(urljoin(own.cluster_domain, path), headers={"Accept": accept})
         login = f"{own.user}:{own.secret('git-auth')['password']}"
         request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=DEADLINE) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read()
 
     page = open_page("/user1/jukebox/")[2].decode()
@@ -454,7 +447,7 @@ def test_of_racing_pushes_one_is_taken_and_the_others_are_told(own: Settings, tm
 def test_a_push_to_main_trains_from_that_revision(own: Settings) -> None:
     revision = commit(own.clone())
     git(own.clone(), "push", "--quiet")
-    event = events.wait_for(own.state, revision, 20)
+    event = events.wait_for(own.state, revision, DEADLINE)
     assert event["state"] == "done"
     assert (event["repository"], event["ref"]) == (REPOSITORY, "refs/heads/main")
     assert event["version"] == revision[:10]
@@ -466,7 +459,7 @@ def test_pushes_are_worked_through_in_order(own: Settings) -> None:
     for number in range(3):
         revisions.append(commit(own.clone(), text=str(number)))
         git(own.clone(), "push", "--quiet")
-    events.wait_for(own.state, revisions[-1], 20)
+    events.wait_for(own.state, revisions[-1], DEADLINE)
     lines = [json.loads(line) for line in (own.state / "events.jsonl").read_text().splitlines()]
     steps = [(line["revision"], line["state"]) for line in lines if line["revision"] in revisions]
     worked = [step for step in steps if step[1] != "queued"]
@@ -478,7 +471,7 @@ def test_a_failed_training_is_recorded_with_its_last_words(own: Settings) -> Non
     try:
         revision = commit(own.clone(), text="fail")
         git(own.clone(), "push", "--quiet")
-        event = events.wait_for(own.state, revision, 20)
+        event = events.wait_for(own.state, revision, DEADLINE)
     finally:
         (own.state / "fail").unlink()
     assert event["state"] == "failed"
@@ -620,7 +613,7 @@ def test_a_push_of_buckets_applies_them_and_a_bad_one_is_refused_to_its_pusher(o
     revision = commit(clone, CONFIG, good)
     git(clone, "push", "--quiet")
 
-    event = events.wait_for(own.state, revision, 20)
+    event = events.wait_for(own.state, revision, DEADLINE)
     assert event["state"] == "done"
     assert event["detail"] == "pipeline: unchanged; models: unchanged; data: created; data-cache: created"
     assert own.secret("aws-connection-data-cache")["AWS_S3_BUCKET"] == "data-cache"
@@ -636,12 +629,12 @@ def test_a_push_of_buckets_applies_them_and_a_bad_one_is_refused_to_its_pusher(o
     git(clone, "reset", "--quiet", "--hard", revision)
     fewer = commit(clone, CONFIG, good.replace("  - name: pipeline\n", ""))
     git(clone, "push", "--quiet")
-    assert "pipeline: kept, not in the file" in events.wait_for(own.state, fewer, 20)["detail"]
+    assert "pipeline: kept, not in the file" in events.wait_for(own.state, fewer, DEADLINE)["detail"]
     assert "pipeline" in laptop.status(own.state)["buckets"]
 
     nothing = commit(clone, "README.md", "What the cluster should hold\n")
     git(clone, "push", "--quiet")
-    assert "unchanged" in events.wait_for(own.state, nothing, 20)["detail"]
+    assert "unchanged" in events.wait_for(own.state, nothing, DEADLINE)["detail"]
 
 
 # Starting, stopping, dying.
@@ -690,18 +683,15 @@ def test_a_killed_supervisor_leaves_nothing_and_its_state_can_be_started_again(
     # As in a terminal that was opened in this sandbox: it is still the sandbox that starts the server.
     for key, value in first.secret("s3").items():
         monkeypatch.setenv(key, value)
-    begin = time.monotonic()
     again = laptop.up(state, configuration=stand_in_configuration(state.parent, training))
-    took = time.monotonic() - begin
     try:
-        assert took < 5
         assert again == first
         assert known_ports(state) == ports
         assert [again.secret(name) for name in ("git-auth", "s3", "sandbox")] == before
         stored = s3.s3_client(again.secret("aws-connection-pipeline"))
         assert stored.get_object(Bucket="pipeline", Key="song")["Body"].read() == b"la" * 1_000_000
         assert git(again.clone(), "ls-remote", "origin", "main").split()[0] == revision
-        event = events.wait_for(state, revision, 5)
+        event = events.wait_for(state, revision, DEADLINE)
         assert event["state"] == "failed"
         assert "git commit --allow-empty, and push" in event["detail"]
         stopped = hang(again)
@@ -720,13 +710,13 @@ def test_a_killed_training_takes_its_children_along_and_the_next_one_runs(own: S
     revision = hang(own)
     (own.state / "hang").unlink()
     os.kill(int((own.state / "hanging").read_text()), signal.SIGKILL)
-    event = events.wait_for(own.state, revision, 20)
+    event = events.wait_for(own.state, revision, DEADLINE)
     assert event["state"] == "failed"
     assert "exit code 137" in event["detail"]
     assert eventually(lambda: not [p for p in processes_of(own.state) if "time.sleep(600)" in str(p.cmdline())])
     following = commit(own.clone(), text="following")
     git(own.clone(), "push", "--quiet")
-    assert events.wait_for(own.state, following, 20)["state"] == "done"
+    assert events.wait_for(own.state, following, DEADLINE)["state"] == "done"
 
 
 def test_a_killed_owner_takes_its_sandbox_along(tmp_path: Path) -> None:
@@ -819,7 +809,7 @@ def test_the_launcher_of_a_clone_says_where_its_kit_was(tmp_path: Path) -> None:
     shutil.copy(KIT / "jukebox", clone)
     (tmp_path / "state" / "supervisor.lock").touch()
     (tmp_path / "state" / "kit").write_text(f"{tmp_path}/away\n")
-    refused = subprocess.run([clone / "jukebox", "status"], capture_output=True, text=True, timeout=20)
+    refused = subprocess.run([clone / "jukebox", "status"], capture_output=True, text=True, timeout=DEADLINE)
     assert refused.returncode == 1 and f"not in {tmp_path}/away any more. Run ./jukebox up" in refused.stderr
     assert not (clone / ".venv").exists()
 

@@ -4,6 +4,7 @@ import socket
 import threading
 from contextlib import contextmanager
 
+import boto3
 import botocore.config
 import pytest
 
@@ -54,6 +55,8 @@ def endpoint(request, monkeypatch):
         return real(**{**options, "read_timeout": 0.3, "connect_timeout": 0.3, "retries": ONE})
 
     monkeypatch.setattr(botocore.config, "Config", impatient)
+    # boto3 keeps what its first client was told for all later ones.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with bad_server(ANSWERS[request.param]) as address:
         for name, value in connection(address).items():
             monkeypatch.setenv(name, value)
