@@ -1,5 +1,6 @@
 """Buckets as code: the file of ``mlops-gitops`` that lists the buckets."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -9,11 +10,14 @@ from jukebox_helpers.errors import JukeboxError
 CONFIG = "toolings/minio/config.yaml"
 """Where the buckets are listed, in the repository ``mlops-gitops``."""
 
+LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+
 
 def listed_buckets(text: str, source: str) -> list[str]:
     """The buckets that the text of a ``config.yaml`` lists.
 
-    The platform checks the rules of names when the file is pushed; here it only has to be readable.
+    The platform checks every rule when the file is pushed; here the commonest one is.
 
     Args:
         text: The YAML text.
@@ -26,7 +30,7 @@ def listed_buckets(text: str, source: str) -> list[str]:
         JukeboxError: If it is not a list of buckets; the message says the line where there is one.
     """
     try:
-        return [str(bucket["name"]) for bucket in yaml.safe_load(text)["buckets"]]
+        names = [str(bucket["name"]) for bucket in yaml.safe_load(text)["buckets"]]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -36,6 +40,14 @@ def listed_buckets(text: str, source: str) -> list[str]:
         raise JukeboxError(
             f"{source}: under 'buckets:' there must be lines '- name: <bucket>'.", "Correct the file."
         ) from None
+    for name in names:
+        if not LEGAL_NAME.fullmatch(name):
+            line = next(number for number, line in enumerate(text.splitlines(), 1) if name in line)
+            raise JukeboxError(
+                f"{source}:{line}: illegal bucket name {name!r}: 3 to 63 lowercase letters, digits, dots and hyphens.",
+                f"Correct line {line}.",
+            )
+    return names
 
 
 def read_buckets(file: Path) -> list[str]:

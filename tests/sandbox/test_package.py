@@ -154,7 +154,7 @@ def test_state_without_a_checkout_is_the_users(installed, jukebox):
     "program",
     [
         "from jukebox_helpers.pipelines.declare import requirements; requirements('numpy')",
-        "from jukebox_helpers.cli import workspace; workspace()",
+        "from jukebox_helpers.cli.pipelines import workspace; workspace()",
     ],
     ids=["declaring a step", "the pipelines' files"],
 )

@@ -1,0 +1,69 @@
+"""Commands of the kit: tests, benchmarks, packing, completion."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from jukebox_helpers.about import completion_script
+from jukebox_helpers.cli.group import cli
+from jukebox_helpers.settings import KIT, need_checkout
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[TIER]... [PYTEST ARGUMENTS]...")
+def test(arguments: tuple[str, ...]) -> None:
+    r"""Run the tests: all of them, or one or more tiers.
+
+    \b
+    unit       plain functions; no process is started     1 minute
+    sandbox    real S3, git, DVC and pipelines           15 minutes
+    cluster    charts, and stand-ins for a cluster       10 minutes
+    notebooks  Jupyter, a browser, every exercise        10 minutes
+
+    The times are those of two processors. All other arguments go to pytest: ./jukebox test unit -n 0 -k model
+    """
+    from jukebox_helpers.testing import pytest_arguments
+
+    need_checkout()
+    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *pytest_arguments(arguments)], cwd=KIT).returncode)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Run the benchmarks.
+
+    Ratios, with a table and a plot of each. All arguments go to the benchmarks: try bench --help.
+    """
+    need_checkout()
+    sys.exit(subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=KIT).returncode)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--tests", is_flag=True, help="Pack what ./jukebox test needs, too.")
+def pack(folder: Path, tests: bool) -> None:
+    """Put into FOLDER all that an installation without a network needs.
+
+    The packages, for machines like this one and this version of Python; the kit, as a git bundle; and README.txt,
+    which says how to install them.
+    """
+    need_checkout()
+    from jukebox_helpers import pack as packing
+
+    locks = [packing.LOCK, packing.DEVELOPMENT_LOCK] if tests else [packing.LOCK]
+    packing.pack(folder, locks, click.echo, sys.stderr.isatty())
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands in SHELL.
+
+    It completes jukebox and ./jukebox. For bash, put this into ~/.bashrc: eval "$(KIT/jukebox completion bash)",
+    with the path of your kit. For zsh, the same with zsh into ~/.zshrc, after compinit. For fish, into
+    ~/.config/fish/config.fish: KIT/jukebox completion fish | source
+    """
+    click.echo(completion_script(cli, shell))

@@ -1,0 +1,101 @@
+"""Commands of the platform: the sandbox of this laptop, and what is missing here."""
+
+import sys
+
+import click
+from rich.console import Console
+
+from jukebox_helpers.cli.group import cli
+from jukebox_helpers.cli.terminal import as_json, console, say_json
+from jukebox_helpers.settings import need_checkout, state_folder
+
+
+@cli.command()
+@as_json
+def up(as_json: bool) -> None:
+    """Start the sandbox of this laptop.
+
+    A real S3 server, a real git server, the trigger of the training and the model registry, on loopback.
+    """
+    need_checkout()
+    from jukebox_helpers import sandbox
+
+    with Console(stderr=True).status("starting the sandbox …"):
+        settings = sandbox.up(state_folder())
+    for note in settings.notes:
+        click.echo(f"Note: {note}", err=True)
+    show_status(as_json)
+
+
+@cli.command()
+@click.option("--delete", is_flag=True, help="Delete its state too: buckets, repositories, models, your clone.")
+def down(delete: bool) -> None:
+    """Stop the sandbox.
+
+    What it holds stays, for the next up.
+    """
+    from jukebox_helpers import sandbox
+
+    sandbox.down(state_folder(), delete=delete)
+    click.echo(f"Stopped. {'Deleted' if delete else 'Kept'}: {state_folder()}")
+
+
+@cli.command()
+@as_json
+def status(as_json: bool) -> None:
+    """Show what runs, where, and what happened last.
+
+    Exit code 1 if no sandbox runs.
+    """
+    if not show_status(as_json):
+        sys.exit(1)
+
+
+def show_status(as_json: bool) -> bool:
+    """Print the sandbox's status, and tell whether it runs."""
+    from rich.table import Table
+
+    from jukebox_helpers import sandbox
+
+    known = sandbox.status(state_folder())
+    if as_json:
+        say_json(known)
+        return bool(known["running"])
+    if known["running"]:
+        known["log in as"] = f"{known['namespace'].split('-')[0]}, password: {state_folder()}/secrets/git-auth/password"
+    table = Table(show_header=False, box=None)
+    for key, value in known.items():
+        if key == "events":
+            value = "\n".join(f"{e['repository']} {str(e['revision'])[:10]} {e['state']}" for e in value) or "none yet"
+        elif isinstance(value, (list, tuple)):
+            value = ", ".join(map(str, value))
+        elif isinstance(value, dict):
+            value = "\n".join(f"{name}: {item}" for name, item in value.items())
+        table.add_row(key.replace("_", " "), str(value))
+    console().print(table, soft_wrap=True)
+    return bool(known["running"])
+
+
+@cli.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Show what is missing here.
+
+    And how to get it. Exit code 1 if anything is missing.
+    """
+    from rich.table import Table
+
+    from jukebox_helpers.workshop.doctor import examine
+
+    findings = examine()
+    if as_json:
+        say_json([vars(finding) for finding in findings])
+    else:
+        table = Table("", "what", box=None)
+        for column in ("found", "next"):  # addresses are shown whole
+            table.add_column(column, overflow="fold")
+        for finding in findings:
+            mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
+            table.add_row(mark, finding.what, finding.found, "" if finding.good else finding.next_action)
+        console().print(table)
+    sys.exit(0 if all(finding.good for finding in findings) else 1)

@@ -1,0 +1,155 @@
+"""Commands of the pipelines: compile, run, import, schedule."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from jukebox_helpers.cli.group import cli
+from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json, show_run
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.settings import KIT, REPOSITORY, find_settings, need_checkout, state_folder
+
+
+@cli.command("compile")
+def compile_() -> None:
+    """Write the pipelines' YAML.
+
+    In the checkout or clone that you stand in, else in the kit.
+    """
+    need_checkout()
+    from jukebox_helpers import settings as settings_module
+    from jukebox_helpers.pipelines import compile
+
+    root = workspace()
+    for source, target in (
+        (settings_module.DATA_PIPELINE, settings_module.DATA_PIPELINE_YAML),
+        (settings_module.TRAINING_PIPELINE, settings_module.TRAINING_PIPELINE_YAML),
+    ):
+        compile.compile_file(root / source)
+        click.echo(f"{root / target}: {(root / target).stat().st_size:,} bytes")
+
+
+def workspace() -> Path:
+    """The folder whose pipelines are meant: the checkout one stands in, else the attendee's clone, else the kit."""
+    from jukebox_helpers.settings import DATA_PIPELINE
+
+    clone = state_folder() / "work" / REPOSITORY
+    for folder in (Path.cwd(), *Path.cwd().parents, clone):
+        if (folder / DATA_PIPELINE).is_file():
+            return folder
+    need_checkout()
+    return KIT
+
+
+@cli.group("run")
+def run_group() -> None:
+    """Run a pipeline once."""
+
+
+@run_group.command("data-pipeline")
+@click.option("--dataset-url", required=True, help="Where the songs come from: https://, s3://, file:// or a path.")
+@click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
+@as_json
+def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
+    """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
+    from jukebox_helpers.pipelines.arguments import check_addresses
+    from jukebox_helpers.pipelines.platforms import pipelines_of
+    from jukebox_helpers.pipelines.revisions import repository_argument, server_head
+    from jukebox_helpers.settings import DATA_PIPELINE_YAML
+    from jukebox_helpers.show.progress import RunProgress
+
+    settings = find_settings()
+    on_laptop = settings.platform == "sandbox"
+    if on_laptop and "://" not in dataset_url:
+        dataset_url = str(Path(dataset_url).resolve())
+    arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
+    check_addresses(arguments)
+    before = server_head(settings, arguments["repo_url"])
+    with RunProgress(Console(stderr=True)) as progress:
+        run = pipelines_of(settings).run(workspace() / DATA_PIPELINE_YAML, arguments, progress)
+    show_run(run, as_json)
+    if on_laptop and not as_json:
+        md5, revision = run.output("load"), run.output("version-and-commit")
+        click.echo(
+            f"No news: main has data version {md5} already, as of revision {revision[:10]}. Nothing is trained."
+            if revision == before
+            else f"Data version {md5} is revision {revision[:10]} of main. "
+            "Its push started the training: see ./jukebox status, and what came of it with ./jukebox trace jukebox."
+        )
+
+
+@run_group.command("training-pipeline")
+@click.option("--revision", help="The revision to train [default: the head of main on the git server].")
+@click.option("--grid", type=FILE, help='A JSON list of hyperparameters to score beside, e.g. [{"epochs": 40}].')
+@as_json
+def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool) -> None:
+    """Train, evaluate and register one pushed revision.
+
+    From its own files. With a grid, each candidate is cross-validated too, at the same time in a cluster; the
+    better hyperparameters are for default_parameters.json, so that a commit names what a model was trained with.
+    """
+    from jukebox_helpers.pipelines.training import candidates, train_revision
+    from jukebox_helpers.show.progress import RunProgress, candidates_table
+
+    with RunProgress(Console(stderr=True)) as progress:
+        run = train_revision(find_settings(), revision or "origin/main", progress, read_grid(grid) if grid else None)
+    found = candidates(run)
+    if found and not as_json:
+        console().print(candidates_table(found))
+    show_run(run, as_json)
+
+
+@cli.command("import")
+@click.argument("pipeline", type=click.Choice(["data-pipeline", "training-pipeline"]), default="data-pipeline")
+@click.option("--revision", default="origin/main", show_default=True, help="The revision of the training pipeline.")
+@as_json
+def import_(pipeline: str, revision: str, as_json: bool) -> None:
+    """Import a pipeline in OpenShift AI.
+
+    A new one, or a new version of the one that is there, named by its git revision. The data pipeline is the
+    compiled YAML of the checkout that you stand in.
+    """
+    from jukebox_helpers.pipelines import actions
+    from jukebox_helpers.settings import DATA_PIPELINE_YAML
+
+    settings = find_settings()
+    if pipeline == "training-pipeline":
+        imported = actions.import_revision(settings, revision)
+    else:
+        imported = actions.import_file(settings, workspace() / DATA_PIPELINE_YAML)
+    said = f"{'Imported' if imported.new else 'Already there'}: {imported.pipeline} {imported.version}"
+    say_json(vars(imported)) if as_json else click.echo(said)
+
+
+@cli.command()
+@click.option("--dataset-url", required=True, help="Where the songs come from: https:// or s3://.")
+@click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
+@as_json
+def schedule(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
+    """Run the imported data pipeline every day in OpenShift AI.
+
+    One run at a time, its latest version. Again with something else, it replaces the schedule.
+    """
+    from jukebox_helpers.pipelines.actions import schedule_data_pipeline
+
+    made = schedule_data_pipeline(find_settings(), dataset_url, repo_url)
+    said = f"{'Scheduled' if made.new else 'Unchanged'}: {made.name}, version {made.version}, every day"
+    say_json(vars(made)) if as_json else click.echo(said)
+
+
+def read_grid(file: Path) -> list[dict[str, Any]]:
+    """Read a grid of hyperparameters, and refuse one that a step would refuse: before anything starts."""
+    from jukebox_helpers.steps.model import check_hyperparameters
+
+    try:
+        grid = json.loads(file.read_text())
+    except ValueError as error:
+        raise JukeboxError(f"{file} is not JSON: {error}", 'Write a list, e.g. [{"epochs": 10}].') from None
+    if not isinstance(grid, list) or not grid or not all(isinstance(candidate, dict) for candidate in grid):
+        raise JukeboxError(f"{file} is not a list of hyperparameters.", 'Write one, e.g. [{"epochs": 10}].')
+    for candidate in grid:
+        check_hyperparameters(candidate)
+    return grid

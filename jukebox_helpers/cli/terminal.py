@@ -1,0 +1,35 @@
+"""What all commands share: the terminal, JSON, a finished run."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
+
+
+def console() -> Console:
+    """The terminal; a hundred columns where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=100)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2, sort_keys=True, default=str))
+
+
+def show_run(run: Any, as_json: bool) -> None:
+    """Print a finished run."""
+    from jukebox_helpers.show.progress import log_of, run_table
+
+    if as_json:
+        say_json(vars(run) | {"steps": [vars(step) for step in run.steps]})
+        return
+    console().print(run_table(run))
+    click.echo(f"Log: {log_of(run)}")

@@ -1,0 +1,99 @@
+"""Commands of the workshop: the demonstration, the lab, notebooks, catching up, sample data."""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from jukebox_helpers.cli.group import cli
+from jukebox_helpers.cli.terminal import FILE, console
+from jukebox_helpers.settings import need_checkout, state_folder
+from jukebox_helpers.steps.constants import NOTEBOOK_COUNT, RANKINGS_OBJECT, SONGS_OBJECT
+
+
+@cli.command()
+@click.option("--songs", type=FILE, help="A Parquet table of songs to start with (made up where not given).")
+@click.option("--rankings", type=FILE, help="A Parquet table of rankings for them (made up where not given).")
+def demo(songs: Path | None, rankings: Path | None) -> None:
+    """Run the whole loop on a fresh sandbox.
+
+    Data in, two traced models out, nothing left behind. Exit code 0 only if all of it worked.
+    """
+    need_checkout()
+    from jukebox_helpers.workshop.demo import demo as run_demo
+
+    run_demo(console(), songs, rankings)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Open the workshop: the sandbox, and JupyterLab on your clone.
+
+    All arguments go to JupyterLab. When it ends, the sandbox stops too, unless it was running before.
+    """
+    need_checkout()
+    from jukebox_helpers.workshop.lab import open_lab
+
+    sys.exit(open_lab(state_folder(), arguments))
+
+
+@cli.command()
+@click.option("--only", type=click.IntRange(0, NOTEBOOK_COUNT - 1), help="The only notebook to run.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="An HTML page to write.")
+def notebooks(only: int | None, report: Path | None) -> None:
+    """Run every notebook with its solutions, as an instructor does before class.
+
+    On a laptop on a fresh sandbox, which goes afterwards. Exit code 1 if anything did not work.
+    """
+    need_checkout()
+    from jukebox_helpers.workshop.notebooks import NotebookRun, run_notebooks
+
+    def tell(run: NotebookRun) -> None:
+        mark = "[green]✓[/]" if run.passed() else "[red]✗[/]"
+        checks = ", ".join(f"{name} {outcome}" for name, outcome in run.outcomes.items())
+        console().print(f"{mark} {run.name:<32} {run.seconds:6.1f} s  {checks} {run.error}", highlight=False)
+
+    with Console(stderr=True).status("running the notebooks …"):
+        runs = run_notebooks(report, only, tell)
+    if report:
+        click.echo(f"Report: {report}")
+    sys.exit(0 if all(run.passed() for run in runs) else 1)
+
+
+@cli.command("catch-up")
+@click.argument("number", type=click.IntRange(0, NOTEBOOK_COUNT - 1))
+def catch_up(number: int) -> None:
+    """Bring everything to the state in which notebook NUMBER starts.
+
+    Your own edits that stand in the way are kept on a branch.
+    """
+    need_checkout()
+    from jukebox_helpers.workshop import catching_up
+
+    catching_up.catch_up(number, click.echo)
+
+
+@cli.command("sample-data")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--songs", type=click.IntRange(1), default=14_245, show_default=True, help="Number of songs.")
+@click.option("--rows", type=click.IntRange(1), default=1_130_000, show_default=True, help="Number of ranking rows.")
+@click.option("--fresh", type=FILE, help="Make the songs of a later week, from this table of songs.")
+def make_sample_data(folder: Path, songs: int, rows: int, fresh: Path | None) -> None:
+    """Make songs and rankings in FOLDER.
+
+    Two Parquet tables, the same bytes every time.
+    """
+    from jukebox_helpers.steps import sample_data, sample_rankings
+
+    folder.mkdir(parents=True, exist_ok=True)
+    table, rankings = folder / SONGS_OBJECT, folder / RANKINGS_OBJECT
+    with Console(stderr=True).status("making the tables …"):
+        if fresh:
+            sample_data.make_fresh_songs(str(fresh), str(table))
+        else:
+            sample_data.make_songs(str(table), songs)
+        sample_rankings.make_rankings(str(rankings), str(table), rows)
+    for file in (table, rankings):
+        click.echo(f"{file}: {file.stat().st_size:,} bytes")
