@@ -40,7 +40,7 @@ def reached(rooms: set[str], found: dict[str, set[str]]) -> set[str]:
 
 def drawing(found: dict[str, set[str]]) -> str:
     """The rooms and their arrows as a Mermaid graph, in Markdown."""
-    packages = {room for room in found if (PAGE.parent.parent / PACKAGE / room).is_dir()}
+    packages = {room for room in found if (PAGE.parent.parent / PACKAGE / room / "__init__.py").is_file()}
     lines = [
         "```mermaid",
         "flowchart TD",
