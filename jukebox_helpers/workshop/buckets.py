@@ -42,10 +42,10 @@ def listed_buckets(text: str, source: str) -> list[str]:
         ) from None
     for name in names:
         if not LEGAL_NAME.fullmatch(name):
-            line = next(number for number, line in enumerate(text.splitlines(), 1) if name in line)
+            at = next(number for number, line in enumerate(text.splitlines(), 1) if name in line)
             raise JukeboxError(
-                f"{source}:{line}: illegal bucket name {name!r}: 3 to 63 lowercase letters, digits, dots and hyphens.",
-                f"Correct line {line}.",
+                f"{source}:{at}: illegal bucket name {name!r}: 3 to 63 lowercase letters, digits, dots and hyphens.",
+                f"Correct line {at}.",
             )
     return names
 
