@@ -1,0 +1,111 @@
+"""The attendee's folders: the clones of the platform's repositories, and the practice repository."""
+
+from pathlib import Path
+
+from jukebox_helpers.errors import JukeboxError, as_jukebox_error
+from jukebox_helpers.pipelines.revisions import git_credentials
+from jukebox_helpers.settings import (
+    GITOPS_REPOSITORY,
+    KIT,
+    REPOSITORY,
+    Settings,
+    find_settings,
+)
+from jukebox_helpers.steps.constants import VERSION_FILE
+from jukebox_helpers.steps.dvc import read_version_file
+from jukebox_helpers.steps.git import git
+
+
+class Clones:
+    """The attendee's folders, and git in them.
+
+    Args:
+        settings: The platform; found where not given.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or find_settings()
+        self.clone = self.settings.clone(REPOSITORY)
+        self.tables = self.settings.state / "tables"
+        beside = self.clone.parent if self.settings.platform == "sandbox" else KIT.parent
+        self.gitops = beside / GITOPS_REPOSITORY
+        self.practice = beside / "data-practice"
+
+    def __repr__(self) -> str:
+        return (
+            f"Platform {self.settings.platform}, user {self.settings.user}\n"
+            f"your clone     {self.clone}\nbuckets        {self.gitops}\npractice       {self.practice}"
+        )
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether this is a laptop."""
+        return self.settings.platform == "sandbox"
+
+    def git(self, *arguments: str, folder: str | Path | None = None) -> str:
+        """Run git in the attendee's clone, or in another folder, with the platform's credentials.
+
+        Args:
+            arguments: The git command, e.g. ``"log", "--oneline"``.
+            folder: The folder to run in.
+
+        Returns:
+            What git prints, without the last line break.
+
+        Raises:
+            JukeboxError: If the folder is gone, or git fails, with its own words.
+        """
+        where = Path(folder or self.clone)
+        # In a folder of ours without .git, git would find the repository around it.
+        if not where.is_dir() or (where in (self.clone, self.gitops) and not (where / ".git").exists()):
+            raise JukeboxError(
+                f"{where} is not a git repository any more: the folder was moved, deleted or emptied.",
+                f"{'Move the rest of it away, then r' if where.exists() else 'R'}un the notebook's first cell again, "
+                "or ./jukebox catch-up 0 in a terminal: what was pushed is cloned anew.",
+            )
+        with git_credentials(self.settings):
+            try:
+                return git(*arguments, folder=str(where))
+            except RuntimeError as error:
+                raise JukeboxError(
+                    str(error), "Correct what git names. ./jukebox status says whether the git server runs."
+                ) from None
+
+    def head(self, repository: str = REPOSITORY) -> str:
+        """The revision at the head of ``main`` on the git server."""
+        return self.git("ls-remote", self.settings.repository_url(repository), "refs/heads/main").split("\t")[0]
+
+    def fetch(self, repository: str = REPOSITORY) -> str:
+        """Learn what is new on the git server, change nothing in the clone, and return the head of ``main``."""
+        folder = self.clone if repository == REPOSITORY else self.gitops
+        self.git("fetch", "--quiet", "origin", folder=folder)
+        return self.git("rev-parse", "origin/main", folder=folder)
+
+    def on_main(self, path: str, repository: str = REPOSITORY) -> str:
+        """The text of a file at the head of ``main`` on the server; empty if there is none."""
+        self.fetch(repository)
+        folder = self.clone if repository == REPOSITORY else self.gitops
+        listed = self.git("ls-tree", "--name-only", "origin/main", "--", path, folder=folder)
+        return self.git("show", f"origin/main:{path}", folder=folder) + "\n" if listed else ""
+
+    def edited(self, path: str, folder: Path) -> str:
+        """Where an edit of a file stands: ``""``, ``"not committed"`` or ``"not pushed"``."""
+        if self.git("status", "--porcelain", "--", path, folder=folder):
+            return "not committed"
+        return "not pushed" if self.git("log", "--oneline", "origin/main..HEAD", "--", path, folder=folder) else ""
+
+    @as_jukebox_error()
+    def practise_version(self, revision: str = "") -> str:
+        """The data version (md5) that the practice repository names: as it stands there, or in a revision of it."""
+        file = self.practice / VERSION_FILE
+        if revision:
+            text = self.git("show", f"{revision}:{VERSION_FILE}", folder=self.practice)
+            return text.split("outs:")[1].split("md5: ")[1].split()[0]
+        return read_version_file(str(file))["md5"] if file.is_file() else ""
+
+    def practised_versions(self) -> list[str]:
+        """The data versions that the practice repository has committed, newest first, one for each commit."""
+        if not (self.practice / ".git").exists() or not self.git("branch", "--list", "main", folder=self.practice):
+            return []
+        log = self.git("log", "--format=%H", "--", VERSION_FILE, folder=self.practice)
+        return [self.practise_version(revision) for revision in log.split()]
