@@ -3,6 +3,7 @@
 from kfp.dsl import Dataset, Output
 
 from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.constants import RANKINGS_HASH, RANKINGS_SOURCE
 from jukebox_helpers.steps.data_versions import fetch_data_version
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import repository_url
@@ -17,7 +18,7 @@ def fetch_data(songs: Output[Dataset], rankings: Output[Dataset]):
     make_songs(songs.path)
     make_rankings(rankings.path, songs.path)
     digest = file_digest(rankings.path, "sha256")
-    rankings.metadata.update({"rankings sha256": digest, "rankings source": "made up (sample)"})
+    rankings.metadata.update({RANKINGS_HASH: digest, RANKINGS_SOURCE: "made up (sample)"})
 
 
 @step("boto3", "dvc[s3]", "numpy", "pyarrow", "pyyaml")
@@ -33,7 +34,7 @@ def fetch_data_from_dvc(
 
     url = repository_url(cluster_domain, os.environ["namespace"])
     facts = fetch_data_version(url, git_version, songs.path)
-    source = rankings_object or facts.pop("rankings source")
+    source = rankings_object or facts.pop(RANKINGS_SOURCE)
     songs.metadata.update(facts)
     rankings.metadata.update(fetch_rankings(source, songs.path, rankings.path))
     print(f"Songs of data version {songs.metadata['DVC training data hash']}, revision {git_version}.")

@@ -3,6 +3,7 @@
 from kfp.dsl import Artifact, Dataset, Input, Model
 
 from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.constants import GIT_REVISION
 from jukebox_helpers.steps.gate import refuse_if_failed
 from jukebox_helpers.steps.metadata import recorded
 from jukebox_helpers.steps.registration import register_model_version
@@ -33,7 +34,7 @@ def register_model(
         version=version,
         # Without a data version there is no checkout; then the version is all that is known of the revision.
         facts={
-            "git revision": version,
+            GIT_REVISION: version,
             **recorded(features.metadata, onnx_model.metadata, model.metadata),
             "run": run,
         },

@@ -3,6 +3,7 @@
 from kfp.dsl import Dataset, Input, Metrics, Output
 
 from jukebox_helpers.pipelines.declare import step
+from jukebox_helpers.steps.constants import CACHE_BUCKET, DATA_BUCKET, SONGS_OBJECT
 from jukebox_helpers.steps.data_versions import check_write_access, commit_data_version
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
@@ -12,7 +13,7 @@ from jukebox_helpers.steps.transfer import fetch, load_object
 @step("boto3")
 def check_access(repo_url: str):
     """Refuse wrong addresses and credentials before anything is written."""
-    revision = check_write_access(repo_url, ["data", "data-cache"])
+    revision = check_write_access(repo_url, [DATA_BUCKET, CACHE_BUCKET])
     print(f"S3 and git let this run write; main is at {revision[:10]}.")
 
 
@@ -42,7 +43,7 @@ def transform(songs: Input[Dataset], transformed: Output[Dataset]):
 @step("boto3")
 def load(transformed: Input[Dataset]) -> str:
     """Put the table into the bucket, and say its md5."""
-    address = load_object(transformed.path, "song_properties.parquet")
+    address = load_object(transformed.path, SONGS_OBJECT)
     md5 = file_digest(transformed.path, "md5")
     print(f"{address} now has md5 {md5}.")
     return md5

@@ -9,6 +9,18 @@ All functions travel: their source is part of compiled pipelines, so they import
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import (
+    DATA_HASH,
+    DATA_PATH,
+    DVC_REMOTES,
+    GIT_REPOSITORY,
+    GIT_REVISION,
+    RANKINGS_SOURCE,
+    REMOTES,
+    SONGS_OBJECT,
+    SOURCE_ADDRESS,
+    VERSION_FILE,
+)
 from jukebox_helpers.steps.data_cache import cache_key, cached_size, copy_to_cache
 from jukebox_helpers.steps.dvc import dvc, read_remotes, read_version_file, record_version, set_remotes
 from jukebox_helpers.steps.files import file_digest
@@ -79,7 +91,7 @@ def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
         folder = container_environment() + "/repository"
         head = clone_main(repo_url, folder)
         version_songs(folder, md5)
-        files = (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "song_properties.parquet.dvc")
+        files = (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", VERSION_FILE)
         git("add", *(file for file in files if os.path.exists(os.path.join(folder, file))), folder=folder)
         if not git("status", "--porcelain", "--untracked-files=no", folder=folder):
             print(f"No news: revision {head[:10]} of main has data version {md5} already.")
@@ -122,13 +134,13 @@ def version_songs(folder: str, md5: str) -> None:
 
     from dvc.exceptions import DvcException
 
-    version_file = os.path.join(folder, "song_properties.parquet.dvc")
+    version_file = os.path.join(folder, VERSION_FILE)
     try:
-        set_remotes(folder, {"s3-version": "s3://data-cache", "data-source": "s3://data"})
+        set_remotes(folder, REMOTES)
         version = read_version_file(version_file) if os.path.isfile(version_file) else {}
         # An object that is gone or torn is restored, as long as the loaded songs are the same.
         if version.get("md5") != md5 or version["size"] != cached_size(md5):
-            record_version(version_file, "remote://data-source/song_properties.parquet", md5, **copy_to_cache(md5))
+            record_version(version_file, SOURCE_ADDRESS, md5, **copy_to_cache(md5))
     except DvcException as error:
         raise RuntimeError(
             f"DVC cannot write the data version: {error}. Nothing was committed. "
@@ -164,7 +176,6 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
     import os
     import shutil
 
-    name = "song_properties.parquet"
     folder = container_environment() + "/repository"
     clone_main(repo_url, folder)
     try:
@@ -174,25 +185,25 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
             f"The repository {repo_url} has no revision {revision!r}: {error}. "
             "Next: push the commit, or run with a version that is on the server."
         ) from None
-    if not os.path.isfile(os.path.join(folder, name + ".dvc")):
+    if not os.path.isfile(os.path.join(folder, VERSION_FILE)):
         raise FileNotFoundError(
-            f"Revision {revision} has no {name}.dvc: nobody has versioned the data yet, so there is nothing to "
+            f"Revision {revision} has no {VERSION_FILE}: nobody has versioned the data yet, so there is nothing to "
             "train on. Next: run the data pipeline; it makes that file and its commit starts this pipeline again."
         )
-    version = read_version_file(os.path.join(folder, name + ".dvc"))
-    dvc("pull", name + ".dvc", folder=folder)
-    found = file_digest(os.path.join(folder, name), "md5")
+    version = read_version_file(os.path.join(folder, VERSION_FILE))
+    dvc("pull", VERSION_FILE, folder=folder)
+    found = file_digest(os.path.join(folder, SONGS_OBJECT), "md5")
     if found != version["md5"]:
         raise ValueError(
             f"The data of revision {revision} has md5 {found}, but its version file names {version['md5']}. "
             "Next: run the data pipeline again, and do not edit the bucket data-cache by hand."
         )
-    shutil.move(os.path.join(folder, name), songs_path)
+    shutil.move(os.path.join(folder, SONGS_OBJECT), songs_path)
     return {
-        "git revision": git("rev-parse", "HEAD", folder=folder),
-        "git repository": repo_url,
-        "DVC training data hash": version["md5"],
-        "DVC data path": name,
-        "DVC remotes": json.dumps(read_remotes(folder), sort_keys=True),
-        "rankings source": rankings_source(folder),
+        GIT_REVISION: git("rev-parse", "HEAD", folder=folder),
+        GIT_REPOSITORY: repo_url,
+        DATA_HASH: version["md5"],
+        DATA_PATH: SONGS_OBJECT,
+        DVC_REMOTES: json.dumps(read_remotes(folder), sort_keys=True),
+        RANKINGS_SOURCE: rankings_source(folder),
     }

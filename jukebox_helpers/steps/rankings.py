@@ -5,6 +5,7 @@ The songs are versioned with DVC; the rankings are kept by the hash of their byt
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+from jukebox_helpers.steps.constants import CACHE_BUCKET, RANKINGS_HASH, RANKINGS_SOURCE
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.sample_rankings import make_rankings
 from jukebox_helpers.steps.transfer import fetch, load_object
@@ -77,10 +78,10 @@ def fetch_rankings(source: str, songs_path: str, rankings_path: str) -> dict:
             "Next: restore the object; nothing may write to data-cache by hand."
         )
     if not by_hash:
-        load_object(rankings_path, kept, "data-cache")
+        load_object(rankings_path, kept, CACHE_BUCKET)
     # A query may hold a signature, which is not for the record.
     shown = urllib.parse.urlsplit(source)._replace(query="", fragment="").geturl()
-    return {"rankings sha256": digest, "rankings source": "made up (sample)" if source == "sample" else shown}
+    return {RANKINGS_HASH: digest, RANKINGS_SOURCE: "made up (sample)" if source == "sample" else shown}
 
 
 def refuse_made_up(facts: dict, prod_flag: bool) -> None:
@@ -93,7 +94,7 @@ def refuse_made_up(facts: dict, prod_flag: bool) -> None:
     Raises:
         ValueError: If it does, and they were.
     """
-    if prod_flag and str(facts.get("rankings source", "")).startswith("made up"):
+    if prod_flag and str(facts.get(RANKINGS_SOURCE, "")).startswith("made up"):
         raise ValueError(
             "The rankings of this revision are made up (sample), and prod_flag asks for a model for production. "
             'Next: name the address of real rankings as "rankings" in 3-prod_datascience/default_parameters.json, '

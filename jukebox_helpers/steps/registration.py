@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import MODEL_HASH
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.registry import open_registry, read_registry
 from jukebox_helpers.steps.registry_records import check_registration, same_model
@@ -47,7 +48,7 @@ def register_model_version(
         ValueError: If the version exists with another model, or a fact cannot be kept.
     """
     digest = file_digest(onnx_path, "sha256")
-    metadata = {**facts} | {f"metric.{key}": value for key, value in metrics.items()} | {"model sha256": digest}
+    metadata = {**facts} | {f"metric.{key}": value for key, value in metrics.items()} | {MODEL_HASH: digest}
     check_registration(name, version, "s3://", metadata)
     registry = open_registry(cluster_domain, namespace, prod_flag)
     existing = registry.find(name, version)
@@ -86,7 +87,7 @@ def fetch_previous_version(
         return None
     fetch(record["uri"], target)
     found = file_digest(target, "sha256")
-    if found != record["metadata"].get("model sha256", found):
+    if found != record["metadata"].get(MODEL_HASH, found):
         raise ValueError(
             f"{record['uri']} is not the file that was registered as {name} {record['version']} (its sha256 is "
             f"{found}), so nothing can be measured against it. Next: restore the object; "

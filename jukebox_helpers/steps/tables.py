@@ -1,7 +1,6 @@
 """Whether the two tables are what they should be, and the canonical form of the songs.
 
-Every function here travels into pipeline steps (packages: pandas, pandera, pyarrow), so each one imports what it
-needs and uses nothing of this module but other functions.
+All of it travels into pipeline steps (packages: pandas, pandera, pyarrow).
 """
 
 from typing import TYPE_CHECKING
