@@ -29,7 +29,8 @@ from sklearn.preprocessing import StandardScaler
 from jukebox_helpers.steps import sample_data, sample_rankings
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.model import check_hyperparameters, fit
-from jukebox_helpers.steps.preparation import Pairs, prepare, read_pairs
+from jukebox_helpers.steps.pairs import Pairs, read_pairs
+from jukebox_helpers.steps.preparation import prepare
 from jukebox_helpers.steps.scoring import judge, memorise, score
 
 CHOSEN = "network 64"

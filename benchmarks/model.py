@@ -13,7 +13,8 @@ from benchmarks import countwise, rowwise
 from benchmarks.measure import Measurement, measure
 from benchmarks.results import Figure, Result
 from benchmarks.sizes import make_tables, repeats
-from jukebox_helpers.steps import preparation, scoring
+from jukebox_helpers.steps import pairs as preparation
+from jukebox_helpers.steps import scoring
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.model import check_hyperparameters, fit
-from jukebox_helpers.steps.preparation import read_pairs
+from jukebox_helpers.steps.pairs import read_pairs
 from jukebox_helpers.steps.scoring import judge, score
 
 if TYPE_CHECKING:

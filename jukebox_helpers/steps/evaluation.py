@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.gate import DEFAULT_TOLERANCES, gate_reasons
 from jukebox_helpers.steps.memory import give_memory_back
-from jukebox_helpers.steps.preparation import Pairs, read_pairs
+from jukebox_helpers.steps.pairs import Pairs, read_pairs
 from jukebox_helpers.steps.scoring import Judged, calibration, judge, memorise, open_onnx, score
 
 if TYPE_CHECKING:

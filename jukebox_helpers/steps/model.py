@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.network import teach
-from jukebox_helpers.steps.preparation import Pairs, read_pairs
+from jukebox_helpers.steps.pairs import Pairs, read_pairs
 from jukebox_helpers.steps.scoring import judge, memorise, score
 
 if TYPE_CHECKING:

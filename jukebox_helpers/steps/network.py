@@ -9,7 +9,7 @@ The function here travels into pipeline steps (packages: numpy, scikit-learn), w
 
 from typing import TYPE_CHECKING
 
-from jukebox_helpers.steps.preparation import pairs_of
+from jukebox_helpers.steps.pairs import pairs_of
 
 if TYPE_CHECKING:
     import numpy

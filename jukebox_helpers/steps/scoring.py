@@ -8,7 +8,7 @@ Every function here travels into pipeline steps (packages: numpy; onnxruntime to
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jukebox_helpers.steps.preparation import pairs_of
+from jukebox_helpers.steps.pairs import pairs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

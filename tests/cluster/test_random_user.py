@@ -22,7 +22,7 @@ from jukebox_helpers.steps import sample_data
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.demo import Demo
 from jukebox_sandbox import runner_process
-from jukebox_sandbox.runner import container_env, hide_jukebox, with_environments
+from jukebox_sandbox.containers import container_env, hide_jukebox, with_environments
 
 UID = 1000790000
 """Of the range that OpenShift gives to a project; it has no entry in /etc/passwd."""

@@ -18,7 +18,7 @@ from jukebox_helpers import settings as settings_module
 from jukebox_helpers.pipelines import compile, read, runs
 from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.settings import Settings
-from jukebox_sandbox import runner
+from jukebox_sandbox import containers
 from jukebox_sandbox.state import write_secret
 
 
@@ -53,7 +53,7 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     folders = {"HOME", "TMPDIR", "MPLCONFIGDIR", "PYTHONPATH"}
     assert environment["JUKEBOX_GIT_SERVER"] == settings.cluster_domain
     platform = {"MLFLOW_TRACKING_URI", "JUKEBOX_GIT_SERVER"}
-    allowed = {*runner.PASSED_ON, *folders, *platform, "PYTHONUNBUFFERED", "PYTHONUTF8"}
+    allowed = {*containers.PASSED_ON, *folders, *platform, "PYTHONUNBUFFERED", "PYTHONUTF8"}
     made_by_the_shell = {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE", "_KFP_RUNTIME"}
     assert set(environment) - allowed - made_by_the_shell == {"VARIABLE", "namespace"}
     assert ["running", "pending", "pending"] in seen

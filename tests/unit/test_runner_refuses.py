@@ -7,7 +7,7 @@ from small_pipeline import SECRET_VALUE, a_pipeline, after_all, show_environment
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import compile, laptop, runs
 from jukebox_helpers.settings import Settings
-from jukebox_sandbox import runner
+from jukebox_sandbox import containers, runner
 from jukebox_sandbox.compiled import read_pipeline
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.state import write_secret
@@ -27,7 +27,7 @@ def settings(tmp_path):
 def order(file, settings):
     """A run of a pipeline with arguments that do not matter."""
     where = {"runs": str(settings.runs), "namespace": settings.namespace, "state": str(settings.state)}
-    return runner.Order(file.read_text(), {}, **where)
+    return containers.Order(file.read_text(), {}, **where)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_package_that_is_not_here_fails_by_name(settings, tmp_path, package):
     file = tmp_path / "needy.yaml"
     compiler.Compiler().compile(needing, str(file))
     with pytest.raises(SandboxError, match=package.split("=")[0].replace("[", r"\[").replace("]", r"\]")):
-        runner.check_packages(read_pipeline(file.read_text()), strict=True)
+        containers.check_packages(read_pipeline(file.read_text()), strict=True)
 
 
 def test_another_version_will_do_outside_the_sandbox(tmp_path):
@@ -116,6 +116,6 @@ def test_another_version_will_do_outside_the_sandbox(tmp_path):
     file = tmp_path / "older.yaml"
     compiler.Compiler().compile(older, str(file))
     pipeline = read_pipeline(file.read_text())
-    runner.check_packages(pipeline, strict=False)
+    containers.check_packages(pipeline, strict=False)
     with pytest.raises(SandboxError, match="click"):
-        runner.check_packages(pipeline, strict=True)
+        containers.check_packages(pipeline, strict=True)

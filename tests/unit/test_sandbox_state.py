@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from jukebox_sandbox import compiled, configuration, runner, state
+from jukebox_sandbox import compiled, configuration, containers, runner, state
 from jukebox_sandbox.errors import SandboxError
 
 
@@ -128,6 +128,6 @@ def declaring(requirement):
 @pytest.mark.parametrize("marker", ["python_version < '3'", "sys_platform == 'amiga'"])
 def test_a_package_of_another_platform_is_not_missed(marker):
     text = "no-such-package==1.0 ; " + marker.replace("'", '"')
-    runner.check_packages(declaring(text), strict=True)
+    containers.check_packages(declaring(text), strict=True)
     with pytest.raises(SandboxError, match="Step 'a-step' declares no-such-package==1.0"):
-        runner.check_packages(declaring(text.split(" ;")[0]), strict=False)
+        containers.check_packages(declaring(text.split(" ;")[0]), strict=False)

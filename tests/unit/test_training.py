@@ -14,7 +14,7 @@ from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.export import check_onnx, export_onnx
 from jukebox_helpers.steps.model import check_hyperparameters, fit, forward_scores, train, versions
 from jukebox_helpers.steps.network import teach
-from jukebox_helpers.steps.preparation import Pairs
+from jukebox_helpers.steps.pairs import Pairs
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
 
