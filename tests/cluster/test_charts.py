@@ -295,7 +295,7 @@ def test_the_cluster_follows_the_pushes_that_the_sandbox_follows(ask, ct_pipelin
         cluster = event in settings[0]["eventTypes"] and said is True
         raw = json.dumps(body).encode()
         headers = {"X-Gitea-Event": event, "X-Gitea-Signature": sign(raw, "key")}
-        judged, state, _ = judge(headers, raw, "key", "user1")
+        judged, state, _ = judge(headers, raw, "key", "user1", ("jukebox", "mlops-gitops"))
         assert cluster == (state == "queued") == follows, name
         if follows:
             assert answer[-1] == judged["version"] == HEAD[:10] and overlay["key"] == "version"
