@@ -88,16 +88,8 @@ def explained(host: str, namespace: str) -> Iterator[None]:
         JukeboxError: For everything else.
     """
     from kfp_server_api import ApiException
-    from urllib3.exceptions import (
-        HTTPError,
-        MaxRetryError,
-        NameResolutionError,
-        NewConnectionError,
-        SSLError,
-        TimeoutError,
-    )
+    from urllib3.exceptions import HTTPError
 
-    configure = f"In the OpenShift AI dashboard, open the project {namespace} > Pipelines > Configure pipeline server."
     try:
         yield
     except NoApi:
@@ -106,52 +98,87 @@ def explained(host: str, namespace: str) -> Iterator[None]:
             "Use the address inside the cluster, or check the variable KF_PIPELINES_ENDPOINT.",
         ) from None
     except ApiException as error:
-        said = words_of(error)
-        if error.status == 409:
-            raise AlreadyThere(f"The pipeline server has this already: {said}", "Run this again.") from None
-        if error.status == 0:
-            raise untrusted(host, said) from None
-        answered = f"The pipeline server of the project {namespace!r} answers {error.status}"
-        kind = str(getattr(error, "headers", None) or "")
-        next_actions = {
-            400: "Mend what the server names, then run this again.",
-            401: "The token may have expired: restart the workbench, then run this again.",
-            403: "Ask for the role ds-pipeline-user-access-dspa in this project (docs/rhoai.md says how).",
-            404: "Check the address; it must speak the API v2beta1 (OpenShift AI 2.16 and later).",
-        }
-        if "html" in kind and error.status in (401, 403):
-            raise JukeboxError(
-                f"{answered} with a login page: it does not accept the token.",
-                f"{next_actions[401]} If that does not help: {next_actions[403]}",
-            ) from None
-        if "html" in kind:
-            raise JukeboxError(f"{answered} with a page: there is none at {host}.", configure) from None
-        if "json" in kind and error.status == 404:
-            raise NotThere(
-                f"{answered}: {said}", "See in the dashboard whether it was deleted, then ./jukebox import it again."
-            ) from None
-        raise JukeboxError(
-            f"{answered}: {said}",
-            next_actions.get(error.status, "Look at the pipeline server's pods, then run this again."),
-        ) from None
+        raise refusal(error, host, namespace) from None
     except HTTPError as error:
-        cause = error.reason if isinstance(error, MaxRetryError) else error
-        if isinstance(cause, SSLError):
-            raise untrusted(host, cause) from None
-        if isinstance(cause, NameResolutionError):
-            raise JukeboxError(
-                f"The project {namespace!r} has no pipeline server: {host} is no known address.", configure
-            ) from None
-        if isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError):
-            raise JukeboxError(
-                f"The pipeline server {host} did not answer in time; what was asked may still be done.",
-                "Look in the dashboard, and at the server's pods, then run this again.",
-            ) from None
-        raise JukeboxError(f"The pipeline server {host} cannot be reached: {cause}", configure) from None
+        raise unreachable(error, host, namespace) from None
     except OSError as error:
         raise JukeboxError(
             f"The service account's token cannot be read: {error}", "Run this in a workbench or a pipeline's pod."
         ) from None
+
+
+def configure(namespace: str) -> str:
+    """What to do where a project has no pipeline server."""
+    return f"In the OpenShift AI dashboard, open the project {namespace} > Pipelines > Configure pipeline server."
+
+
+def refusal(error: Any, host: str, namespace: str) -> JukeboxError:
+    """The error for an answer of the server.
+
+    Args:
+        error: An ``ApiException`` of KFP's client.
+        host: The address of the pipeline server.
+        namespace: The project that it belongs to.
+
+    Returns:
+        The error, not raised.
+    """
+    said = words_of(error)
+    if error.status == 409:
+        return AlreadyThere(f"The pipeline server has this already: {said}", "Run this again.")
+    if error.status == 0:
+        return untrusted(host, said)
+    answered = f"The pipeline server of the project {namespace!r} answers {error.status}"
+    kind = str(getattr(error, "headers", None) or "")
+    next_actions = {
+        400: "Fix what the server names, then run this again.",
+        401: "The token may have expired: restart the workbench, then run this again.",
+        403: "Ask for the role ds-pipeline-user-access-dspa in this project (docs/rhoai.md says how).",
+        404: "Check the address; it must speak the API v2beta1 (OpenShift AI 2.16 and later).",
+    }
+    if "html" in kind and error.status in (401, 403):
+        return JukeboxError(
+            f"{answered} with a login page: it does not accept the token.",
+            f"{next_actions[401]} If that does not help: {next_actions[403]}",
+        )
+    if "html" in kind:
+        return JukeboxError(f"{answered} with a page: there is none at {host}.", configure(namespace))
+    if "json" in kind and error.status == 404:
+        return NotThere(
+            f"{answered}: {said}", "See in the dashboard whether it was deleted, then ./jukebox import it again."
+        )
+    return JukeboxError(
+        f"{answered}: {said}",
+        next_actions.get(error.status, "Look at the pipeline server's pods, then run this again."),
+    )
+
+
+def unreachable(error: Any, host: str, namespace: str) -> JukeboxError:
+    """The error for a server that gave no answer.
+
+    Args:
+        error: An ``HTTPError`` of urllib3.
+        host: The address of the pipeline server.
+        namespace: The project that it belongs to.
+
+    Returns:
+        The error, not raised.
+    """
+    from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, SSLError, TimeoutError
+
+    cause = error.reason if isinstance(error, MaxRetryError) else error
+    if isinstance(cause, SSLError):
+        return untrusted(host, cause)
+    if isinstance(cause, NameResolutionError):
+        return JukeboxError(
+            f"The project {namespace!r} has no pipeline server: {host} is not a known address.", configure(namespace)
+        )
+    if isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError):
+        return JukeboxError(
+            f"The pipeline server {host} did not answer in time; what was asked may still be done.",
+            "Look in the dashboard, and at the server's pods, then run this again.",
+        )
+    return JukeboxError(f"The pipeline server {host} cannot be reached: {cause}", configure(namespace))
 
 
 def untrusted(host: str, reason: object) -> JukeboxError:

@@ -56,6 +56,24 @@ def refusal(said: str) -> JukeboxError:
         return JukeboxError(f"The sandbox's program failed: {said.strip()[-2000:]}", "Run ./jukebox doctor.")
 
 
+def order_for(source: Path | CompiledPipeline, arguments: dict[str, Any] | None, settings: Settings) -> dict[str, Any]:
+    """What the runner reads on its standard input; see `ask_runner`. It holds no secret."""
+    text = source.read_text() if isinstance(source, Path) else source.text()
+    pipeline = read_pipeline(text) if isinstance(source, Path) else source
+    if arguments is not None:
+        check_arguments(pipeline, arguments)
+    return {
+        "pipeline": text,
+        "arguments": arguments or {},
+        "runs": str(settings.runs),
+        "namespace": settings.namespace,
+        "steps": pipeline.steps(),
+        "state": str(settings.state) if settings.platform == "sandbox" else "",
+        "variables": settings.step_variables,
+        "check": arguments is None,
+    }
+
+
 def ask_runner(
     source: Path | CompiledPipeline,
     arguments: dict[str, Any] | None,
@@ -76,20 +94,7 @@ def ask_runner(
     Raises:
         JukeboxError: If the runner refuses.
     """
-    text = source.read_text() if isinstance(source, Path) else source.text()
-    pipeline = read_pipeline(text) if isinstance(source, Path) else source
-    if arguments is not None:
-        check_arguments(pipeline, arguments)
-    order = {
-        "pipeline": text,
-        "arguments": arguments or {},
-        "runs": str(settings.runs),
-        "namespace": settings.namespace,
-        "steps": pipeline.steps(),
-        "state": str(settings.state) if settings.platform == "sandbox" else "",
-        "variables": settings.step_variables,
-        "check": arguments is None,
-    }
+    order = order_for(source, arguments, settings)
     search = os.pathsep.join([str(KIT), *filter(None, [os.environ.get("PYTHONPATH")])])
     runner = subprocess.Popen(
         [sys.executable, "-m", "jukebox_sandbox", "run"],

@@ -265,6 +265,7 @@ class PipelineServer:
         found = self.all(self.client.list_recurring_runs, "recurring_runs")
         return [recurring for recurring in found if recurring.display_name == name]
 
+    # Long: half of it says what may be raised and why.
     def run(
         self,
         pipeline: Imported,

@@ -134,6 +134,7 @@ def confusion_matrix(
     return {"countries": [labels[place] for place in largest], "matrix": matrix.tolist()}
 
 
+# Long: one report, put together from what the other functions say.
 def evaluate(
     onnx_path: str,
     features_path: str,

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     pass
 
 
+# Long: one drawing, in the order of its parts.
 def evaluation_picture(report_path: str, target: str) -> None:
     """Draw an evaluation for people: scores beside those of the others, calibration, and each country's gain.
 

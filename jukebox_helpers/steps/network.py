@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier
 
 
+# Long: the loop of Adam, as in its paper.
 def teach(
     network: "MLPClassifier",
     inputs: "numpy.ndarray",

@@ -106,6 +106,7 @@ def load_pairs(database: "duckdb.DuckDBPyConnection", rankings_path: str, future
     return cut
 
 
+# Long: one script of SQL, in the order in which its tables come about.
 def prepare(
     songs_path: str,
     rankings_path: str,

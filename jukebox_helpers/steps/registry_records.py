@@ -62,7 +62,6 @@ def check_registration(name: str, version: str, uri: str, metadata: "Mapping[str
     Raises:
         ValueError: If a part is missing, too long or not of a kind that both registries keep.
     """
-    import math
     import re
 
     for what, value in (("model name", name), ("model version", version)):
@@ -79,21 +78,28 @@ def check_registration(name: str, version: str, uri: str, metadata: "Mapping[str
             "Next: add the SHA-256 of the ONNX file."
         )
     for key, value in metadata.items():
-        problem = ""
-        if not re.fullmatch(r"[\w./ -]{1,100}", key):
-            problem = "has a name that a registry refuses. Next: use letters, digits, spaces, dots and hyphens"
-        elif key in ("prod", "version"):
-            problem = "is reserved. Next: choose another name for it"
-        elif not isinstance(value, (str, int, float)):
-            problem = f"is a {type(value).__name__}. Next: give a str, int, float or bool; JSON text for the rest"
-        elif isinstance(value, float) and not math.isfinite(value):
-            problem = f"is {value}. Next: give a finite number, or leave it out"
-        elif len(str(value)) > 5000:
-            problem = f"is {len(str(value))} characters long. Next: keep it to 5000, the whole in a file on S3"
-        elif re.search(r"://[^/\s]*:[^/\s]*@", str(value)):
-            problem = "holds an address with a password in it. Next: leave the password out"
-        if problem:
+        if problem := problem_of(key, value):
             raise ValueError(f"Metadata {key!r} of {name} {version} {problem}.")
+
+
+def problem_of(key: str, value: object) -> str:
+    """What keeps a registry from keeping one fact, and what to do; empty where nothing does."""
+    import math
+    import re
+
+    if not re.fullmatch(r"[\w./ -]{1,100}", key):
+        return "has a name that a registry refuses. Next: use letters, digits, spaces, dots and hyphens"
+    if key in ("prod", "version"):
+        return "is reserved. Next: choose another name for it"
+    if not isinstance(value, (str, int, float)):
+        return f"is a {type(value).__name__}. Next: give a str, int, float or bool; JSON text for the rest"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"is {value}. Next: give a finite number, or leave it out"
+    if len(str(value)) > 5000:
+        return f"is {len(str(value))} characters long. Next: keep it to 5000, the whole in a file on S3"
+    if re.search(r"://[^/\s]*:[^/\s]*@", str(value)):
+        return "holds an address with a password in it. Next: leave the password out"
+    return ""
 
 
 def same_model(existing: "Record", metadata: "Mapping[str, Any]") -> bool:

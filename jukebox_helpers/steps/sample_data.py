@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+# Long: one draw, whose order makes the bytes the same.
 def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "pyarrow.Table":
     """Draw songs.
 

@@ -28,6 +28,7 @@ def country_codes(countries: int) -> list[str]:
     return [*real.split(","), *invented][:countries]
 
 
+# Long: one draw, whose order makes the bytes the same.
 def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> "dict[str, numpy.ndarray]":
     """Draw who charts where and when: each stay is one song in one list for some days.
 
@@ -109,6 +110,7 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
     return {"song": song, "start": start, "end": end, "list": where[:, 0], "slot": where[:, 1], "strength": strength}
 
 
+# Long: one stream of blocks, which share a dozen arrays.
 def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, countries: int = 0) -> dict:
     """Write daily rankings of given songs, in blocks of days, in memory that does not grow with the rows.
 

@@ -131,6 +131,7 @@ def in_words(notes: dict, rows: int, verb: str) -> list[str]:
     ]
 
 
+# Long: one pass over the file, which keeps every fault.
 def validate_table(
     path: str,
     schema: "pandera.DataFrameSchema",

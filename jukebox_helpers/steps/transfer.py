@@ -6,6 +6,7 @@ All functions travel: their source is part of compiled pipelines, so they import
 from jukebox_helpers.steps.s3 import check_connection, explained, s3_client
 
 
+# Long: a branch for each kind of address.
 def fetch(source: str, target: str, named_by: str = "the pipeline's parameter dataset_url") -> int:
     """Copy a source of data to a file.
 

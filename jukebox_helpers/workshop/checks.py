@@ -146,7 +146,25 @@ def check_fetch(place: Workplace) -> Found:
     if fetch["git_version"].get("componentInputParameter") != "version":
         raise failed(f"{name} with another git_version than the pipeline's version",
                      "git_version=version, so that exactly the pushed revision is fetched")  # fmt: skip
-    given = pipeline.platform_of("exec-" + name)
+    check_what_is_given(name, pipeline.platform_of("exec-" + name))
+    if place.is_sandbox:
+        try:
+            check_pipeline(pipeline, place.settings)
+        except JukeboxError as error:
+            raise failed(error.what, f"a run that can start. {error.next_action}") from None
+    return f"The compiled pipeline begins with {name}, with the Secrets it needs.", {"steps": len(steps)}
+
+
+def check_what_is_given(name: str, given: dict[str, Any]) -> None:
+    """Check the Secrets and the namespace that the platform spec gives to the step that fetches.
+
+    Args:
+        name: The step.
+        given: What the platform spec says of it.
+
+    Raises:
+        Verdict: If a variable is missing, or comes from elsewhere.
+    """
     # A later entry for the same variable replaces an earlier one.
     sources = {pair["envVar"]: (entry["secretName"], pair["secretKey"])
                for entry in given.get("secretAsEnv", []) for pair in entry["keyToEnv"]}  # fmt: skip
@@ -159,12 +177,6 @@ def check_fetch(place: Workplace) -> Found:
                              f"{key} from the key {key} of the Secret {secret}")  # fmt: skip
     if {"name": "namespace", "fieldPath": "metadata.namespace"} not in given.get("fieldPathAsEnv", []):
         raise failed(f"{name} without its namespace", "env_name namespace from the field path metadata.namespace")
-    if place.is_sandbox:
-        try:
-            check_pipeline(pipeline, place.settings)
-        except JukeboxError as error:
-            raise failed(error.what, f"a run that can start. {error.next_action}") from None
-    return f"The compiled pipeline begins with {name}, with the Secrets it needs.", {"steps": len(steps)}
 
 
 def check_push(place: Workplace) -> Found:
