@@ -721,8 +721,8 @@ def test_a_killed_training_takes_its_children_along_and_the_next_one_runs(own: S
 
 def test_a_killed_owner_takes_its_sandbox_along(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    program = "import pathlib, sys, time; from jukebox_sandbox import control; "
-    program += "control.up(pathlib.Path(sys.argv[1]), lifeline=True); print('up', flush=True); time.sleep(600)"
+    program = "import pathlib, sys, time; from jukebox_helpers import sandbox; "
+    program += "sandbox.up(pathlib.Path(sys.argv[1]), lifeline=True); print('up', flush=True); time.sleep(600)"
     owner = subprocess.Popen(
         [sys.executable, "-c", program, str(state)], stdout=subprocess.PIPE, cwd=KIT, env={**os.environ}
     )
@@ -732,7 +732,7 @@ def test_a_killed_owner_takes_its_sandbox_along(tmp_path: Path) -> None:
     owner.kill()
     owner.communicate()
     assert gone(state)
-    assert not (state / "sandbox.json").exists()
+    assert not (state / "platform.json").exists()
 
 
 def test_an_s3_server_of_the_environment_takes_the_place_of_its_own(
