@@ -14,7 +14,7 @@ from jukebox_helpers.settings import KIT, need_checkout
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[TIER]... [PYTEST ARGUMENTS]...")
 def test(arguments: tuple[str, ...]) -> None:
-    r"""Run the tests: all of them, or one or more tiers.
+    """Run the tests: all of them, or one or more tiers.
 
     \b
     unit       plain functions; no process is started     1 minute
@@ -23,7 +23,7 @@ def test(arguments: tuple[str, ...]) -> None:
     notebooks  Jupyter, a browser, every exercise        10 minutes
 
     The times are those of two processors. All other arguments go to pytest: ./jukebox test unit -n 0 -k model
-    """
+    """  # noqa: D301 (click wants the character, and a raw text has none)
     from jukebox_helpers.testing import pytest_arguments
 
     need_checkout()

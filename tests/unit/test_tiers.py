@@ -64,6 +64,11 @@ def test_the_command_gives_pytests_exit_code(monkeypatch):
     assert CliRunner().invoke(cli, ["test", "units"]).exit_code == 2 and len(ran) == 1
 
 
+def test_the_commands_help_has_a_line_for_each_tier():
+    lines = CliRunner().invoke(cli, ["test", "--help"]).output.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith((" minute", " minutes"))] == list(TIERS)
+
+
 @pytest.mark.parametrize("given", [["units"], ["unit", "slow", "-x"]])
 def test_an_unknown_tier_is_answered_with_the_known_ones(given):
     with pytest.raises(
