@@ -59,7 +59,7 @@ def certificate_authority(address: str) -> Path | None:
 
 def memory(state: Path) -> Path:
     """The file that keeps what was asked once. It holds no secret."""
-    return state / "platform.json"
+    return state / "workbench.json"
 
 
 def remembered_cluster_domain(state: Path) -> str:

@@ -123,7 +123,7 @@ def test_a_person_at_the_terminal_is_asked_once(workbench, monkeypatch):
 
 def test_the_answer_is_remembered_without_secrets(workbench):
     workbench_module.remember_cluster_domain(f"https://user7:secret@gitea-gitea.{DOMAIN}/", workbench / "state")
-    assert (workbench / "state" / "platform.json").read_text() == f'{{"cluster_domain": "{DOMAIN}"}}\n'
+    assert (workbench / "state" / "workbench.json").read_text() == f'{{"cluster_domain": "{DOMAIN}"}}\n'
     with pytest.raises(JukeboxError, match=r"no cluster domain in 'example\.com'"):
         workbench_module.remember_cluster_domain("example.com", workbench / "state")
 
@@ -131,7 +131,7 @@ def test_the_answer_is_remembered_without_secrets(workbench):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"cluster_domain": 1}', '{"cluster_domain": "'])
 def test_a_spoilt_answer_is_as_good_as_none(workbench, text):
     (workbench / "state").mkdir()
-    (workbench / "state" / "platform.json").write_text(text)
+    (workbench / "state" / "workbench.json").write_text(text)
     assert find_settings().cluster_domain == ""
 
 
