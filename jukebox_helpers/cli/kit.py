@@ -19,7 +19,7 @@ def test(arguments: tuple[str, ...]) -> None:
     \b
     unit       plain functions; no process is started     1 minute
     sandbox    real S3, git, DVC and pipelines           15 minutes
-    cluster    charts, and stand-ins for a cluster       10 minutes
+    cluster    charts, and stand-ins for a cluster        2 minutes
     notebooks  Jupyter, a browser, every exercise        10 minutes
 
     The times are those of two processors. All other arguments go to pytest: ./jukebox test unit -n 0 -k model
