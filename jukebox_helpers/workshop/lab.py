@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from jukebox_helpers import sandbox
+from jukebox_helpers import sandbox, workbench
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, Settings
-from jukebox_helpers.workbench import NAMESPACE_FILE
 
 
 def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str]:
@@ -154,7 +153,7 @@ def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
     Raises:
         JukeboxError: If this is a workbench, which is a JupyterLab already.
     """
-    if NAMESPACE_FILE.is_file():
+    if workbench.NAMESPACE_FILE.is_file():
         raise JukeboxError(
             "This is a workbench of OpenShift AI: its JupyterLab is open already.",
             f"Open {KIT.name}/notebooks/0-welcome.ipynb in the file browser on the left.",

@@ -15,11 +15,10 @@ from typing import Any
 import nbformat
 from traitlets.config import Config
 
-from jukebox_helpers import sandbox
+from jukebox_helpers import sandbox, workbench
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, Settings, find_settings
 from jukebox_helpers.show.notes import MARKS
-from jukebox_helpers.workbench import NAMESPACE_FILE
 from jukebox_helpers.workshop.engine import RESULT_TYPE
 
 NOTEBOOKS = KIT / "notebooks"
@@ -121,7 +120,7 @@ def results_of(file: Path) -> list[dict[str, Any]]:
 @contextmanager
 def platform_for_class() -> Iterator[Settings]:
     """In a workbench its own platform, on a laptop a fresh sandbox that goes with the block."""
-    if NAMESPACE_FILE.is_file():
+    if workbench.NAMESPACE_FILE.is_file():
         yield find_settings()
         return
     state, before = Path(tempfile.mkdtemp(prefix="jukebox-notebooks-")), os.environ.get("JUKEBOX_STATE")
