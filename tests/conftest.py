@@ -1,36 +1,17 @@
 """Fixtures that several tests share: a real sandbox, once for the whole session."""
 
-import json
 import os
 import tempfile
-import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from rendering import Helm, find_helm
+from stand_in import stand_in_configuration
 
 from jukebox_helpers import sandbox as platform
-from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps.constants import CONNECTION_KEYS
-
-STAND_IN = ["python3", "-c", "print('trained from {revision}')"]
-"""What a push of code runs in the shared sandbox, instead of the training pipeline."""
-
-
-def stand_in_configuration(folder: Path, command: Sequence[str] = STAND_IN) -> Path:
-    """Write the kit's ``sandbox.toml`` into a folder, but that a push of code runs another command."""
-    known = tomllib.loads(platform.CONFIGURATION.read_text())
-    lines = [f"checkout = {json.dumps(str(KIT))}"]
-    for repository in known["repository"]:
-        if "on_push" in repository:
-            repository["on_push"] = list(command)
-        lines += ["[[repository]]", *(f"{key} = {json.dumps(value)}" for key, value in repository.items())]
-    lines += ["[buckets]", *(f"{key} = {json.dumps(value)}" for key, value in known["buckets"].items())]
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "sandbox.toml"
-    file.write_text("\n".join(lines) + "\n")
-    return file
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from conftest import stand_in_configuration
 from lab_browser import chromium, jupyterlab, open_notebook, page_of, run_all
 from quick_model import register_quick_model
+from stand_in import stand_in_configuration
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.workshop.catching_up import catch_up

@@ -5,8 +5,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from conftest import stand_in_configuration
 from quick_model import register_quick_model
+from stand_in import stand_in_configuration
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import stand_in_configuration
 from quick_model import register_quick_model
+from stand_in import stand_in_configuration
 from waiting import DEADLINE
 
 from jukebox_helpers import sandbox as laptop

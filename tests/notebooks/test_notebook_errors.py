@@ -6,7 +6,7 @@ import subprocess
 import nbclient
 import nbformat
 import pytest
-from conftest import stand_in_configuration
+from stand_in import stand_in_configuration
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error

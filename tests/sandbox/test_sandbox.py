@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 
 import psutil
 import pytest
-from conftest import stand_in_configuration
+from stand_in import stand_in_configuration
 from waiting import DEADLINE, eventually
 
 from jukebox_helpers import sandbox as laptop

@@ -1,6 +1,7 @@
 """The tiers of the tests: what `./jukebox test` makes of its arguments, and what the unit tests may not do."""
 
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -34,6 +35,13 @@ def test_a_unit_test_starts_no_process(start):
 
 def test_every_folder_of_tests_is_a_tier():
     assert {file.parent.name for file in (KIT / "tests").rglob("test_*.py")} == set(TIERS)
+
+
+def test_what_tests_share_is_beside_the_tiers():
+    """Where a tier runs alone or first, another one's modules are not there, and `conftest` is another file."""
+    text = {file: file.read_text() for file in (KIT / "tests").rglob("*.py")}
+    found = re.compile(r"^\s*(?:from|import) (?:conftest|test_\w+)\b", re.MULTILINE)
+    assert [file.name for file, source in text.items() if found.search(source)] == []
 
 
 @pytest.mark.parametrize(
