@@ -4,14 +4,13 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.laptop import refusal
+from jukebox_helpers.pipelines.laptop import refusal, sandbox_program
 from jukebox_helpers.pipelines.training import OVER
 from jukebox_helpers.settings import KIT, Settings, read_sandbox_settings
 from jukebox_helpers.waiting import wait_until
@@ -36,13 +35,11 @@ def program(*arguments: str | Path, lifeline: int | None = None) -> Any:
     Raises:
         JukeboxError: If it fails, in its own words.
     """
-    search = os.pathsep.join([str(KIT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-m", "jukebox_sandbox", *map(str, arguments)],
+        **sandbox_program(*arguments),
         stdin=subprocess.DEVNULL if lifeline is None else lifeline,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": search},
     )
     if done.returncode:
         raise refusal(done.stderr)

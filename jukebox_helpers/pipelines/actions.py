@@ -1,14 +1,12 @@
 """What the dashboard's buttons do, for the two pipelines of the workshop: import, schedule, run."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.compile import compile_file
-from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, repository_argument
+from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, repository_argument
 from jukebox_helpers.pipelines.server import Imported, Schedule, connect
-from jukebox_helpers.settings import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
+from jukebox_helpers.pipelines.training import compiled_revision
+from jukebox_helpers.settings import TRAINING_PIPELINE_YAML, Settings
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import git
 
@@ -69,22 +67,6 @@ def schedule_data_pipeline(settings: Settings, dataset_url: str, repo_url: str |
     server = connect(settings)
     arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
     return server.schedule(*server.latest(DATA_PIPELINE_NAME), arguments, f"{DATA_PIPELINE_NAME}-daily")
-
-
-@contextmanager
-def compiled_revision(settings: Settings, revision: str) -> Iterator[tuple[Path, str]]:
-    """Compile the training pipeline of a revision, from its own files.
-
-    Args:
-        settings: The platform.
-        revision: A commit that is on the git server.
-
-    Yields:
-        The checkout, and the name of the version: the first characters of the revision.
-    """
-    with checkout(settings, revision) as folder:
-        compile_file(folder / TRAINING_PIPELINE)
-        yield folder, git("rev-parse", "HEAD", folder=str(folder))[:REVISION_DIGITS]
 
 
 def import_revision(settings: Settings, revision: str) -> Imported:

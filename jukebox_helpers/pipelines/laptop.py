@@ -47,6 +47,20 @@ def check_pipeline(source: Path | CompiledPipeline, settings: Settings) -> None:
     ask_runner(source, None, settings)
 
 
+def sandbox_program(*arguments: str | Path) -> dict[str, Any]:
+    """What starts the sandbox's program with this Python, which finds it in the kit.
+
+    Args:
+        arguments: Its command and what it takes.
+
+    Returns:
+        ``args`` and ``env``, for `subprocess`.
+    """
+    search = os.pathsep.join([str(KIT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "jukebox_sandbox", *map(str, arguments)]
+    return {"args": command, "env": {**os.environ, "PYTHONPATH": search}}
+
+
 def refusal(said: str) -> JukeboxError:
     """The error that the sandbox's program printed last, as one of ours."""
     try:
@@ -95,14 +109,12 @@ def ask_runner(
         JukeboxError: If the runner refuses.
     """
     order = order_for(source, arguments, settings)
-    search = os.pathsep.join([str(KIT), *filter(None, [os.environ.get("PYTHONPATH")])])
     runner = subprocess.Popen(
-        [sys.executable, "-m", "jukebox_sandbox", "run"],
+        **sandbox_program("run"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": search},
         start_new_session=True,
     )
     assert runner.stdin and runner.stdout and runner.stderr

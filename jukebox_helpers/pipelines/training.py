@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ OVER = ("done", "failed", "ignored", "refused")
 
 DELIVERY = 10.0
 """Seconds after which a push that the sandbox has not seen will not come any more."""
+
+
+@contextmanager
+def compiled_revision(settings: Settings, revision: str) -> Iterator[tuple[Path, str]]:
+    """Compile the training pipeline of a revision, from its own files.
+
+    Args:
+        settings: The platform.
+        revision: A commit that is on the git server.
+
+    Yields:
+        The checkout, and the name of the version: the first characters of the revision.
+    """
+    with checkout(settings, revision) as folder:
+        compile_file(folder / TRAINING_PIPELINE)
+        yield folder, git("rev-parse", "HEAD", folder=str(folder))[:REVISION_DIGITS]
 
 
 def train_revision(
@@ -46,10 +63,7 @@ def train_revision(
         RunFailed: If a step has failed.
         JukeboxError: If the revision cannot be checked out or does not compile.
     """
-    with checkout(settings, revision) as folder:
-        head = git("rev-parse", "HEAD", folder=str(folder))
-        compile_file(folder / TRAINING_PIPELINE)
-        version = head[:REVISION_DIGITS]
+    with compiled_revision(settings, revision) as (folder, version):
         arguments = {
             **default_parameters(folder),
             "version": version,
@@ -167,8 +181,7 @@ def rebuild(settings: Settings, record: dict[str, Any], on_change: Callable[[Run
         RunFailed: If a step has failed.
     """
     metadata = record["metadata"]
-    with checkout(settings, str(metadata.get("git revision") or record["version"])) as folder:
-        compile_file(folder / TRAINING_PIPELINE)
+    with compiled_revision(settings, str(metadata.get("git revision") or record["version"])) as (folder, _):
         pipeline = read_pipeline((folder / TRAINING_PIPELINE_YAML).read_text()).until("export-model")
         if "DVC training data hash" in metadata:
             rankings = f"rankings/{metadata['rankings sha256']}.parquet"

@@ -9,9 +9,6 @@ DATA_BUCKET = "data"
 CACHE_BUCKET = "data-cache"
 """Every data version under its md5, and rankings under their sha256; DVC's remote ``s3-version``."""
 
-MODELS_BUCKET = "models"
-"""The ONNX files that the registry names."""
-
 WANTED_BUCKETS = ("data", "data-cache")
 """What the workshop adds to the buckets that it starts with."""
 
