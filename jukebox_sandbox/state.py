@@ -16,8 +16,8 @@ USER = "user1"
 NAMESPACE = f"{USER}-toolings"
 
 OF_VERSION_1 = (
-    "events", "events.jsonl", "git", "jupyterlab", "kit", "matplotlib", "models", "platform.json", "ports.json",
-    "registry", "runs", "s3", "secrets", "supervisor.lock", "supervisor.log", "tables", "version", "work",
+    "events", "events.jsonl", "git", "jupyterlab", "kit", "matplotlib", "models", "pipeline-server", "platform.json",
+    "ports.json", "registry", "runs", "s3", "secrets", "supervisor.lock", "supervisor.log", "tables", "version", "work",
 )  # fmt: skip
 """What a state folder of this version holds; an older one has it in the same form."""
 

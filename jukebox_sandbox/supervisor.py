@@ -13,8 +13,10 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import waitress
+from sqlalchemy import Engine
 
 from jukebox_sandbox import ports, repositories
 from jukebox_sandbox.configuration import Configuration, read_configuration
@@ -23,8 +25,9 @@ from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import MAIN
 from jukebox_sandbox.locks import try_lock
 from jukebox_sandbox.object_store import ObjectStore
+from jukebox_sandbox.pipeline_server.tables import open_database
 from jukebox_sandbox.state import USER, Sandbox, describe, write_secret
-from jukebox_sandbox.web import Web
+from jukebox_sandbox.web import Later, Web
 from jukebox_sandbox.worker import Worker
 
 THREADS = 32
@@ -53,6 +56,9 @@ def make_secrets(state: Path) -> None:
     if not (folder / "git-auth" / "password").is_file():
         for name, secret in values.items():
             write_secret(folder / name, secret)
+    token = folder / "pipeline-server" / "token"
+    if not token.is_file() or not token.read_text():  # an older kit made none; a start that was killed, an empty one
+        write_secret(token.parent, {"token": secrets.token_urlsafe(32)})
 
 
 def find_store(state: Path) -> ObjectStore:
@@ -121,7 +127,9 @@ class Supervisor:
             write_secret(self.state / "secrets" / "s3", store.connection)
             settings = Sandbox(self.state, base_url, store.endpoint)
             worker = Worker(self.state, USER, self.configuration, store)
-            web = Web(settings, self.configuration, worker.submit)
+            engine = open_database(self.state)
+            cleanup.callback(engine.dispose)
+            web = Web(settings, self.configuration, worker.submit, applications(settings, engine))
             server = waitress.create_server(web, sockets=[socket], threads=THREADS, ident="jukebox")
             gitops = repositories.bare_repository(self.state, USER, self.configuration.buckets_repository)
             if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
@@ -147,6 +155,26 @@ class Supervisor:
         while os.read(0, 64):
             pass
         self.stopping.set()
+
+
+def applications(settings: Sandbox, engine: Engine) -> dict[str, Later]:
+    """The APIs of the sandbox by the beginning of their paths.
+
+    Args:
+        settings: The sandbox.
+        engine: The database of the pipeline server.
+    """
+
+    def registry() -> Any:
+        from flask import Flask
+
+        from jukebox_sandbox.pipeline_server.registry.api import registry_blueprint
+
+        application = Flask("model_registry", static_folder=None)
+        application.register_blueprint(registry_blueprint(engine, settings.secret("pipeline-server")["token"]))
+        return application
+
+    return {"/api/model_registry/": Later(registry)}
 
 
 def check_git(settings: Sandbox, repository: str) -> None:

@@ -35,6 +35,27 @@ td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}code{{back
 """
 
 
+class Later:
+    """A WSGI application that its first request makes: a start does not wait for its imports.
+
+    Args:
+        make: Makes it.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._made: Any = None
+        self._making = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        with self._making:
+            if self._made is None:
+                self._made = self._make()
+        answered: Iterable[bytes] = self._made(environ, respond)
+        return answered
+
+
 class Web:
     """The WSGI application of a sandbox.
 
@@ -42,10 +63,15 @@ class Web:
         settings: The sandbox.
         configuration: What it holds.
         submit: Takes an event that waits for its turn.
+        applications: The APIs at this address by the beginning of their paths, which ask for a token themselves.
     """
 
     def __init__(
-        self, settings: Sandbox, configuration: Configuration, submit: Callable[[dict[str, Any]], None]
+        self,
+        settings: Sandbox,
+        configuration: Configuration,
+        submit: Callable[[dict[str, Any]], None],
+        applications: Mapping[str, Callable[[dict[str, Any], Any], Iterable[bytes]]],
     ) -> None:
         self.settings = settings
         self.repositories = list(configuration.repositories)
@@ -55,14 +81,17 @@ class Web:
         token = base64.b64encode(f"{credentials['username']}:{credentials['password']}".encode()).decode()
         self._authorization = f"Basic {token}".encode()
         self._git = GitServer(settings.state / "git")
-        self._pages: Any = None
-        self._importing = threading.Lock()
+        self._git_pages = Later(self._make_git_pages)
+        self._applications = applications
 
     def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
         """Answer one request."""
         path = environ["PATH_INFO"]
         if path == "/events" and environ["REQUEST_METHOD"] == "POST":
             return self._listen(environ, respond)  # signed: it needs no password
+        for beginning, application in self._applications.items():
+            if path.startswith(beginning):
+                return application(environ, respond)
         if not hmac.compare_digest(environ.get("HTTP_AUTHORIZATION", "").encode(), self._authorization):
             challenge = ("WWW-Authenticate", 'Basic realm="Jukebox sandbox", charset="UTF-8"')
             return _answer(respond, "401 Unauthorized", b"Log in as in the Secret git-auth.\n", headers=[challenge])
@@ -88,7 +117,7 @@ class Web:
             environ["PATH_INFO"] = re.sub("^(/[^/]+)/blob/", r"\1/tree/", path)
         kind = mimetypes.guess_type(path)[0] or ""
         if not kind.startswith("image/") or "text/html" in environ.get("HTTP_ACCEPT", ""):
-            return self._git_pages()(environ, respond)
+            return self._git_pages(environ, respond)
         # klaus makes the pictures of a README addresses of pages, and gives no type to the bytes of a file.
         environ["PATH_INFO"] = re.sub("^(/[^/]+)/blob/", r"\1/raw/", path)
 
@@ -97,18 +126,15 @@ class Web:
             # A picture that was pushed runs no script here.
             return respond(status, [*typed, ("Content-Security-Policy", "sandbox")], *rest)
 
-        return self._git_pages()(environ, respond_as_picture)
+        return self._git_pages(environ, respond_as_picture)
 
-    def _git_pages(self) -> Any:
-        """The pages of klaus, imported by the first visitor: a start does not wait for them."""
-        with self._importing:
-            if self._pages is None:
-                import klaus
+    def _make_git_pages(self) -> Any:
+        """The pages of klaus."""
+        import klaus
 
-                state, user = self.settings.state, self.settings.user
-                paths: list[Path] = [bare_repository(state, user, name) for name in self.repositories]
-                self._pages = klaus.make_app([str(path) for path in paths], f"Jukebox sandbox of {user}")
-            return self._pages
+        state, user = self.settings.state, self.settings.user
+        paths: list[Path] = [bare_repository(state, user, name) for name in self.repositories]
+        return klaus.make_app([str(path) for path in paths], f"Jukebox sandbox of {user}")
 
     def _listen(self, environ: dict[str, Any], respond: Respond) -> list[bytes]:
         length = int(environ.get("CONTENT_LENGTH") or 0)
