@@ -1,0 +1,65 @@
+"""Errors as answers: the body is a ``google.rpc.Status``, the HTTP status is the one that belongs to its code.
+
+https://github.com/grpc-ecosystem/grpc-gateway/blob/main/runtime/errors.go
+"""
+
+import json
+import logging
+
+from flask import Response
+from werkzeug.exceptions import HTTPException
+
+from jukebox_sandbox.errors import SandboxError
+from jukebox_sandbox.pipeline_server.errors import Code, RequestError, invalid
+from jukebox_sandbox.pipeline_server.specs import SIZE_LIMIT
+
+STATUS = {
+    Code.INVALID_ARGUMENT: 400,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.FAILED_PRECONDITION: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAUTHENTICATED: 401,
+}
+"""The HTTP status of a code."""
+
+
+def respond_to(error: Exception) -> Response:
+    """The answer to a request that failed."""
+    if isinstance(error, RequestError):
+        return refuse(error)
+    if isinstance(error, SandboxError):
+        return refuse(invalid(error.what, error.next_action))
+    if isinstance(error, HTTPException):
+        return _http(error)
+    logging.getLogger(__name__).exception("A request failed.")
+    return refuse(RequestError(Code.INTERNAL, "The pipeline server failed; its log says where."))
+
+
+def refuse(error: RequestError, status: int | None = None) -> Response:
+    """The answer that says why not.
+
+    Args:
+        error: What is wrong.
+        status: The HTTP status; by default the one of the error's code.
+
+    Returns:
+        The answer. ``error`` is what older servers have beside ``message``.
+    """
+    detail = {"@type": "type.googleapis.com/google.rpc.Status", "code": int(error.code), "message": str(error)}
+    said = {"error": str(error), "code": int(error.code), "message": str(error), "details": [detail]}
+    return Response(json.dumps(said), status or STATUS[error.code], mimetype="application/json")
+
+
+def _http(error: HTTPException) -> Response:
+    """What the web framework itself refuses."""
+    if error.code == 413:
+        return refuse(invalid(f"File size too large. Maximum supported file size: {SIZE_LIMIT} bytes."))
+    if error.code == 404:
+        return refuse(RequestError(Code.NOT_FOUND, "Not Found"))
+    if error.code == 405:
+        return refuse(RequestError(Code.UNIMPLEMENTED, "Method Not Allowed"), 405)
+    if error.code and 300 <= error.code < 400:
+        return refuse(RequestError(Code.NOT_FOUND, "Not Found"))
+    return refuse(invalid("The request cannot be read."))
