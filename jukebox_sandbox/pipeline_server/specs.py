@@ -20,6 +20,9 @@ SIZE_LIMIT = 32 << 20
 NODE_LIMIT = 1_000_000
 """Values that a file may have when its aliases are written out."""
 
+DEPTH_LIMIT = 100
+"""How deeply a file may be nested, as protobuf has it."""
+
 INVALID = "pipeline spec is invalid"
 COMPILE = "Compile it with kfp 2 and upload that file."
 
@@ -192,17 +195,28 @@ def _check_value(name: str, parameter: Any, value: Any) -> None:
 
 def _documents(text: str) -> list[dict[str, Any]]:
     try:
+        _check_depth(text)
         documents = [one for one in yaml.load_all(text, _Loader) if one is not None]
     except (yaml.YAMLError, ValueError) as error:
         said = " ".join(str(error).split())[:300]
         raise invalid(f"{INVALID}: unable to decode yaml document: {said}", COMPILE) from None
-    except RecursionError:
-        raise invalid(f"{INVALID}: the document is nested too deeply.") from None
     _check_size(documents)
     for document in documents:
         if not isinstance(document, dict):
             raise invalid(f"{INVALID}: a document is not a mapping.", COMPILE)
     return documents
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested so deeply that the loader, which is C and recurses, would take the process down."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_LIMIT:
+            raise invalid(f"{INVALID}: the document is nested too deeply.")
 
 
 def _check_size(documents: list[Any]) -> None:

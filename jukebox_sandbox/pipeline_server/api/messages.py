@@ -13,6 +13,9 @@ from kfp_server_api import ApiClient, Configuration, models
 
 from jukebox_sandbox.pipeline_server.errors import invalid
 
+DEPTH_LIMIT = 100
+"""How deeply a message may be nested."""
+
 EPOCH = datetime(1970, 1, 1)
 """What the real server hands out where a time is not known."""
 
@@ -60,10 +63,21 @@ def read_json(text: str | bytes) -> Any:
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_float, parse_int=_int)
         json.dumps(value, ensure_ascii=False).encode()
+        _check_depth(value)
         return value
     except (ValueError, RecursionError) as error:
         said = str(error)[:200] if isinstance(error, json.JSONDecodeError) else "a value is out of range"
         raise invalid(f"The request is not valid JSON: {said}.") from None
+
+
+def _check_depth(value: Any) -> None:
+    ahead = [(value, 1)]
+    while ahead:
+        one, depth = ahead.pop()
+        inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
+        if inner and depth > DEPTH_LIMIT:
+            raise invalid("The request is nested too deeply.")
+        ahead += [(part, depth + 1) for part in inner]
 
 
 def _refuse(constant: str) -> Any:

@@ -7,6 +7,7 @@ import json
 import logging
 
 from flask import Response
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from jukebox_sandbox.errors import SandboxError
@@ -20,6 +21,7 @@ STATUS = {
     Code.FAILED_PRECONDITION: 400,
     Code.UNIMPLEMENTED: 501,
     Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
     Code.UNAUTHENTICATED: 401,
 }
 """The HTTP status of a code."""
@@ -33,6 +35,9 @@ def respond_to(error: Exception) -> Response:
         return refuse(invalid(error.what, error.next_action))
     if isinstance(error, HTTPException):
         return _http(error)
+    if isinstance(error, OperationalError):
+        why = f"The pipeline server's database cannot be used: {error.orig}."
+        return refuse(RequestError(Code.UNAVAILABLE, why, "Make room on the disk, and ask again."))
     logging.getLogger(__name__).exception("A request failed.")
     return refuse(RequestError(Code.INTERNAL, "The pipeline server failed; its log says where."))
 

@@ -1,5 +1,6 @@
 """Runs: create, list, get, terminate, retry, archive, delete."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -209,6 +210,7 @@ def delete(run_id: str) -> Response:
             service().runner.terminate(run_id)
         session.delete(run)
         session.commit()
+    shutil.rmtree(service().logs / run_id, ignore_errors=True)
     return answer()
 
 
