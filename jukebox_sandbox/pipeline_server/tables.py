@@ -109,7 +109,8 @@ class Run(Base):
     pipeline_version_id: Mapped[str | None] = mapped_column(String(36))
     recurring_run_id: Mapped[str | None] = mapped_column(String(36), index=True)
     due_at: Mapped[datetime | None]
-    spec: Mapped[str] = mapped_column(Text)
+    # The last column: SQLite reads through what stands before a column, and a list wants all but this one.
+    spec: Mapped[str] = mapped_column(Text, sort_order=1)
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     pipeline_root: Mapped[str] = mapped_column(Text, default="")
     service_account: Mapped[str] = mapped_column(String(63), default="")
