@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from jukebox_sandbox.pipeline_server import tables
 from jukebox_sandbox.pipeline_server.api.listing import list_page, seconds
-from jukebox_sandbox.pipeline_server.api.messages import answer, body, timestamp
+from jukebox_sandbox.pipeline_server.api.messages import answer, body, make, timestamp
 from jukebox_sandbox.pipeline_server.api.service import open_session
 from jukebox_sandbox.pipeline_server.api.versions import check_name
 from jukebox_sandbox.pipeline_server.creation import find_experiment
@@ -37,7 +37,8 @@ FIELDS: dict[str, Any] = {
 def message(session: Session, experiment: tables.Experiment) -> V2beta1Experiment:
     """An experiment as the API hands it out."""
     newest = session.scalar(select(func.max(tables.Run.created_at)).filter_by(experiment_id=experiment.id))
-    return V2beta1Experiment(
+    return make(
+        V2beta1Experiment,
         experiment_id=experiment.id,
         display_name=experiment.display_name,
         description=experiment.description or None,
@@ -72,8 +73,11 @@ def list_all() -> Response:
         page = list_page(session, select(tables.Experiment), FIELDS, tables.Experiment.id)
         found = [message(session, one) for one in page.rows]
     return answer(
-        V2beta1ListExperimentsResponse(
-            experiments=found or None, total_size=page.total_size, next_page_token=page.next_page_token
+        make(
+            V2beta1ListExperimentsResponse,
+            experiments=found or None,
+            total_size=page.total_size,
+            next_page_token=page.next_page_token,
         )
     )
 

@@ -7,7 +7,7 @@ from kfp_server_api import V2beta1GetHealthzResponse
 from sqlalchemy import select
 
 from jukebox_sandbox.pipeline_server import tables
-from jukebox_sandbox.pipeline_server.api.messages import answer
+from jukebox_sandbox.pipeline_server.api.messages import answer, make
 from jukebox_sandbox.pipeline_server.api.service import open_session, service
 from jukebox_sandbox.pipeline_server.errors import not_found
 
@@ -17,7 +17,7 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/apis/v2beta1/healthz")
 def healthz() -> Response:
     """Say that the server is there, and that it serves one user."""
-    return answer(V2beta1GetHealthzResponse(multi_user=False, pipeline_store="database"))
+    return answer(make(V2beta1GetHealthzResponse, multi_user=False, pipeline_store="database"))
 
 
 @blueprint.get("/apis/v1alpha1/runs/<run_id>/nodes/<pod_name>/log")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from jukebox_sandbox.pipeline_server import tables
 from jukebox_sandbox.pipeline_server.api.listing import list_page, seconds
-from jukebox_sandbox.pipeline_server.api.messages import answer, body, timestamp
+from jukebox_sandbox.pipeline_server.api.messages import answer, body, make, timestamp
 from jukebox_sandbox.pipeline_server.api.service import open_session
 from jukebox_sandbox.pipeline_server.api.versions import check_name, new_version, no_url, refuse_tags, uploaded_file
 from jukebox_sandbox.pipeline_server.errors import Code, RequestError, invalid, not_found
@@ -30,7 +30,8 @@ FIELDS: dict[str, Any] = {
 
 def message(pipeline: tables.Pipeline) -> V2beta1Pipeline:
     """A pipeline as the API hands it out."""
-    return V2beta1Pipeline(
+    return make(
+        V2beta1Pipeline,
         pipeline_id=pipeline.id,
         name=pipeline.name,
         display_name=pipeline.display_name,
@@ -79,8 +80,11 @@ def list_all() -> Response:
         page = list_page(session, select(tables.Pipeline), FIELDS, tables.Pipeline.id)
         found = [message(one) for one in page.rows]
     return answer(
-        V2beta1ListPipelinesResponse(
-            pipelines=found or None, total_size=page.total_size, next_page_token=page.next_page_token
+        make(
+            V2beta1ListPipelinesResponse,
+            pipelines=found or None,
+            total_size=page.total_size,
+            next_page_token=page.next_page_token,
         )
     )
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, defer
 
 from jukebox_sandbox.pipeline_server import tables
 from jukebox_sandbox.pipeline_server.api.listing import list_page, seconds
-from jukebox_sandbox.pipeline_server.api.messages import answer, body, timestamp
+from jukebox_sandbox.pipeline_server.api.messages import answer, body, make, timestamp
 from jukebox_sandbox.pipeline_server.api.service import open_session, service
 from jukebox_sandbox.pipeline_server.creation import RunRequest, create_run, find_experiment
 from jukebox_sandbox.pipeline_server.errors import Code, RequestError, invalid, not_found
@@ -52,14 +52,19 @@ def message(run: tables.Run, tasks: Iterable[tables.Task]) -> V2beta1Run:
     """A run as the API hands it out."""
     configuration = None
     if run.parameters or run.pipeline_root:
-        configuration = V2beta1RuntimeConfig(parameters=run.parameters or None, pipeline_root=run.pipeline_root or None)
+        configuration = make(
+            V2beta1RuntimeConfig, parameters=run.parameters or None, pipeline_root=run.pipeline_root or None
+        )
     if run.pipeline_version_id:
-        reference = V2beta1PipelineVersionReference(run.pipeline_id, run.pipeline_version_id)
+        reference = make(
+            V2beta1PipelineVersionReference, pipeline_id=run.pipeline_id, pipeline_version_id=run.pipeline_version_id
+        )
         source: dict[str, Any] = {"pipeline_version_reference": reference}
     else:
         source = {"pipeline_spec": read_spec(run.spec).document}
     details = _task_details(tasks)
-    return V2beta1Run(
+    return make(
+        V2beta1Run,
         run_id=run.id,
         experiment_id=run.experiment_id,
         recurring_run_id=run.recurring_run_id or None,
@@ -73,17 +78,18 @@ def message(run: tables.Run, tasks: Iterable[tables.Task]) -> V2beta1Run:
         created_at=timestamp(run.created_at),
         scheduled_at=timestamp(run.scheduled_at),
         finished_at=timestamp(run.finished_at),
-        run_details=V2beta1RunDetails(task_details=details) if details else None,
+        run_details=make(V2beta1RunDetails, task_details=details) if details else None,
         **source,
     )
 
 
 def _history(states: list[dict[str, Any]]) -> list[V2beta1RuntimeStatus] | None:
     return [
-        V2beta1RuntimeStatus(
+        make(
+            V2beta1RuntimeStatus,
             update_time=one["update_time"],
             state=one["state"],
-            error=GoogleRpcStatus(code=13, message=str(one["error"])) if one.get("error") else None,
+            error=make(GoogleRpcStatus, code=13, message=str(one["error"])) if one.get("error") else None,
         )
         for one in states
     ] or None
@@ -94,9 +100,10 @@ def _task_details(tasks: Iterable[tables.Task]) -> list[V2beta1PipelineTaskDetai
     rows = list(tasks)
     children: dict[str | None, list[PipelineTaskDetailChildTask]] = defaultdict(list)
     for row in rows:
-        children[row.parent_id].append(PipelineTaskDetailChildTask(pod_name=row.pod_name or row.id))
+        children[row.parent_id].append(make(PipelineTaskDetailChildTask, pod_name=row.pod_name or row.id))
     return [
-        V2beta1PipelineTaskDetail(
+        make(
+            V2beta1PipelineTaskDetail,
             run_id=row.run_id,
             task_id=row.id,
             display_name=row.name,
@@ -153,7 +160,12 @@ def list_all() -> Response:
         tasks = _tasks_of(session, [run.id for run in page.rows])
         found = [message(run, tasks[run.id]) for run in page.rows]
     return answer(
-        V2beta1ListRunsResponse(runs=found or None, total_size=page.total_size, next_page_token=page.next_page_token)
+        make(
+            V2beta1ListRunsResponse,
+            runs=found or None,
+            total_size=page.total_size,
+            next_page_token=page.next_page_token,
+        )
     )
 
 

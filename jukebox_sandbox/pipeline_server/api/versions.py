@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from jukebox_sandbox.pipeline_server import tables
 from jukebox_sandbox.pipeline_server.api.listing import list_page, seconds
-from jukebox_sandbox.pipeline_server.api.messages import answer, body, timestamp
+from jukebox_sandbox.pipeline_server.api.messages import answer, body, make, timestamp
 from jukebox_sandbox.pipeline_server.api.service import open_session
 from jukebox_sandbox.pipeline_server.errors import Code, RequestError, invalid, not_found
 from jukebox_sandbox.pipeline_server.specs import read_spec, read_upload
@@ -31,7 +31,8 @@ FIELDS: dict[str, Any] = {
 
 def message(version: tables.PipelineVersion) -> V2beta1PipelineVersion:
     """A version as the API hands it out, with its whole spec."""
-    return V2beta1PipelineVersion(
+    return make(
+        V2beta1PipelineVersion,
         pipeline_id=version.pipeline_id,
         pipeline_version_id=version.id,
         name=version.name,
@@ -80,8 +81,11 @@ def list_all(pipeline_id: str) -> Response:
         page = list_page(session, query, FIELDS, tables.PipelineVersion.number)
         found = [message(one) for one in page.rows]
     return answer(
-        V2beta1ListPipelineVersionsResponse(
-            pipeline_versions=found or None, total_size=page.total_size, next_page_token=page.next_page_token
+        make(
+            V2beta1ListPipelineVersionsResponse,
+            pipeline_versions=found or None,
+            total_size=page.total_size,
+            next_page_token=page.next_page_token,
         )
     )
 
