@@ -118,7 +118,7 @@ class Run(Base):
     state: Mapped[str] = mapped_column(String(16), default="PENDING", index=True)
     error: Mapped[str] = mapped_column(Text, default="")
     state_history: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
-    """Objects with ``update_time`` (RFC 3339), ``state`` and, where there is one, ``error``."""
+    """Objects with ``update_time`` (RFC 3339) and ``state``; why it failed is in ``error``."""
     created_at: Mapped[datetime] = mapped_column(default=now, index=True)
     scheduled_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]

@@ -263,7 +263,7 @@ def test_a_run_is_terminated_retried_archived_and_deleted(server, client, experi
 
 def test_a_runs_tasks_have_states_and_times_and_no_values(server, client, experiment, imported):
     run = run_of(client, experiment, imported).run_id
-    states = [{"update_time": "2026-11-01T10:00:00Z", "state": "FAILED", "error": "a secret reason"}]
+    states = [{"update_time": "2026-11-01T10:00:00.123456Z", "state": "FAILED"}]
     with server.session() as session:
         dag = tables.Task(run_id=run, name="root", scope="root", kind="dag", state="FAILED", state_history=states)
         session.add(dag)
@@ -275,9 +275,33 @@ def test_a_runs_tasks_have_states_and_times_and_no_values(server, client, experi
     assert (root.display_name, executor.display_name, executor.state) == ("root", "executor", "FAILED")
     assert [child.pod_name for child in root.child_tasks] == ["pod-1"]
     assert [(one.state, one.error) for one in root.state_history] == [("FAILED", None)]
+    assert root.state_history[0].update_time.microsecond == 0
     assert executor.inputs is executor.outputs is executor.error is None
     (listed,) = [one for one in client.list_runs(page_size=200).runs if one.run_id == run]
     assert len(listed.run_details.task_details) == 2
+
+
+def test_a_run_that_was_cut_short_says_so(server, client, experiment, imported):
+    run = run_of(client, experiment, imported).run_id
+    history = [
+        {"update_time": f"2026-11-01T10:00:0{n}.5Z", "state": state} for n, state in enumerate(("RUNNING", "FAILED"))
+    ]
+    with server.session() as session:
+        cut = {"state": "FAILED", "error": "The server stopped.", "state_history": history}
+        session.query(tables.Run).filter_by(id=run).update(cut)
+        session.commit()
+    found = client.get_run(run)
+    assert [(one.state, one.error and one.error.message) for one in found.state_history] == [
+        ("RUNNING", None),
+        ("FAILED", "The server stopped."),
+    ]
+    assert found.state_history[1].update_time.microsecond == 0 and found.error is None
+
+
+def test_a_run_under_way_is_ended_before_it_is_deleted(server, client, experiment, imported):
+    run = run_of(client, experiment, imported).run_id
+    client.delete_run(run)
+    assert server.runner.heard[-1] == ("terminate", run)
 
 
 def test_the_log_of_a_step_is_read_and_nothing_beside_it(server, client, experiment, imported, ask):

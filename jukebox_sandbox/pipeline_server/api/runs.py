@@ -45,7 +45,7 @@ FIELDS: dict[str, Any] = {
     "experiment_id": tables.Run.experiment_id,
     "recurring_run_id": func.coalesce(tables.Run.recurring_run_id, ""),
 }
-UNFINISHED = ("PENDING", "RUNNING", "PAUSED", "RUNTIME_STATE_UNSPECIFIED")
+UNFINISHED = ("PENDING", "RUNNING", "PAUSED")
 
 
 def message(run: tables.Run, tasks: Iterable[tables.Task]) -> V2beta1Run:
@@ -74,7 +74,7 @@ def message(run: tables.Run, tasks: Iterable[tables.Task]) -> V2beta1Run:
         runtime_config=configuration,
         storage_state=run.storage_state,
         state=run.state,
-        state_history=_history(run.state_history),
+        state_history=_history(run.state_history, run.error),
         created_at=timestamp(run.created_at),
         scheduled_at=timestamp(run.scheduled_at),
         finished_at=timestamp(run.finished_at),
@@ -83,16 +83,14 @@ def message(run: tables.Run, tasks: Iterable[tables.Task]) -> V2beta1Run:
     )
 
 
-def _history(states: list[dict[str, Any]]) -> list[V2beta1RuntimeStatus] | None:
-    return [
-        make(
-            V2beta1RuntimeStatus,
-            update_time=one["update_time"],
-            state=one["state"],
-            error=make(GoogleRpcStatus, code=13, message=str(one["error"])) if one.get("error") else None,
-        )
-        for one in states
-    ] or None
+def _history(states: list[dict[str, Any]], error: str = "") -> list[V2beta1RuntimeStatus] | None:
+    """The states that a run or task was in, each since a whole second; the last one says why."""
+    history = [
+        make(V2beta1RuntimeStatus, update_time=f"{one['update_time'][:19]}Z", state=one["state"]) for one in states
+    ]
+    if history and error:
+        history[-1].error = make(GoogleRpcStatus, code=int(Code.INTERNAL), message=error)
+    return history or None
 
 
 def _task_details(tasks: Iterable[tables.Task]) -> list[V2beta1PipelineTaskDetail]:
@@ -111,7 +109,7 @@ def _task_details(tasks: Iterable[tables.Task]) -> list[V2beta1PipelineTaskDetai
             start_time=timestamp(row.started_at),
             end_time=timestamp(row.finished_at),
             state=row.state,
-            state_history=_history([{**one, "error": None} for one in row.state_history]),
+            state_history=_history(row.state_history),
             child_tasks=children.get(row.id),
         )
         for row in rows
@@ -217,10 +215,10 @@ def unarchive(run_id: str) -> Response:
 def delete(run_id: str) -> Response:
     """Delete a run; one that is under way is ended first."""
     with open_session() as session:
-        run = find_run(session, run_id)
-        if run.state in UNFINISHED:
+        if find_run(session, run_id).state in UNFINISHED:
+            session.rollback()  # what the runner writes is not held up by what was read here
             service().runner.terminate(run_id)
-        session.delete(run)
+        session.delete(find_run(session, run_id))
         session.commit()
     shutil.rmtree(service().logs / run_id, ignore_errors=True)
     return answer()
