@@ -45,7 +45,7 @@ def tour(url: str, token: str, package: str) -> dict:
             do(*arguments, **named)
         except kfp_server_api.ApiException as error:
             body = json.loads(error.body)
-            return [error.status, body["code"]]
+            return [error.status, body.get("code")]
         return []
 
     wrong = {"pipeline_id": pipeline, "version_id": version, "params": {"unknown": 1}}

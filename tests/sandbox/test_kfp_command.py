@@ -67,7 +67,7 @@ TOURED = {
     "inline": ["pipeline_spec", "platform_spec"],
     "runs": True,
     "stored": "ARCHIVED",
-    "refused": [[400, 3], [409, 6], [404, 5]],
+    "refused": [[400, 3], [409, None], [404, 5]],
     "deleted": [None, [404, 5]],
 }
 

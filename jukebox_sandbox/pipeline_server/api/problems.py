@@ -5,8 +5,9 @@ https://github.com/grpc-ecosystem/grpc-gateway/blob/main/runtime/errors.go
 
 import json
 import logging
+from typing import Any
 
-from flask import Response
+from flask import Response, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
@@ -25,6 +26,9 @@ STATUS = {
     Code.UNAUTHENTICATED: 401,
 }
 """The HTTP status of a code."""
+
+OLDER = ("/pipelines/upload", "/pipelines/upload_version", "/log")
+"""Paths that the real server answers without its gateway: their errors have another form."""
 
 
 def respond_to(error: Exception) -> Response:
@@ -52,6 +56,11 @@ def refuse(error: RequestError, status: int | None = None) -> Response:
     Returns:
         The answer. ``error`` is what older servers have beside ``message``.
     """
+    if error.code != Code.UNAUTHENTICATED and request.url_rule and request.url_rule.rule.endswith(OLDER):
+        said: dict[str, Any] = {"error_message": str(error), "error_details": str(error)}
+        # The real server has said 200 when it finds that there is no log.
+        status = 200 if request.path.endswith("/log") else status or STATUS[error.code]
+        return Response(json.dumps(said), status, mimetype="application/json")
     detail = {"@type": "type.googleapis.com/google.rpc.Status", "code": int(error.code), "message": str(error)}
     said = {"error": str(error), "code": int(error.code), "message": str(error), "details": [detail]}
     return Response(json.dumps(said), status or STATUS[error.code], mimetype="application/json")

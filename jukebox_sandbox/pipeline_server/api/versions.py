@@ -56,7 +56,7 @@ def upload() -> Response:
     name = given.get("name") or given.get("display_name") or file_name
     with open_session() as session:
         if session.get(tables.Pipeline, pipeline_id) is None:
-            raise not_found("Pipeline", pipeline_id)
+            raise invalid(f"Failed to create a pipeline version: Pipeline {pipeline_id} not found")
         version = new_version(session, pipeline_id, text, name, given.get("display_name"), given.get("description", ""))
         session.commit()
         return answer(message(version))
