@@ -20,7 +20,7 @@ TOKEN = "t0ken-of-the-test"
 
 @dataclass
 class ListeningRunner:
-    """Stands where the runner does: it takes notes, and refuses specs that hold a word."""
+    """Takes the place of the runner: it takes notes, and refuses specs that hold a word."""
 
     heard: list[tuple[str, str]] = field(default_factory=list)
     refused: str = "cannot-run-here"

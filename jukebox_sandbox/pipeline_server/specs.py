@@ -29,7 +29,7 @@ COMPILE = "Compile it with kfp 2 and upload that file."
 
 @dataclass(frozen=True)
 class Spec:
-    """A pipeline, taken apart.
+    """A pipeline that was read.
 
     Attributes:
         pipeline: The pipeline spec.

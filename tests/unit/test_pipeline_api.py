@@ -248,6 +248,36 @@ def test_a_parameter_that_is_missing_is_refused(client, experiment, imported):
         client.run_pipeline(experiment, "missing", pipeline_id=imported.id, version_id=imported.version)
 
 
+def test_true_is_no_number(package, client, tmp_path):
+    spec, _ = yaml.safe_load_all(package.read_text())
+    spec["root"]["inputDefinitions"]["parameters"] = {"text": {"parameterType": "NUMBER_INTEGER"}}
+    file = tmp_path / "number.yaml"
+    file.write_text(yaml.safe_dump(spec))
+    with pytest.raises(kfp_server_api.ApiException, check=INVALID, match="requires type double or integer"):
+        client.create_run_from_pipeline_package(str(file), {"text": True}, run_name="true")
+    client.create_run_from_pipeline_package(str(file), {"text": 2}, run_name="two")
+
+
+def test_a_date_in_a_spec_is_text(package, client, tmp_path):
+    text = yaml.safe_dump(next(yaml.safe_load_all(package.read_text())))
+    file = tmp_path / "date.yaml"
+    file.write_text(text.replace("image: python:3.12", "image: 2026-11-01"))
+    pipeline = client.upload_pipeline(str(file), pipeline_name="dated").pipeline_id
+    (version,) = client.list_pipeline_versions(pipeline).pipeline_versions
+    assert "2026-11-01" in json.dumps(version.pipeline_spec)
+
+
+def test_a_version_of_another_pipeline_is_refused(client, experiment, imported, package):
+    other = client.upload_pipeline(str(package), pipeline_name="another").pipeline_id
+    with pytest.raises(kfp_server_api.ApiException, check=INVALID, match="belongs to pipeline"):
+        client.run_pipeline(experiment, "x", pipeline_id=other, version_id=imported.version, params={"text": ""})
+
+
+def test_tags_are_refused(ask):
+    status, said = ask("POST", "v2beta1/pipelines", json={"name": "tagged", "tags": {"a": "b"}})
+    assert status == 400 and "Tags of pipelines are not kept here" in said["message"]
+
+
 def test_what_cannot_run_here_is_refused_before_there_is_a_run(server, client, package, tmp_path):
     file = tmp_path / "importer.yaml"
     file.write_text(package.read_text().replace("a-pipeline", server.runner.refused))
@@ -531,7 +561,7 @@ def test_a_file_above_the_bound_is_refused(ask):
     ("body", "said"),
     [
         ("", "not valid JSON"),
-        ("[]", "is no V2beta1Run"),
+        ("[]", "is not of type V2beta1Run"),
         ('{"display_name": 1}', "display_name"),
         ('{"display_name": "x", "colour": 1}', 'unknown field "colour"'),
         ('{"display_name": "x", "runtime_config": {"colour": 1}}', 'unknown field "colour" in runtime_config'),
@@ -541,10 +571,13 @@ def test_a_file_above_the_bound_is_refused(ask):
         ('{"display_name": NaN}', "not valid JSON"),
         ('{"display_name": 1e999}', "not valid JSON"),
         ("[" * 100000, "not valid JSON"),
+        ('{"plugins_input": {"a": ' + "[" * 300 + "]" * 300 + "}}", "The request is nested too deeply"),
         ('{"display_name": "x", "pipeline_spec": {"a": ' + "[" * 300 + "]" * 300 + "}}", "nested too deeply"),
         ('{"display_name": "x"}', "empty pipeline spec"),
         ('{"display_name": ""}', "name cannot be empty"),
         ('{"display_name": "x", "pipeline_spec": 1}', "pipeline_spec"),
+        ('{"display_name": "' + "x" * 129 + '"}', "more than 128 characters"),
+        ('{"display_name": "x", "pipeline_spec": {"a": 1}, "pipeline_version_reference": {}}', "both are given"),
         ('{"display_name": "x", "pipeline_spec": {"pipeline_spec": 1}}', "no pipeline spec"),
         (
             '{"display_name": "x", "pipeline_spec": {}, "pipeline_version_reference": {"pipeline_id": "y"}}',

@@ -156,7 +156,9 @@ def _fields(kind: str) -> dict[str, str]:
 
 def _typed(value: Any, wanted: type, kind: str, at: str) -> Any:
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        raise invalid(f"invalid value for field {at.lstrip('.') or kind}: {json.dumps(value)[:100]} is no {kind}")
+        raise invalid(
+            f"invalid value for field {at.lstrip('.') or kind}: {json.dumps(value)[:100]} is not of type {kind}"
+        )
     return value
 
 
@@ -168,7 +170,9 @@ def _datetime(value: Any, at: str) -> datetime:
             raise ValueError
         return moment.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
-        raise invalid(f"invalid value for field {at.lstrip('.')}: {text[:100]!r} is no RFC 3339 timestamp") from None
+        raise invalid(
+            f"invalid value for field {at.lstrip('.')}: {text[:100]!r} is not an RFC 3339 timestamp"
+        ) from None
 
 
 def _int32(value: Any, at: str) -> int:
