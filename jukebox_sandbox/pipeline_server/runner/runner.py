@@ -1,0 +1,175 @@
+"""The runner: runs what is in the table of runs, in one thread of the supervisor and a process for each step."""
+
+import asyncio
+import os
+import shutil
+import threading
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from jukebox_sandbox.errors import SandboxError
+from jukebox_sandbox.pipeline_server.runner.artifacts import Store, root_of
+from jukebox_sandbox.pipeline_server.runner.containers import ENDED_FROM_OUTSIDE, Containers, unfinished
+from jukebox_sandbox.pipeline_server.runner.processes import Processes
+from jukebox_sandbox.pipeline_server.runner.records import OVER, Records, set_run_state
+from jukebox_sandbox.pipeline_server.runner.refusals import check
+from jukebox_sandbox.pipeline_server.runner.resolve import Names
+from jukebox_sandbox.pipeline_server.runner.step import Workshop
+from jukebox_sandbox.pipeline_server.runner.values import WrongValue
+from jukebox_sandbox.pipeline_server.runner.walk import Walk
+from jukebox_sandbox.pipeline_server.tables import Run, Task
+from jukebox_sandbox.state import Sandbox
+
+CUT_SHORT = "The pipeline server stopped before this run was done."
+WHAT_NEXT = "\nNext: retry it; steps that are done are not repeated."
+CAN_BE_RETRIED = ("FAILED", "CANCELED")
+
+
+class Runner:
+    """Runs pipelines.
+
+    Args:
+        engine: The database.
+        sandbox: Whose Secrets and S3 server there are.
+        variables: What every step has in its environment; ``{base_url}`` stands for the sandbox's address.
+    """
+
+    def __init__(self, engine: Engine, sandbox: Sandbox, variables: dict[str, str]) -> None:
+        self.engine = engine
+        self.sandbox = sandbox
+        self.folder = sandbox.state / "pipeline-server"
+        self.variables = {key: value.replace("{base_url}", sandbox.base_url) for key, value in variables.items()}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="runner", daemon=True)
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(max(2, os.cpu_count() or 2))
+        self._processes = Processes(self.folder)
+        self._workshop: Workshop | None = None
+
+    def start(self) -> None:
+        """Begin: runs that an earlier server left undone are FAILED and say so, those that wait begin."""
+        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+        store = Store(self.sandbox.secret("s3"))
+        self._workshop = Workshop(self.sandbox, self.variables, self.folder, self._processes, store)
+        with Session(self.engine) as session, session.begin():
+            for run in session.scalars(select(Run).where(Run.state.in_(("RUNNING", "CANCELING")))):
+                end, reason = ("CANCELED", ENDED_FROM_OUTSIDE) if run.state == "CANCELING" else ("FAILED", CUT_SHORT)
+                set_run_state(run, end, reason + (WHAT_NEXT if end == "FAILED" else ""))
+                for task in session.scalars(select(Task).where(Task.run_id == run.id, Task.finished_at.is_(None))):
+                    task.state, task.error, task.finished_at = "FAILED", reason, run.finished_at
+            waiting = list(session.scalars(select(Run.id).where(Run.state == "PENDING").order_by(Run.number)))
+        self._thread.start()
+        self._loop.call_soon_threadsafe(self._processes.get_ready)
+        for run_id in waiting:
+            self.submit(run_id)
+
+    def stop(self) -> None:
+        """End all runs with all their processes; they are FAILED, and say why, when the server starts again."""
+        if self._thread.is_alive():
+            self._wait(self._end_all())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+    def submit(self, run_id: str) -> None:
+        """Begin a run, which is in the table and PENDING; returns at once."""
+        self._call(lambda: self._begin(run_id))
+
+    def terminate(self, run_id: str) -> None:
+        """End a run with all its processes, and wait until they are gone.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            SandboxError: If it has ended already.
+        """
+        with Session(self.engine) as session, session.begin():
+            run = session.scalars(select(Run).where(Run.id == run_id)).one()
+            if run.state in OVER:
+                raise SandboxError(f"Run {run_id} has ended already: it is {run.state}.")
+            set_run_state(run, "CANCELING")
+        self._wait(self._cancel(run_id))
+
+    def retry(self, run_id: str) -> None:
+        """Go on with a run that has failed or was ended: steps that ended well are not repeated.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            SandboxError: If it is not over, or has succeeded.
+        """
+        with Session(self.engine) as session, session.begin():
+            run = session.scalars(select(Run).where(Run.id == run_id)).one()
+            if run.state not in CAN_BE_RETRIED:
+                raise SandboxError(
+                    f"Run {run_id} cannot be retried: it is {run.state}.", "Retry a run that has failed."
+                )
+            for task in unfinished(session, run_id):
+                session.delete(task)
+            set_run_state(run, "PENDING")
+        self.submit(run_id)
+
+    def _call(self, function: Callable[[], Any]) -> None:
+        self._loop.call_soon_threadsafe(function)
+
+    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _begin(self, run_id: str) -> None:
+        if run_id not in self._runs:
+            self._runs[run_id] = self._loop.create_task(self._follow(run_id))
+            self._runs[run_id].add_done_callback(lambda _: self._runs.pop(run_id, None))
+
+    async def _cancel(self, run_id: str) -> None:
+        task = self._runs.get(run_id)
+        if task:
+            task.cancel()
+            await asyncio.wait([task])
+        self._finish(run_id, "CANCELED", ENDED_FROM_OUTSIDE)
+
+    async def _end_all(self) -> None:
+        for task in list(self._runs.values()):
+            task.cancel()
+        if self._runs:
+            await asyncio.wait(list(self._runs.values()))
+        await self._processes.stop()
+
+    def _finish(self, run_id: str, state: str, error: str) -> None:
+        with Session(self.engine) as session, session.begin():
+            run = session.scalars(select(Run).where(Run.id == run_id)).one_or_none()
+            if run and run.state not in OVER:
+                set_run_state(run, state, error)
+
+    async def _follow(self, run_id: str) -> None:
+        """Run one run to its end, and write down how it ended."""
+        try:
+            error = await self._run(run_id)
+        except (SandboxError, WrongValue) as refusal:
+            error = str(refusal)
+        except Exception as unexpected:
+            traceback.print_exc()
+            error = f"The pipeline server has failed: {type(unexpected).__name__}: {unexpected}"
+        self._finish(run_id, "FAILED" if error else "SUCCEEDED", error)
+
+    async def _run(self, run_id: str) -> str:
+        """Run one run; the reason if it failed."""
+        assert self._workshop
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            run = session.scalars(select(Run).where(Run.id == run_id)).one_or_none()
+            if run is None or run.state != "PENDING":
+                return "It was not waiting to begin."
+            set_run_state(run, "RUNNING")
+        pipeline = check(run.spec)
+        workflow = f"{pipeline.name}-{run.id[:5]}"
+        created, scheduled = (f"{moment:%Y-%m-%dT%H:%M:%S}Z" for moment in (run.created_at, run.scheduled_at))
+        names = Names(run.id, run.display_name, workflow, created, scheduled)
+        records = Records(self.engine, run.id, workflow)
+        root = root_of(run.pipeline_root, pipeline.name, run.id)
+        containers = Containers(pipeline, records, self._workshop, self._slots, names, root)
+        succeeded = await Walk(pipeline, records, containers, names).run(run.parameters)
+        return "" if succeeded else "\n".join(containers.failures) or "A step failed."
