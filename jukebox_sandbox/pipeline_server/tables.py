@@ -127,10 +127,15 @@ class Run(Base):
 class Task(Base):
     """One row of a run's ``task_details``: the root, a DAG, a driver, an executor, an iteration of a loop.
 
+    A step has three, as in a cluster: its driver, a DAG of its name, and in that its executor, whose pod has the log.
+
     Attributes:
-        name: The task's name in the spec; a driver's is ``<task>-driver``.
-        scope: The path of names from the root, with ``[0]`` behind a loop's iteration; unique in a run and kind.
+        name: As Argo shows it: the task's name in the spec, ``<task>-driver``, ``executor``, ``executor(0)`` where a
+            step may be retried, ``iteration-iterations(0:0)``.
+        scope: The path of names from the root, with ``[0]`` behind a loop's iteration, ``(0)`` behind a step's attempt;
+            unique in a run and kind.
         kind: ``root``, ``dag``, ``driver``, ``executor`` or ``iteration``.
+        parent_id: The row that this one is part of.
         outputs: Of an executor or DAG: ``parameters`` by name, ``artifacts`` by name: lists of artifact ids.
         fingerprint: The cache's key; an executor's that may be reused only.
         cached_from: The run whose outputs were taken.
