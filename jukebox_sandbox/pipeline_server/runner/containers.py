@@ -25,6 +25,7 @@ from jukebox_sandbox.pipeline_server.runner.step import (
     input_part,
 )
 from jukebox_sandbox.pipeline_server.runner.values import WrongValue
+from jukebox_sandbox.pipeline_server.runner.volumes import claims
 from jukebox_sandbox.pipeline_server.tables import Artifact, Task
 
 ENDED_FROM_OUTSIDE = "The run was ended from outside."
@@ -95,7 +96,13 @@ class Containers:
         scope = f"{dag.scope}/{name}"
         if self._taken_over(node, scope):
             return "SUCCEEDED"
-        key = cache.fingerprint(self.pipeline.name, task, component, container, input_part(inputs), [])
+        names = self.names_in(dag, name)
+        try:
+            mounts = claims(name, platform, lambda spec: parameter(spec, dag, task, names))
+        except (WrongValue, SandboxError) as error:
+            return self.driver_failed(dag, name, str(error))
+        volumes = [claim.split("/")[0] for claim, _ in mounts]
+        key = cache.fingerprint(self.pipeline.name, task, component, container, input_part(inputs), volumes)
         with self.records.transaction() as session:
             parent = (dag.scope, "dag")
             put = self.records.put
@@ -116,7 +123,7 @@ class Containers:
             put(session, scope, "dag", name, "RUNNING", parent=parent)
             put(session, scope, "executor", "executor", "PENDING", **part_of, fingerprint=key)
         root = f"{self.root}/{name}/{uuid.uuid4()}"
-        step = Step(name, self.records.run_id, component, container, platform, inputs, root)
+        step = Step(name, self.records.run_id, component, container, platform, inputs, root, mounts)
         return await self._attempts(step, node, dag, task, scope)
 
     async def _attempts(self, step: Step, node: Node, dag: Dag, task: dict[str, Any], scope: str) -> str:
@@ -165,7 +172,8 @@ class Containers:
                 )
                 if number is not None:
                     values["KFP_RETRY_INDEX"] = str(number)
-                outputs = await execute(step, self.workshop, row.pod_name, values)
+                with self.workshop.volumes.mounted(step.name, step.mounts):
+                    outputs = await execute(step, self.workshop, row.pod_name, values)
                 state, error = "SUCCEEDED", ""
                 return outputs
             except (StepFailed, SandboxError, WrongValue, OSError) as failure:

@@ -18,7 +18,7 @@ LIGHTWEIGHT = re.compile(
 """The script with which KFP's compiler starts a Python function."""
 
 PLACEMENT = {
-    "secretAsEnv", "fieldPathAsEnv", "activeDeadlineSeconds",
+    "secretAsEnv", "fieldPathAsEnv", "pvcMount", "activeDeadlineSeconds",
     # Where a pod runs, how its image is fetched, and what is written on it: none of this reaches a step.
     "nodeSelector", "podMetadata", "imagePullSecret", "imagePullPolicy", "tolerations", "nodeAffinity", "podAffinity",
 }  # fmt: skip

@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server.runner.artifacts import Store, root_of
 from jukebox_sandbox.pipeline_server.runner.containers import ENDED_FROM_OUTSIDE, Containers, unfinished
+from jukebox_sandbox.pipeline_server.runner.plan import check_needs
 from jukebox_sandbox.pipeline_server.runner.processes import Processes
 from jukebox_sandbox.pipeline_server.runner.records import OVER, Records, set_run_state
 from jukebox_sandbox.pipeline_server.runner.refusals import check
 from jukebox_sandbox.pipeline_server.runner.resolve import Names
 from jukebox_sandbox.pipeline_server.runner.step import Workshop
 from jukebox_sandbox.pipeline_server.runner.values import WrongValue
-from jukebox_sandbox.pipeline_server.runner.walk import Walk
+from jukebox_sandbox.pipeline_server.runner.volumes import Volumes
+from jukebox_sandbox.pipeline_server.runner.walk import Walk, root_parameters
 from jukebox_sandbox.pipeline_server.tables import Run, Task
 from jukebox_sandbox.state import Sandbox
 
@@ -53,8 +55,10 @@ class Runner:
     def start(self) -> None:
         """Begin: runs that an earlier server left undone are FAILED and say so, those that wait begin."""
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
-        store = Store(self.sandbox.secret("s3"))
-        self._workshop = Workshop(self.sandbox, self.variables, self.folder, self._processes, store)
+        store, volumes = Store(self.sandbox.secret("s3")), Volumes(self.folder / "volumes")
+        self._workshop = Workshop(
+            self.sandbox, self.variables, self.folder, self._processes, store, Volumes(self.folder / "volumes")
+        )
         with Session(self.engine) as session, session.begin():
             for run in session.scalars(select(Run).where(Run.state.in_(("RUNNING", "CANCELING")))):
                 end, reason = ("CANCELED", ENDED_FROM_OUTSIDE) if run.state == "CANCELING" else ("FAILED", CUT_SHORT)
@@ -169,7 +173,9 @@ class Runner:
         created, scheduled = (f"{moment:%Y-%m-%dT%H:%M:%S}Z" for moment in (run.created_at, run.scheduled_at))
         names = Names(run.id, run.display_name, workflow, created, scheduled)
         records = Records(self.engine, run.id, workflow)
+        parameters = root_parameters(pipeline, run.parameters)
+        check_needs(pipeline, parameters, self.sandbox, self._workshop.volumes)
         root = root_of(run.pipeline_root, pipeline.name, run.id)
         containers = Containers(pipeline, records, self._workshop, self._slots, names, root)
-        succeeded = await Walk(pipeline, records, containers, names).run(run.parameters)
+        succeeded = await Walk(pipeline, records, containers, names).run(parameters)
         return "" if succeeded else "\n".join(containers.failures) or "A step failed."

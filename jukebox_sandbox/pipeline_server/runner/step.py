@@ -17,6 +17,7 @@ from jukebox_sandbox.pipeline_server.runner.packages import declared, guard_fold
 from jukebox_sandbox.pipeline_server.runner.processes import Processes
 from jukebox_sandbox.pipeline_server.runner.resolve import Inputs
 from jukebox_sandbox.pipeline_server.runner.values import WrongValue, normal, text_of, value_of
+from jukebox_sandbox.pipeline_server.runner.volumes import Volumes
 from jukebox_sandbox.pipeline_server.tables import Artifact
 from jukebox_sandbox.state import Sandbox
 
@@ -37,6 +38,7 @@ class Workshop:
         folder: Holds ``scratch``, ``logs`` and what is the same for all steps.
         processes: The processes of steps.
         store: The S3 server.
+        volumes: The volume claims.
     """
 
     sandbox: Sandbox
@@ -44,6 +46,7 @@ class Workshop:
     folder: Path
     processes: Processes
     store: Store
+    volumes: Volumes
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Step:
         platform: What the platform spec says of it.
         inputs: Its inputs.
         root: Where the artifacts of its task go.
+        mounts: The volume claims that it mounts, and where.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Step:
     platform: dict[str, Any]
     inputs: Inputs
     root: str
+    mounts: list[tuple[str, str]]
 
 
 @dataclass

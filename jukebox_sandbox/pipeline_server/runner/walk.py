@@ -47,12 +47,12 @@ class Walk:
         """Run the pipeline; cancelled, end all of it.
 
         Args:
-            parameters: The values that the run gives.
+            parameters: The run's parameters, with the pipeline's defaults.
 
         Returns:
             Whether it succeeded.
         """
-        root = Dag("root", self.pipeline.root, scope="root", inputs=root_parameters(self.pipeline, parameters))
+        root = Dag("root", self.pipeline.root, scope="root", inputs=parameters)
         with self.records.transaction() as session:
             put = self.records.put
             put(session, "", "root", self.records.workflow, "RUNNING")
