@@ -70,6 +70,9 @@ def install(folder: str) -> Guard:
     with open(os.path.join(folder, "known.json"), encoding="utf-8") as file:
         guard = Guard(json.load(file))
     sys.meta_path.insert(0, guard)  # type: ignore[arg-type]
+    # Folders that a .pth file adds, e.g. a checkout: no container has them.
+    own = (sys.prefix, sys.base_prefix, folder)
+    sys.path[:] = [path for path in sys.path if not path or path.startswith(own)]
     for name in METADATA:
         if name in sys.modules:
             guard.hide_distributions(sys.modules[name])
