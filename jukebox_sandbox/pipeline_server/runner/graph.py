@@ -63,10 +63,11 @@ def output(node: Node, key: str, kind: str) -> Any:
     if isinstance(node, Dag) and node.iterations:
         return _collected(node, key, kind)
     if not isinstance(node, Dag):
-        outputs = getattr(node, kind)
-        if key not in outputs:
+        if kind == "parameters":
+            return node.parameters.get(key)  # where it failed: nothing, as in ML Metadata
+        if key not in node.artifacts:
             raise WrongValue(f"the task {node.name!r} has no output {key!r}")
-        return outputs[key]
+        return node.artifacts[key]
     task, key = _inner(node, key, kind)
     return output(producer(node, task), key, kind)
 

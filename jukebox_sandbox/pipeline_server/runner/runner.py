@@ -56,9 +56,7 @@ class Runner:
         """Begin: runs that an earlier server left undone are FAILED and say so, those that wait begin."""
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
         store, volumes = Store(self.sandbox.secret("s3")), Volumes(self.folder / "volumes")
-        self._workshop = Workshop(
-            self.sandbox, self.variables, self.folder, self._processes, store, Volumes(self.folder / "volumes")
-        )
+        self._workshop = Workshop(self.sandbox, self.variables, self.folder, self._processes, store, volumes)
         with Session(self.engine) as session, session.begin():
             for run in session.scalars(select(Run).where(Run.state.in_(("RUNNING", "CANCELING")))):
                 end, reason = ("CANCELED", ENDED_FROM_OUTSIDE) if run.state == "CANCELING" else ("FAILED", CUT_SHORT)

@@ -1,6 +1,5 @@
 """Volume claims: each is a folder of the sandbox, put where a step mounts it for as long as the step runs."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -67,8 +66,7 @@ class Volumes:
         """
         for claim, where in mounts:
             path = Path(where)
-            free = os.access(path.parent, os.W_OK) and not path.exists() and not path.is_symlink()
-            if not path.is_absolute() or not (free or self._own(path)):
+            if not path.is_absolute() or not (self._own(path) or _free(path)):
                 raise SandboxError(
                     f"Step {step!r} mounts the volume claim {claim.split('/')[0]!r} at {where}, "
                     "where this machine does not let a folder be put.",
@@ -111,3 +109,13 @@ class Volumes:
     def _own(self, path: Path) -> bool:
         """Whether a path is a link to a claim: of this sandbox, or of one that is gone."""
         return path.is_symlink() and (self.folder in path.readlink().parents or not path.exists())
+
+
+def _free(path: Path) -> bool:
+    """Whether a link can be made at a path: tried, as permissions do not say everything."""
+    try:
+        path.symlink_to(path.parent)
+        path.unlink()
+    except OSError:
+        return False
+    return True
