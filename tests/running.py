@@ -1,7 +1,6 @@
 """Pipelines run through the pipeline server's runner: compiled here, S3 that of the shared sandbox."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ class Runs:
         self.engine = open_database(state)
         self.runner = Runner(self.engine, self.sandbox, {"GREETING": "from {base_url}"})
         with Session(self.engine) as session, session.begin():
-            session.add(Experiment(id="default", display_name="Default"))
+            session.merge(Experiment(id="default", display_name="Default"))
 
     def submit(self, pipeline: Any, arguments: dict[str, Any] | None = None, **columns: Any) -> str:
         """Begin a run; its id."""
@@ -107,8 +106,3 @@ class Runs:
     def json_of(self, task: Task, name: str) -> Any:
         """The content of an artifact that is JSON."""
         return json.loads(self.bytes_of(self.artifact(task, name)))
-
-
-def running(runs: Runs, run_id: str, scope: str) -> Callable[[], bool]:
-    """Whether a step runs."""
-    return lambda: any(one == scope and task.state == "RUNNING" for one, task in runs.executors(run_id).items())

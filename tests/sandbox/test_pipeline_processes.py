@@ -8,10 +8,13 @@ import psutil
 import pytest
 from kfp import dsl, kubernetes
 from running import SECRET_VALUE, Runs
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 from waiting import eventually
 
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server.runner import Runner
+from jukebox_sandbox.pipeline_server.tables import Run
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +138,14 @@ def test_a_killed_server_takes_its_steps_along_and_what_waits_begins_at_the_next
     pipeline.write_text(runs.compile(cut))
     tests = Path(__file__).parents[1]
     program = SERVER.format(
-        tests=str(tests), kit=str(tests.parent), state=str(tmp_path / "state"), shared=os.environ["JUKEBOX_STATE"],
-        endpoint=runs.sandbox.s3_endpoint, pipeline=str(pipeline), folder=str(tmp_path),
-    )  # fmt: skip
+        tests=str(tests),
+        kit=str(tests.parent),
+        state=str(tmp_path / "state"),
+        shared=os.environ["JUKEBOX_STATE"],
+        endpoint=runs.sandbox.s3_endpoint,
+        pipeline=str(pipeline),
+        folder=str(tmp_path),
+    )
     server = subprocess.Popen([sys.executable, "-c", program])
     try:
         eventually(lambda: (tmp_path / "pids").is_file() and len(alive(tmp_path)) == 2)
@@ -145,6 +153,19 @@ def test_a_killed_server_takes_its_steps_along_and_what_waits_begins_at_the_next
         server.kill()
         server.wait()
     eventually(lambda: not alive(tmp_path))
+    (tmp_path / "gate").touch()
+    other = Runs(tmp_path / "state", Path(os.environ["JUKEBOX_STATE"]), runs.sandbox.s3_endpoint)
+    with Session(other.engine) as session, session.begin():
+        (cut_short,) = session.scalars(select(Run.id)).all()
+        session.add(Run(id="waits", display_name="waits", experiment_id="default", spec=pipeline.read_text(),
+                        parameters={"folder": str(tmp_path)}))  # fmt: skip
+    other.runner.start()
+    try:
+        assert other.get(cut_short).state == "FAILED"
+        assert other.ended("waits").state == "SUCCEEDED"
+        assert not list((other.state / "pipeline-server" / "scratch").iterdir())
+    finally:
+        other.runner.stop()
 
 
 @dsl.component(base_image="python:3.12")
@@ -256,3 +277,117 @@ def test_a_secret_may_be_named_by_a_parameter_or_a_step_and_be_optional(runs):
         for order in ((by_parameter, {"secret": "a-secret"}), (by_output,), (optional,))
     ]
     assert found == [{"Output": SECRET_VALUE}, {"Output": SECRET_VALUE}, {"Output": "not there"}]
+
+
+def test_a_secret_is_not_in_the_database_and_not_in_an_argument(runs):
+    run = runs.run(by_parameter, {"secret": "a-secret"})
+    parts = [value for task in runs.tasks(run) for value in (task.inputs, task.state_history, task.error, task.name)]
+    assert SECRET_VALUE not in str(parts) + run.spec + str(run.parameters)
+
+
+@dsl.component(base_image="python:3.12")
+def keep(path: str, word: str) -> str:
+    import os
+
+    if word:
+        with open(os.path.join(path, "kept"), "w") as file:
+            file.write(word)
+    with open(os.path.join(path, "kept")) as file:
+        return file.read()
+
+
+@dsl.pipeline(name="claims")
+def claims(path: str, claim: str):
+    first = keep(path=path, word="kept").set_caching_options(False)
+    kubernetes.mount_pvc(first, pvc_name=claim, mount_path="MOUNT")
+    second = keep(path=path, word="").after(first).set_caching_options(False)
+    kubernetes.mount_pvc(second, pvc_name=claim, mount_path="MOUNT")
+
+
+def test_a_volume_claim_is_a_folder_where_a_step_mounts_it(runs, tmp_path):
+    where = tmp_path / "models"
+    text = runs.compile(claims).replace("MOUNT", str(where))
+    run = runs.run(text, {"path": str(where), "claim": "models"})
+    assert run.state == "SUCCEEDED", run.error
+    assert runs.outputs(run)["keep-2"] == {"Output": "kept"} and not where.is_symlink()
+    where.mkdir()
+    refused = runs.run(text, {"path": str(where), "claim": "models"})
+    assert refused.state == "FAILED" and "where this machine does not let a folder be put" in refused.error
+    assert not runs.tasks(refused)
+
+
+@dsl.component(base_image="python:3.12")
+def sleep():
+    import time
+
+    time.sleep(600)
+
+
+@dsl.pipeline(name="slow")
+def slow():
+    kubernetes.set_timeout(sleep(), 1)
+
+
+def test_a_step_that_takes_longer_than_it_may_is_ended(runs):
+    run = runs.run(slow)
+    assert run.state == "FAILED" and "longer than the 1 seconds that the pipeline allows" in run.error
+
+
+@dsl.component(base_image="python:3.12")
+def folder(made: dsl.Output[dsl.Model]):
+    import os
+
+    os.makedirs(os.path.join(made.path, "a"))
+    with open(os.path.join(made.path, "a", "b"), "w") as file:
+        file.write("inside")
+
+
+@dsl.component(base_image="python:3.12")
+def look(made: dsl.Input[dsl.Model]) -> str:
+    import os
+
+    with open(os.path.join(made.path, "a", "b")) as file:
+        return file.read()
+
+
+@dsl.pipeline(name="folders")
+def folders():
+    look(made=folder().set_caching_options(False).outputs["made"])
+
+
+def test_an_artifact_may_be_a_folder_and_be_under_a_root_of_its_own(runs):
+    run = runs.run(folders, pipeline_root="s3://models/of-mine/")
+    assert run.state == "SUCCEEDED", run.error
+    assert runs.outputs(run)["look"] == {"Output": "inside"}
+    uri = runs.artifact(runs.executors(run)["folder"], "made").uri
+    assert uri.startswith(f"s3://models/of-mine/folders/{run.id}/folder/")
+    refused = runs.run(folders, pipeline_root="gs://elsewhere")
+    assert refused.state == "FAILED" and "keeps them in S3 only" in refused.error
+
+
+@dsl.component(base_image="python:3.12", packages_to_install=["dvc[s3]"])
+def with_dvc() -> str:
+    import subprocess
+
+    return subprocess.run(["dvc", "--version"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@dsl.component(base_image="python:3.12")
+def without_dvc() -> str:
+    import subprocess
+
+    return subprocess.run(["dvc", "--version"], capture_output=True, text=True).stderr
+
+
+@dsl.pipeline(name="programs")
+def programs():
+    with_dvc()
+    without_dvc()
+
+
+def test_a_program_works_where_its_package_is_declared(runs):
+    run = runs.run(programs)
+    assert run.state == "SUCCEEDED", run.error
+    outputs = runs.outputs(run)
+    assert outputs["with-dvc"]["Output"][0].isdigit()
+    assert "ModuleNotFoundError: No module named 'dvc'" in outputs["without-dvc"]["Output"]

@@ -141,7 +141,9 @@ class Containers:
                     outputs = await self._attempt(step, dag, task, scope, number if policy else None)
                     break
                 except (StepFailed, SandboxError, WrongValue, OSError) as failure:
-                    error = f"Step {step.name!r} failed: {str(failure).rstrip('.')}."
+                    # A refusal says by itself which step it is.
+                    told = isinstance(failure, SandboxError) and f"{step.name!r}" in str(failure)
+                    error = str(failure) if told else f"Step {step.name!r} failed: {str(failure).rstrip('.')}."
                 if number < limit:
                     wait = pause * float(policy.get("backoffFactor") or 1) ** number
                     if time.monotonic() + wait > deadline:

@@ -18,8 +18,8 @@ from jukebox_sandbox.errors import SandboxError
 
 WITH_VALUE = ("--index-url", "--extra-index-url", "--trusted-host", "-i", "--find-links", "-f")
 """Options of ``pip install`` that a value follows."""
-IN_EVERY_IMAGE = ("pip",)
-"""What an image of Python holds beside the standard library."""
+IN_EVERY_IMAGE = ("kfp", "pip")
+"""What every step has beside the standard library: it is started by kfp, in an image of Python."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Processes:
         if process.returncode is not None:  # it waited, and somebody ended it
             process, mark = await self._start()
         # After this step has begun, so that the two do not compete for the processor.
-        asyncio.get_running_loop().call_later(0.2, self.get_ready)
+        asyncio.get_running_loop().call_later(0.05, self.get_ready)
         try:
             assert process.stdin
             process.stdin.write(json.dumps(order).encode() + b"\n")

@@ -9,11 +9,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server.runner.artifacts import Store, root_of
 from jukebox_sandbox.pipeline_server.runner.containers import ENDED_FROM_OUTSIDE, Containers, unfinished
+from jukebox_sandbox.pipeline_server.runner.packages import owners
 from jukebox_sandbox.pipeline_server.runner.plan import check_needs
 from jukebox_sandbox.pipeline_server.runner.processes import Processes
 from jukebox_sandbox.pipeline_server.runner.records import OVER, Records, set_run_state
@@ -28,6 +30,8 @@ from jukebox_sandbox.state import Sandbox
 
 CUT_SHORT = "The pipeline server stopped before this run was done."
 WHAT_NEXT = "\nNext: retry it; steps that are done are not repeated."
+AGAIN = 5.0
+"""Seconds until a failed write is tried again."""
 CAN_BE_RETRIED = ("FAILED", "CANCELED")
 
 
@@ -66,6 +70,8 @@ class Runner:
             waiting = list(session.scalars(select(Run.id).where(Run.state == "PENDING").order_by(Run.number)))
         self._thread.start()
         self._loop.call_soon_threadsafe(self._processes.get_ready)
+        # What the packages bring is read once, before the first step asks.
+        self._loop.call_soon_threadsafe(self._loop.run_in_executor, None, owners)
         for run_id in waiting:
             self.submit(run_id)
 
@@ -156,7 +162,12 @@ class Runner:
         except Exception as unexpected:
             traceback.print_exc()
             error = f"The pipeline server has failed: {type(unexpected).__name__}: {unexpected}"
-        self._finish(run_id, "FAILED" if error else "SUCCEEDED", error)
+        while True:
+            try:
+                return self._finish(run_id, "FAILED" if error else "SUCCEEDED", error)
+            except SQLAlchemyError:  # a full disk, say: how the run ended is written down when there is room again
+                traceback.print_exc()
+                await asyncio.sleep(AGAIN)
 
     async def _run(self, run_id: str) -> str:
         """Run one run; the reason if it failed."""
@@ -176,4 +187,4 @@ class Runner:
         root = root_of(run.pipeline_root, pipeline.name, run.id)
         containers = Containers(pipeline, records, self._workshop, self._slots, names, root)
         succeeded = await Walk(pipeline, records, containers, names).run(parameters)
-        return "" if succeeded else "\n".join(containers.failures) or "A step failed."
+        return "" if succeeded else "\n".join(dict.fromkeys(containers.failures)) or "A step failed."
