@@ -349,3 +349,39 @@ def test_a_step_that_turns_the_cache_off_runs_each_time(runs, tmp_path):
     for _ in range(2):
         run = runs.run(again, {"folder": str(tmp_path)})
     assert runs.executors(run)["third-time"].state == "SUCCEEDED" and len(list(tmp_path.iterdir())) == 4
+
+
+@dsl.component(base_image="python:3.12")
+def report(value: str = "default") -> str:
+    return f"<{value}>"
+
+
+@dsl.pipeline(name="ignores")
+def ignores():
+    report(value=fail().output).ignore_upstream_failure()
+
+
+def test_a_task_that_ignores_the_failure_before_it_gets_nothing_from_there(runs):
+    run = runs.run(ignores)
+    assert run.state == "FAILED" and runs.outputs(run)["report"] == {"Output": "<>"}
+
+
+@dsl.component(base_image="python:3.12")
+def late() -> str:
+    import time
+
+    time.sleep(1)
+    return "late"
+
+
+@dsl.pipeline(name="beside-a-failure")
+def beside_a_failure():
+    fail()
+    text(value=late().output)
+
+
+def test_after_a_failure_what_runs_ends_and_nothing_else_of_the_dag_begins(runs):
+    run = runs.run(beside_a_failure)
+    assert run.state == "FAILED"
+    rows = runs.rows(run)
+    assert rows["root/late:executor"] == "SUCCEEDED" and "root/text:text-driver" not in rows

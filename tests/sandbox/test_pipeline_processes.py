@@ -391,3 +391,27 @@ def test_a_program_works_where_its_package_is_declared(runs):
     outputs = runs.outputs(run)
     assert outputs["with-dvc"]["Output"][0].isdigit()
     assert "ModuleNotFoundError: No module named 'dvc'" in outputs["without-dvc"]["Output"]
+
+
+@dsl.component(base_image="python:3.12")
+def reads_input() -> str:
+    import subprocess
+    import sys
+
+    return sys.stdin.read() + subprocess.run(["cat"], capture_output=True, text=True).stdout + "end"
+
+
+@dsl.pipeline(name="reading")
+def reading():
+    reads_input()
+
+
+def test_there_is_nothing_to_read_on_the_standard_input_of_a_step(runs):
+    assert runs.outputs(runs.run(reading))["reads-input"] == {"Output": "end"}
+
+
+def test_a_run_can_be_retried_in_the_moment_in_which_it_fails(runs, tmp_path):
+    run_id = runs.submit(slow)
+    eventually(lambda: runs.get(run_id).state == "FAILED")
+    runs.runner.retry(run_id)
+    assert [one["state"] for one in runs.ended(run_id).state_history].count("RUNNING") == 2

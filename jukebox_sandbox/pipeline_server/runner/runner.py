@@ -129,9 +129,11 @@ class Runner:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def _begin(self, run_id: str) -> None:
-        if run_id not in self._runs:
-            self._runs[run_id] = self._loop.create_task(self._follow(run_id))
-            self._runs[run_id].add_done_callback(lambda _: self._runs.pop(run_id, None))
+        if before := self._runs.get(run_id):  # it has ended, all but for this task
+            before.add_done_callback(lambda _: self._begin(run_id))
+            return
+        self._runs[run_id] = self._loop.create_task(self._follow(run_id))
+        self._runs[run_id].add_done_callback(lambda _: self._runs.pop(run_id, None))
 
     async def _cancel(self, run_id: str) -> None:
         task = self._runs.get(run_id)

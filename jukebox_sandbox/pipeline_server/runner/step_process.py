@@ -18,9 +18,13 @@ MARK = "JUKEBOX_STEP"
 """Every process of a step carries it in its environment, so that none can slip away from the group."""
 
 
-def end_with_the_starter() -> None:
-    """Wait until standard input closes, then end this process group, which this process leads, and what left it."""
-    while os.read(0, 64):
+def end_with_the_starter(lifeline: int) -> None:
+    """Wait until the starter's end closes, then end this process group, which this process leads, and what left it.
+
+    Args:
+        lifeline: What standard input was.
+    """
+    while os.read(lifeline, 64):
         pass
     try:
         sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "Guard"]
@@ -76,7 +80,11 @@ def main() -> None:
     import tempfile
 
     line = read_line()
-    threading.Thread(target=end_with_the_starter, daemon=True).start()
+    threading.Thread(target=end_with_the_starter, args=(os.dup(0),), daemon=True).start()
+    # As in a pod, there is nothing to read on standard input: not for the step, and not for what it starts.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     order = json.loads(line)
     become(order)
     program = os.path.join(tempfile.mkdtemp(), "ephemeral_component.py")
