@@ -11,8 +11,8 @@ from waiting import eventually
 
 from jukebox_sandbox import s3
 from jukebox_sandbox.pipeline_server.runner import Runner
-from jukebox_sandbox.pipeline_server.runner.records import OVER
-from jukebox_sandbox.pipeline_server.tables import Artifact, Experiment, Run, Task, now, open_database
+from jukebox_sandbox.pipeline_server.runner.records import OVER, moment
+from jukebox_sandbox.pipeline_server.tables import Artifact, Experiment, Run, Task, open_database
 from jukebox_sandbox.state import Sandbox, read_secret, write_secret
 
 SECRET_VALUE = "s3cr3t-of-the-test"
@@ -45,7 +45,7 @@ class Runs:
         text = pipeline if isinstance(pipeline, str) else self.compile(pipeline)
         with Session(self.engine) as session, session.begin():
             run = Run(display_name="a run", experiment_id="default", spec=text, parameters=arguments or {}, **columns)
-            run.state_history = [{"update_time": f"{now().isoformat()}Z", "state": "PENDING"}]
+            run.state_history = [moment("PENDING")]
             session.add(run)
             session.flush()
             run_id = run.id

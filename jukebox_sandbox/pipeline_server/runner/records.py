@@ -14,6 +14,11 @@ OMITTED = "RUNTIME_STATE_UNSPECIFIED"
 """What the API server makes of Argo's ``Omitted``: a task whose turn never came."""
 
 
+def moment(state: str) -> dict[str, str]:
+    """An entry of a state history; the server knows whole seconds."""
+    return {"update_time": f"{now():%Y-%m-%dT%H:%M:%SZ}", "state": state}
+
+
 def set_run_state(run: Run, state: str, error: str = "") -> None:
     """Set the state of a run, and write it in its history.
 
@@ -24,7 +29,7 @@ def set_run_state(run: Run, state: str, error: str = "") -> None:
     """
     run.state, run.error = state, error
     run.finished_at = now() if state in OVER else None
-    run.state_history = [*run.state_history, {"update_time": f"{now().isoformat()}Z", "state": state}]
+    run.state_history = [*run.state_history, moment(state)]
 
 
 def node_hash(name: str) -> int:
@@ -87,7 +92,7 @@ class Records:
             task.started_at = now()
         task.finished_at = now() if state in (*OVER, OMITTED) else None
         task.state, task.error = state, ""
-        task.state_history = [*task.state_history, {"update_time": f"{now().isoformat()}Z", "state": state}]
+        task.state_history = [*task.state_history, moment(state)]
         for column, value in known.items():
             setattr(task, column, value)
         session.flush()

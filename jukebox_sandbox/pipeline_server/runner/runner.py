@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import threading
 import traceback
@@ -81,6 +82,10 @@ class Runner:
             self._wait(self._end_all())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+
+    def check(self, spec_text: str) -> None:
+        """Refuse a pipeline that cannot run here: SandboxError, by step and feature."""
+        check(spec_text)
 
     def submit(self, run_id: str) -> None:
         """Begin a run, which is in the table and PENDING; returns at once."""
@@ -180,8 +185,8 @@ class Runner:
                 return "It was not waiting to begin."
             set_run_state(run, "RUNNING")
         pipeline = check(run.spec)
-        workflow = f"{pipeline.name}-{run.id[:5]}"
-        created, scheduled = (f"{moment:%Y-%m-%dT%H:%M:%S}Z" for moment in (run.created_at, run.scheduled_at))
+        workflow = re.sub(r"[^a-z0-9.-]", "-", f"{pipeline.name}-{run.id[:5]}".lower())
+        created, scheduled = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (run.created_at, run.scheduled_at))
         names = Names(run.id, run.display_name, workflow, created, scheduled)
         records = Records(self.engine, run.id, workflow)
         parameters = root_parameters(pipeline, run.parameters)
