@@ -202,3 +202,22 @@ def test_a_closure_holds_what_a_package_and_its_extras_need(tmp_path):
     alone = packages.closure(packages.declared("x", ["pip install 'kfp==2.17.0' '--no-deps' && \"$0\"", ""]))
     assert alone == {"kfp"}
     assert "pandas" in packages.hidden(names) and "dvc" not in packages.hidden(names)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("command:", "command: 1\n        other:"),
+        ("'no-such-package'", "'no-such-package"),
+        ("parameterType: STRING", "a: b"),
+    ],
+)
+def test_a_spec_that_somebody_has_changed_is_refused_without_a_traceback(tmp_path, before, after):
+    def body():
+        with dsl.If(step().output == "x"):
+            declares_what_is_not_here()
+
+    text = compiled(tmp_path, body)
+    assert before in text
+    with pytest.raises(SandboxError):
+        check(text.replace(before, after, 1))

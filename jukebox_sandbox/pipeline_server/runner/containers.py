@@ -16,10 +16,10 @@ from jukebox_sandbox.pipeline_server.runner.records import OMITTED, Records
 from jukebox_sandbox.pipeline_server.runner.resolve import Inputs, Names, parameter
 from jukebox_sandbox.pipeline_server.runner.specification import Specification
 from jukebox_sandbox.pipeline_server.runner.step import (
+    Facilities,
     Outputs,
     Step,
     StepFailed,
-    Workshop,
     as_input,
     execute,
     input_part,
@@ -37,7 +37,7 @@ class Containers:
     Args:
         pipeline: The pipeline.
         records: Where its rows are written.
-        workshop: What all steps share.
+        facilities: What all steps share.
         slots: How many steps run side by side, of all runs.
         names: What the placeholders stand for.
         root: Where the run's artifacts go.
@@ -47,14 +47,14 @@ class Containers:
         self,
         pipeline: Specification,
         records: Records,
-        workshop: Workshop,
+        facilities: Facilities,
         slots: asyncio.Semaphore,
         names: Names,
         root: str,
     ) -> None:
         self.pipeline = pipeline
         self.records = records
-        self.workshop = workshop
+        self.facilities = facilities
         self.slots = slots
         self.names = names
         self.root = root
@@ -168,14 +168,14 @@ class Containers:
                     step.name,
                     step.container,
                     step.platform,
-                    self.workshop.sandbox,
+                    self.facilities.sandbox,
                     lambda spec: parameter(spec, dag, task, names),
                     row.pod_name,
                 )
                 if number is not None:
                     values["KFP_RETRY_INDEX"] = str(number)
-                with self.workshop.volumes.mounted(step.name, step.mounts):
-                    outputs = await execute(step, self.workshop, row.pod_name, values)
+                with self.facilities.volumes.mounted(step.name, step.mounts):
+                    outputs = await execute(step, self.facilities, row.pod_name, values)
                 state, error = "SUCCEEDED", ""
                 return outputs
             except (StepFailed, SandboxError, WrongValue, OSError) as failure:

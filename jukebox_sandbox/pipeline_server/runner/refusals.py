@@ -38,6 +38,17 @@ def check(text: str) -> Specification:
         SandboxError: By step and feature, in a sentence.
     """
     pipeline = read_specification(text)
+    try:
+        _check(pipeline)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SandboxError(
+            f"This is not a pipeline that KFP's compiler has made: {type(error).__name__}: {error}.",
+            "Compile it again.",
+        ) from error
+    return pipeline
+
+
+def _check(pipeline: Specification) -> None:
     for feature, value in pipeline.kubernetes.get("pipelineConfig", {}).items():
         if value and feature not in ("resourceTtl", "pipelineTtl"):
             raise SandboxError(f"The pipeline's configuration has {feature!r}: this machine does not.", IN_A_CLUSTER)
@@ -52,7 +63,6 @@ def check(text: str) -> Specification:
                 raise SandboxError(f"The input {name!r} is a dsl.TaskConfig: there are no pods here.", IN_A_CLUSTER)
         for name, task in component.get("dag", {}).get("tasks", {}).items():
             check_task(name, task)
-    return pipeline
 
 
 def check_executor(step: str, executor: dict[str, Any]) -> None:

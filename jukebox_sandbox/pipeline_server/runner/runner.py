@@ -22,7 +22,7 @@ from jukebox_sandbox.pipeline_server.runner.processes import Processes
 from jukebox_sandbox.pipeline_server.runner.records import OVER, Records, set_run_state
 from jukebox_sandbox.pipeline_server.runner.refusals import check
 from jukebox_sandbox.pipeline_server.runner.resolve import Names
-from jukebox_sandbox.pipeline_server.runner.step import Workshop
+from jukebox_sandbox.pipeline_server.runner.step import Facilities
 from jukebox_sandbox.pipeline_server.runner.values import WrongValue
 from jukebox_sandbox.pipeline_server.runner.volumes import Volumes
 from jukebox_sandbox.pipeline_server.runner.walk import Walk, root_parameters
@@ -55,13 +55,13 @@ class Runner:
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(max(2, os.cpu_count() or 2))
         self._processes = Processes(self.folder)
-        self._workshop: Workshop | None = None
+        self._facilities: Facilities | None = None
 
     def start(self) -> None:
         """Begin: runs that an earlier server left undone are FAILED and say so, those that wait begin."""
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
         store, volumes = Store(self.sandbox.secret("s3")), Volumes(self.folder / "volumes")
-        self._workshop = Workshop(self.sandbox, self.variables, self.folder, self._processes, store, volumes)
+        self._facilities = Facilities(self.sandbox, self.variables, self.folder, self._processes, store, volumes)
         with Session(self.engine) as session, session.begin():
             for run in session.scalars(select(Run).where(Run.state.in_(("RUNNING", "CANCELING")))):
                 end, reason = ("CANCELED", ENDED_FROM_OUTSIDE) if run.state == "CANCELING" else ("FAILED", CUT_SHORT)
@@ -178,7 +178,7 @@ class Runner:
 
     async def _run(self, run_id: str) -> str:
         """Run one run; the reason if it failed."""
-        assert self._workshop
+        assert self._facilities
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             run = session.scalars(select(Run).where(Run.id == run_id)).one_or_none()
             if run is None or run.state != "PENDING":
@@ -190,8 +190,8 @@ class Runner:
         names = Names(run.id, run.display_name, workflow, created, scheduled)
         records = Records(self.engine, run.id, workflow)
         parameters = root_parameters(pipeline, run.parameters)
-        check_needs(pipeline, parameters, self.sandbox, self._workshop.volumes)
+        check_needs(pipeline, parameters, self.sandbox, self._facilities.volumes)
         root = root_of(run.pipeline_root, pipeline.name, run.id)
-        containers = Containers(pipeline, records, self._workshop, self._slots, names, root)
+        containers = Containers(pipeline, records, self._facilities, self._slots, names, root)
         succeeded = await Walk(pipeline, records, containers, names).run(parameters)
         return "" if succeeded else "\n".join(dict.fromkeys(containers.failures)) or "A step failed."

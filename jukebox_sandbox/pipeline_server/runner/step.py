@@ -29,7 +29,7 @@ class StepFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Facilities:
     """What all steps share.
 
     Attributes:
@@ -157,12 +157,12 @@ def arguments(step: Step, told: dict[str, Any], scratch: Path) -> list[str]:
     return found
 
 
-async def execute(step: Step, workshop: Workshop, pod: str, declared_values: dict[str, str]) -> Outputs:
+async def execute(step: Step, facilities: Facilities, pod: str, declared_values: dict[str, str]) -> Outputs:
     """Run a step: fetch its inputs, run its process, store its outputs.
 
     Args:
         step: The step.
-        workshop: What all steps share.
+        facilities: What all steps share.
         pod: The name of its pod, which is that of its log.
         declared_values: The variables that the pipeline gives it.
 
@@ -173,17 +173,17 @@ async def execute(step: Step, workshop: Workshop, pod: str, declared_values: dic
         StepFailed: If it ended badly, or what it wrote cannot be kept.
         SandboxError: If S3 cannot be reached.
     """
-    scratch = workshop.folder / "scratch" / uuid.uuid4().hex
+    scratch = facilities.folder / "scratch" / uuid.uuid4().hex
     try:
         for name in ("home", "tmp", "outputs", "mounts"):
             (scratch / name).mkdir(parents=True, mode=0o700)
         told = executor_input(step, scratch)
-        await asyncio.to_thread(_fetch, step, workshop.store, scratch / "mounts")
-        log = workshop.folder / "logs" / step.run_id / f"{pod}.log"
+        await asyncio.to_thread(_fetch, step, facilities.store, scratch / "mounts")
+        log = facilities.folder / "logs" / step.run_id / f"{pod}.log"
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        guard = guard_folder(workshop.folder / "guards", declared(step.name, step.container["command"]))
-        values = environment.container_environment(scratch, guard, workshop.folder)
-        values |= workshop.variables | environment.service_token(workshop.sandbox, scratch) | declared_values
+        guard = guard_folder(facilities.folder / "guards", declared(step.name, step.container["command"]))
+        values = environment.container_environment(scratch, guard, facilities.folder)
+        values |= facilities.variables | environment.service_token(facilities.sandbox, scratch) | declared_values
         order = {
             "environment": values,
             "folder": str(scratch / "home"),
@@ -194,13 +194,13 @@ async def execute(step: Step, workshop: Workshop, pod: str, declared_values: dic
         }
         seconds = step.platform.get("activeDeadlineSeconds")
         try:
-            code = await workshop.processes.run(order, float(seconds) if seconds else None)
+            code = await facilities.processes.run(order, float(seconds) if seconds else None)
         except TimeoutError:
             raise StepFailed(f"it took longer than the {seconds} seconds that the pipeline allows") from None
         if code:
             ended = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
             raise StepFailed(f"its process {ended}; its log says why")
-        return await asyncio.to_thread(_collect, step, told, workshop.store, scratch)
+        return await asyncio.to_thread(_collect, step, told, facilities.store, scratch)
     finally:
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True))
 
