@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 from jukebox_sandbox import ports, repositories
 from jukebox_sandbox.configuration import Configuration, read_configuration
 from jukebox_sandbox.control import ALREADY_RUNNING
+from jukebox_sandbox.door import Door
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import MAIN
 from jukebox_sandbox.locks import try_lock
@@ -53,12 +54,16 @@ def make_secrets(state: Path) -> None:
         # Written last: it says that all of them are there.
         "git-auth": {"username": USER, "password": password},
     }
-    if not (folder / "git-auth" / "password").is_file():
+    if not _is_written(folder / "git-auth" / "password"):
         for name, secret in values.items():
             write_secret(folder / name, secret)
-    token = folder / "pipeline-server" / "token"
-    if not token.is_file() or not token.read_text():  # an older kit made none; a start that was killed, an empty one
-        write_secret(token.parent, {"token": secrets.token_urlsafe(32)})
+    if not _is_written(folder / "pipeline-server" / "token"):  # an older kit made none
+        write_secret(folder / "pipeline-server", {"token": secrets.token_urlsafe(32)})
+
+
+def _is_written(file: Path) -> bool:
+    """Whether a secret is there, and not empty, as a start that was killed leaves it: anybody knows an empty one."""
+    return file.is_file() and file.stat().st_size > 0
 
 
 def find_store(state: Path) -> ObjectStore:
@@ -130,7 +135,7 @@ class Supervisor:
             engine = open_database(self.state)
             cleanup.callback(engine.dispose)
             web = Web(settings, self.configuration, worker.submit, applications(settings, engine))
-            server = waitress.create_server(web, sockets=[socket], threads=THREADS, ident="jukebox")
+            server = waitress.create_server(Door(settings, web), sockets=[socket], threads=THREADS, ident="jukebox")
             gitops = repositories.bare_repository(self.state, USER, self.configuration.buckets_repository)
             if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
                 worker.apply(head)
