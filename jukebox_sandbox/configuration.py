@@ -16,12 +16,14 @@ class Repository:
         seed: The folder that it begins as.
         description: What its page says.
         on_push: The command that a push to ``main`` starts; ``{revision}`` in it stands for the commit.
+        status: The context of the commit status that says what became of the command; none is posted where it is empty.
     """
 
     name: str
     seed: Path
     description: str = ""
     on_push: tuple[str, ...] = ()
+    status: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def read_configuration(file: Path) -> Configuration:
                 (checkout / one["seed"]).resolve(),
                 one.get("description", ""),
                 tuple(one.get("on_push", ())),
+                one.get("status", ""),
             )
             for one in known["repository"]
         }

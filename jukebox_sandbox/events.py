@@ -112,6 +112,13 @@ def is_running(state: Path) -> bool:
     return False
 
 
+def new_event(kind: str, delivery: str = "") -> dict[str, Any]:
+    """An event that has just come, of which nothing but its kind and its delivery is known."""
+    received = datetime.now(UTC).isoformat(timespec="milliseconds")
+    of_push = dict.fromkeys(("repository", "ref", "revision", "version"), "")
+    return {"id": uuid.uuid4().hex, "received": received, "event": kind, "delivery": delivery, **of_push}
+
+
 def judge(
     headers: Mapping[str, str], body: bytes, key: str, user: str, followed: Collection[str]
 ) -> tuple[dict[str, Any], str, str]:
@@ -127,16 +134,7 @@ def judge(
     Returns:
         The event, its first state (``queued``, ``ignored`` or ``refused``) and the reason.
     """
-    event = {
-        "id": uuid.uuid4().hex,
-        "received": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "event": headers.get("X-Gitea-Event", ""),
-        "delivery": headers.get("X-Gitea-Delivery", ""),
-        "repository": "",
-        "ref": "",
-        "revision": "",
-        "version": "",
-    }
+    event = new_event(headers.get("X-Gitea-Event", ""), headers.get("X-Gitea-Delivery", ""))
     if not hmac.compare_digest(headers.get("X-Gitea-Signature", "").encode(), sign(body, key).encode()):
         # Nothing of an unsigned body is kept: anybody may have written it.
         return event | {"event": "", "delivery": ""}, "refused", "the signature is missing or wrong"

@@ -19,9 +19,10 @@ import waitress
 from sqlalchemy import Engine
 
 from jukebox_sandbox import ports, repositories
+from jukebox_sandbox.commit_statuses import CommitStatuses
 from jukebox_sandbox.configuration import Configuration, read_configuration
 from jukebox_sandbox.control import ALREADY_RUNNING
-from jukebox_sandbox.door import Door
+from jukebox_sandbox.door import GIT_ROOT, Door
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import MAIN
 from jukebox_sandbox.locks import try_lock
@@ -131,10 +132,12 @@ class Supervisor:
             store.wait()
             write_secret(self.state / "secrets" / "s3", store.connection)
             settings = Sandbox(self.state, base_url, store.endpoint)
-            worker = Worker(self.state, USER, self.configuration, store)
             engine = open_database(self.state)
             cleanup.callback(engine.dispose)
-            web = Web(settings, self.configuration, worker.submit, applications(settings, engine))
+            statuses = CommitStatuses(engine)
+            worker = Worker(self.state, USER, self.configuration, store, statuses)
+            parts = applications(settings, list(self.configuration.repositories), engine, statuses)
+            web = Web(settings, self.configuration, worker.submit, parts)
             server = waitress.create_server(Door(settings, web), sockets=[socket], threads=THREADS, ident="jukebox")
             gitops = repositories.bare_repository(self.state, USER, self.configuration.buckets_repository)
             if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
@@ -162,13 +165,20 @@ class Supervisor:
         self.stopping.set()
 
 
-def applications(settings: Sandbox, engine: Engine) -> dict[str, Later]:
+def applications(settings: Sandbox, names: list[str], engine: Engine, statuses: CommitStatuses) -> dict[str, Later]:
     """The APIs of the sandbox by the beginning of their paths.
 
     Args:
         settings: The sandbox.
+        names: Its repositories.
         engine: The database of the pipeline server.
+        statuses: The statuses of commits.
     """
+
+    def gitea() -> Any:
+        from jukebox_sandbox.gitea import make_app
+
+        return make_app(settings, names, statuses)
 
     def registry() -> Any:
         from flask import Flask
@@ -179,7 +189,7 @@ def applications(settings: Sandbox, engine: Engine) -> dict[str, Later]:
         application.register_blueprint(registry_blueprint(engine, settings.secret("pipeline-server")["token"]))
         return application
 
-    return {"/api/model_registry/": Later(registry)}
+    return {"/api/model_registry/": Later(registry), f"{GIT_ROOT}/": Later(gitea)}
 
 
 def check_git(settings: Sandbox, repository: str) -> None:

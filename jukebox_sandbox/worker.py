@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_sandbox import buckets, guard
+from jukebox_sandbox.commit_statuses import FINAL, CommitStatuses, in_a_line
 from jukebox_sandbox.configuration import Configuration
 from jukebox_sandbox.errors import SandboxError
-from jukebox_sandbox.events import OVER, events, record
+from jukebox_sandbox.events import MAIN, OVER, events, new_event, record
 from jukebox_sandbox.locks import GRACE
 from jukebox_sandbox.object_store import ObjectStore
 from jukebox_sandbox.repositories import bare_repository, clean_environment, git
 
 CUT_SHORT = "the sandbox stopped before this was done; git commit --allow-empty, and push"
 """What becomes of an event that a stop has overtaken, and what to do next."""
+
+LOST = "the event of this push was lost; queued at the start"
 
 
 class Worker:
@@ -28,13 +31,17 @@ class Worker:
         user: The attendee.
         configuration: What the sandbox holds.
         store: Where buckets are made.
+        statuses: Where commits are said to be pending, well or failed.
     """
 
-    def __init__(self, state: Path, user: str, configuration: Configuration, store: ObjectStore) -> None:
+    def __init__(
+        self, state: Path, user: str, configuration: Configuration, store: ObjectStore, statuses: CommitStatuses
+    ) -> None:
         self.state = state
         self.user = user
         self.configuration = configuration
         self.store = store
+        self.statuses = statuses
         # Two queues: new buckets do not wait for a training to end.
         self._queues: dict[str, queue.Queue[dict[str, Any]]] = {
             name: queue.Queue() for name in configuration.repositories
@@ -45,20 +52,24 @@ class Worker:
         self._threads = [threading.Thread(target=self._work, args=(name,), daemon=True) for name in self._queues]
 
     def start(self) -> None:
-        """Begin. What an earlier supervisor left undone is recorded as failed."""
-        for event in events(self.state):
-            if event["state"] not in OVER:
-                record(
-                    self.state,
-                    event,
-                    "failed",
-                    CUT_SHORT,
-                )
+        """Begin. What an earlier supervisor had begun has failed; what waited, and what was lost, is queued."""
+        known = events(self.state)
+        for event in known:
+            if event["state"] == "queued" and event["repository"] in self._queues:
+                self.submit(event)
+            elif event["state"] not in OVER:
+                self._settle(event, "failed", CUT_SHORT)
+        seen = {(event["repository"], event["revision"]) for event in known}
+        for name, repository in self.configuration.repositories.items():
+            if repository.status and (head := self._untrained_head(name)) and (name, head) not in seen:
+                event = new_event("push") | {"repository": name, "ref": MAIN, "revision": head, "version": head[:10]}
+                self.submit(record(self.state, event, "queued", LOST))
         for thread in self._threads:
             thread.start()
 
     def submit(self, event: dict[str, Any]) -> None:
-        """Queue an event."""
+        """Queue an event, and say so on its commit."""
+        self._post(event, "pending", "queued")
         self._queues[event["repository"]].put(event)
 
     def stop(self) -> None:
@@ -98,15 +109,15 @@ class Worker:
             try:
                 handle(event)
             except SandboxError as error:
-                record(self.state, event, "failed", str(error))
+                self._settle(event, "failed", str(error))
             except Exception as error:  # the next event has a right to its turn
-                record(self.state, event, "failed", f"{type(error).__name__}: {error}")
+                self._settle(event, "failed", f"{type(error).__name__}: {error}")
 
     def _apply(self, event: dict[str, Any]) -> None:
         event = record(self.state, event, "running")
         changes = self.apply(event["revision"])
         said = "; ".join(map(str, changes)) or f"this revision has no {self.configuration.buckets_file}"
-        record(self.state, event, "done", said)
+        self._settle(event, "done", said)
 
     def _run(self, event: dict[str, Any]) -> None:
         log = self.state / "events" / f"{event['version']}-{event['id'][:8]}.log"
@@ -127,14 +138,34 @@ class Worker:
                 )
             code = child.wait()
         if self._stopping.is_set():
-            record(
-                self.state,
-                event,
-                "failed",
-                CUT_SHORT,
-            )
+            self._settle(event, "failed", CUT_SHORT)
         elif code == 0:
-            record(self.state, event, "done")
+            self._settle(event, "done")
         else:
             lines = log.read_text(errors="replace").strip().splitlines()
-            record(self.state, event, "failed", "\n".join([f"exit code {code}", *lines[-3:]]))
+            self._settle(event, "failed", "\n".join([f"exit code {code}", *lines[-3:]]))
+
+    def _untrained_head(self, name: str) -> str:
+        """The head of a repository's main that has no final status; none where it is what the repository began as."""
+        bare = bare_repository(self.state, self.user, name)
+        head, _, parents = git(bare, "for-each-ref", "--format=%(objectname) %(parent)", MAIN).partition(" ")
+        return head if parents and not self._is_final(name, head) else ""
+
+    def _is_final(self, repository: str, revision: str) -> bool:
+        latest = self.statuses.latest(repository, revision).get(self._context(repository))
+        return latest is not None and latest.state in FINAL
+
+    def _settle(self, event: dict[str, Any], outcome: str, detail: str = "") -> None:
+        """Record the end of an event, and say it on its commit where the command has not said more already."""
+        if not self._is_final(event["repository"], event["revision"]):
+            self._post(event, "success" if outcome == "done" else "error", detail)
+        # After the status: an event that is over is never looked at again.
+        record(self.state, event, outcome, detail)
+
+    def _post(self, event: dict[str, Any], state: str, detail: str) -> None:
+        if context := self._context(event["repository"]):
+            self.statuses.post(event["repository"], event["revision"], state, context, in_a_line(detail))
+
+    def _context(self, repository: str) -> str:
+        known = self.configuration.repositories.get(repository)
+        return known.status if known else ""
