@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from jukebox_sandbox.pipeline_server import cron
-from jukebox_sandbox.pipeline_server.tables import Base, RecurringRun, Run, now
+from jukebox_sandbox.pipeline_server.creation import Runner, RunRequest, create_run
+from jukebox_sandbox.pipeline_server.tables import Base, PipelineVersion, RecurringRun, Run, now
 
 OVER = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 """The states of a run that counts no more for ``max_concurrency``."""
@@ -35,6 +36,40 @@ CreateRun = Callable[[Session, RecurringRun, datetime], Run]
 The run has the schedule's id and that time as ``recurring_run_id`` and ``due_at``. What the session holds already, the
 schedule's own progress, is committed in the same transaction.
 """
+
+
+def run_maker(runner: Runner) -> CreateRun:
+    """What makes the runs of schedules, and gives them to a runner.
+
+    Args:
+        runner: What runs them.
+
+    Returns:
+        The function for :class:`Clock`. A schedule without a version runs the newest one; one whose version was deleted
+        runs what it was when the schedule was made, as the scheduler does.
+    """
+
+    def make_run(session: Session, schedule: RecurringRun, due: datetime) -> Run:
+        of_schedule = select(func.count()).select_from(Run).where(Run.recurring_run_id == schedule.id)
+        pipeline_id, version_id = schedule.pipeline_id, schedule.pipeline_version_id
+        if version_id and not session.scalar(select(PipelineVersion.id).where(PipelineVersion.id == version_id)):
+            pipeline_id = version_id = None
+        request = RunRequest(
+            display_name=run_name(schedule, (session.scalar(of_schedule) or 0) + 1),
+            pipeline_id=pipeline_id,
+            pipeline_version_id=version_id,
+            spec=schedule.spec,
+            parameters=schedule.parameters,
+            experiment_id=schedule.experiment_id,
+            description=schedule.description,
+            pipeline_root=schedule.pipeline_root,
+            service_account=schedule.service_account,
+            recurring_run_id=schedule.id,
+            due_at=due,
+        )
+        return create_run(session, runner, request)
+
+    return make_run
 
 
 class ClockOffset(Base):

@@ -242,6 +242,24 @@ def test_a_time_that_has_a_run_already_is_passed_over(machine: Machine) -> None:
     assert machine.due_times() == [BEGUN + DAY, BEGUN + 2 * DAY]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_whatever_dies_while_a_run_is_made_its_time_runs_once(machine: Machine, kept: bool) -> None:
+    machine.add(daily())
+
+    def die(session: Session, one: RecurringRun, due: datetime) -> Run:
+        if kept:
+            machine.create_run(session, one, due)
+        else:
+            session.flush()
+        raise OSError("No space left on device")
+
+    Clock(machine.engine, die).tick(BEGUN + DAY)
+    assert machine.due_times() == ([BEGUN + DAY] if kept else [])
+    machine.end_runs()
+    machine.clock.tick(BEGUN + DAY)
+    assert machine.due_times() == [BEGUN + DAY]
+
+
 def test_the_clock_can_be_moved_forward_and_stays_there(machine: Machine) -> None:
     before = machine.clock.now()
     machine.clock.move(1)
