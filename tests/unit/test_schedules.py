@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 from waiting import eventually
 
@@ -190,11 +190,27 @@ def test_a_clock_that_was_set_back_makes_no_time_run_twice(machine: Machine) -> 
     assert machine.due_times() == [LATE, LATE + DAY]
 
 
-def test_a_disabled_or_deleted_schedule_makes_no_run(machine: Machine) -> None:
+def test_a_disabled_schedule_makes_no_run(machine: Machine) -> None:
     machine.add(daily(enabled=False))
     assert machine.clock.tick(LATE) == []
     machine.change(RecurringRun, enabled=True)
     assert len(machine.clock.tick(LATE)) == 1
+
+
+@pytest.mark.parametrize("change", [update(RecurringRun).values(enabled=False), delete(RecurringRun)])
+def test_a_schedule_that_is_disabled_or_deleted_while_another_one_runs_makes_no_run(
+    machine: Machine, change: Any
+) -> None:
+    machine.add(daily())
+    second = daily(created_at=BEGUN + SECOND)
+    second.id = "second"
+    machine.add(second)
+
+    def change_and_make(session: Session, one: RecurringRun, due: datetime) -> Run:
+        session.execute(change.where(RecurringRun.id == "second"))
+        return machine.create_run(session, one, due)
+
+    assert len(Clock(machine.engine, change_and_make).tick(LATE)) == 1
 
 
 def test_two_clocks_on_one_database_make_one_run_of_each_time(machine: Machine) -> None:
