@@ -58,7 +58,6 @@ class Settings:
         cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``; empty
             in a workbench where it could not be found.
         s3_endpoint: URL of the S3 server; empty in a workbench without a connection.
-        tracking_uri: MLflow's tracking URI of the sandbox's model registry; empty on rhoai.
         notes: What the reader should know of a sandbox that was just started.
     """
 
@@ -67,7 +66,6 @@ class Settings:
     namespace: str
     cluster_domain: str
     s3_endpoint: str
-    tracking_uri: str = ""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
@@ -89,8 +87,12 @@ class Settings:
     @property
     def step_variables(self) -> dict[str, str]:
         """What every step that runs on this machine has in its environment: addresses of the platform, no secrets."""
-        known = {"MLFLOW_TRACKING_URI": self.tracking_uri, "JUKEBOX_GIT_SERVER": self.git_server}
-        return {name: value for name, value in known.items() if value}
+        return {"JUKEBOX_GIT_SERVER": self.git_server} if self.git_server else {}
+
+    @property
+    def server_token(self) -> str:
+        """The bearer token of the sandbox's servers; empty in a workbench, whose service account has one in a file."""
+        return self.secret("pipeline-server")["token"] if self.platform == "sandbox" else ""
 
     def known_cluster_domain(self) -> str:
         """The cluster domain, or a `JukeboxError` that says how to tell it."""
@@ -216,6 +218,5 @@ def read_sandbox_settings(state: Path, notes: tuple[str, ...] = ()) -> Settings:
         namespace=known["namespace"],
         cluster_domain=known["base_url"],
         s3_endpoint=known["s3_endpoint"],
-        tracking_uri=known["registry"],
         notes=notes,
     )

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from jukebox_sandbox.compiled import CompiledPipeline
 from jukebox_sandbox.errors import SandboxError
-from jukebox_sandbox.state import read_secret
+from jukebox_sandbox.state import read_secret, write_secret
 
 PASSED_ON = ("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 """What a step inherits from this machine: where programs are, and how to get out of the network."""
@@ -68,6 +68,10 @@ def step_environment(order: Order, scratch: Path) -> dict[str, str]:
     # Matplotlib looks at every font of the machine once, not in every run.
     environment["MPLCONFIGDIR"] = str(Path(order.runs).parent / "matplotlib")
     environment["PYTHONPATH"] = str(hide_jukebox(scratch))
+    if order.state and (token := Path(order.state, "secrets", "pipeline-server", "token")).is_file():
+        # As a pod has its service account's token: in a file, which the clients know by this name.
+        write_secret(scratch / "serviceaccount", {"token": token.read_text()})
+        environment["KF_PIPELINES_SA_TOKEN_PATH"] = str(scratch / "serviceaccount" / "token")
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     return environment | order.variables
 

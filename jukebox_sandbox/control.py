@@ -148,8 +148,7 @@ def status(state: Path) -> dict[str, Any]:
 
     Returns:
         ``running`` and ``state``; when it runs also ``pid``, ``namespace``, ``pages``, ``repositories`` (URLs by
-        name), ``clones`` (folders by name), ``s3_endpoint``, ``tracking_uri``, ``buckets`` and the latest
-        ``events``.
+        name), ``clones`` (folders by name), ``s3_endpoint``, ``registry``, ``buckets`` and the latest ``events``.
     """
     state = state.resolve()
     pid = described_by(state)
@@ -169,7 +168,7 @@ def status(state: Path) -> dict[str, Any]:
         "repositories": {name: sandbox.repository_url(name) for name in folders},
         "clones": folders,
         "s3_endpoint": sandbox.s3_endpoint,
-        "tracking_uri": sandbox.registry,
+        "registry": sandbox.registry,
         "buckets": present,
         "events": events(state)[-5:],
     }

@@ -8,18 +8,21 @@ from pathlib import Path
 from jukebox_sandbox.configuration import Configuration
 from jukebox_sandbox.errors import SandboxError
 
-VERSION = "1"
+VERSION = "2"
 SCHEMA = 1
 """The format of ``platform.json``."""
 
 USER = "user1"
 NAMESPACE = f"{USER}-toolings"
 
-OF_VERSION_1 = (
+KEPT = (
     "events", "events.jsonl", "git", "jupyterlab", "kit", "matplotlib", "models", "pipeline-server", "platform.json",
-    "ports.json", "registry", "runs", "s3", "secrets", "supervisor.lock", "supervisor.log", "tables", "version", "work",
+    "ports.json", "runs", "s3", "secrets", "supervisor.lock", "supervisor.log", "tables", "version", "work",
 )  # fmt: skip
 """What a state folder of this version holds; an older one has it in the same form."""
+
+OLDER_REGISTRY = f"before-{VERSION}/registry/registry.db"
+"""MLflow's file in a state of version 1, after it was moved aside."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Sandbox:
 
     Attributes:
         state: The state folder.
-        base_url: The address of git, its pages and the listener.
+        base_url: The address of git, its pages, the listener and the model registry.
         s3_endpoint: URL of the S3 server.
         namespace: The project; the user is what stands before its first hyphen.
     """
@@ -46,7 +49,7 @@ class Sandbox:
     @property
     def registry(self) -> str:
         """The address of the model registry."""
-        return f"sqlite:///{self.state}/registry/registry.db"
+        return self.base_url
 
     def repository_url(self, name: str) -> str:
         """The address of a repository, without a password."""
@@ -161,7 +164,7 @@ def bring_up_to_date(state: Path) -> str:
             f"The state in {state} is of format {version!r}, which this kit does not know (it knows {VERSION}).",
             "Use the kit that made it, or set JUKEBOX_STATE to another folder.",
         )
-    old = [entry for entry in state.iterdir() if entry.name not in (*OF_VERSION_1, f"before-{VERSION}")]
+    old = [entry for entry in state.iterdir() if entry.name not in KEPT and not entry.name.startswith("before-")]
     if old:
         aside = state / f"before-{VERSION}"
         aside.mkdir(exist_ok=True)
@@ -169,8 +172,10 @@ def bring_up_to_date(state: Path) -> str:
             entry.rename(aside / entry.name)
     file.write_text(VERSION + "\n")
     names = ", ".join(sorted(entry.name for entry in old))
+    has_models = any(entry.name == "registry" for entry in old)
+    copied = " What was registered there is copied into the new model registry." if has_models else ""
     return (
-        f"The state was of an older kit: its git, S3, models and clones are kept; {names} moved to {aside}."
+        f"The state was of an older kit: its git, S3, models and clones are kept; {names} moved to {aside}." + copied
         if old
         else ""
     )

@@ -27,8 +27,9 @@ from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import MAIN
 from jukebox_sandbox.locks import try_lock
 from jukebox_sandbox.object_store import ObjectStore
+from jukebox_sandbox.pipeline_server.registry.conversion import convert
 from jukebox_sandbox.pipeline_server.tables import open_database
-from jukebox_sandbox.state import USER, Sandbox, describe, write_secret
+from jukebox_sandbox.state import OLDER_REGISTRY, USER, Sandbox, describe, write_secret
 from jukebox_sandbox.web import Later, Web
 from jukebox_sandbox.worker import Worker
 
@@ -128,17 +129,14 @@ class Supervisor:
             store.start()
             repositories.seed(self.state, USER, self.configuration)
             repositories.clone(self.state, USER, base_url, self.configuration)
-            (self.state / "registry").mkdir(exist_ok=True)
             store.wait()
             write_secret(self.state / "secrets" / "s3", store.connection)
             settings = Sandbox(self.state, base_url, store.endpoint)
             engine = open_database(self.state)
             cleanup.callback(engine.dispose)
-            statuses = CommitStatuses(engine)
-            worker = Worker(self.state, USER, self.configuration, store, statuses)
-            parts = applications(settings, list(self.configuration.repositories), engine, statuses)
-            web = Web(settings, self.configuration, worker.submit, parts)
-            server = waitress.create_server(Door(settings, web), sockets=[socket], threads=THREADS, ident="jukebox")
+            convert(engine, self.state / OLDER_REGISTRY)
+            web = Web(settings, self.configuration, worker.submit, applications(settings, engine))
+            server = waitress.create_server(web, sockets=[socket], threads=THREADS, ident="jukebox")
             gitops = repositories.bare_repository(self.state, USER, self.configuration.buckets_repository)
             if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
                 worker.apply(head)

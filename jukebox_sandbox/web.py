@@ -26,7 +26,7 @@ td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}code{{back
 <p>Project <code>{namespace}</code> on this laptop.</p>
 <h2>Repositories</h2><ul>{repositories}</ul>
 <h2>Services</h2><ul><li>S3: <code>{s3_endpoint}</code></li>
-<li>Model registry: MLflow on <code>{registry}</code></li></ul>
+<li>Model registry: <code>{registry}/api/model_registry/v1alpha3</code></li></ul>
 <h2>Latest pushes</h2>
 <table><tr><th>received</th><th>repository</th><th>version</th><th>state</th><th>detail</th></tr>{events}</table>
 </html>

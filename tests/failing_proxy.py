@@ -4,6 +4,8 @@ import http.client
 import re
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -50,6 +52,7 @@ class FailingProxy:
         self.requests: list[str] = []
         self.tokens: list[str] = []
         self.failures: list[Failure] = []
+        self.held: tuple[str, threading.Event] | None = None
         self.lock = threading.Lock()
         proxy = self
 
@@ -82,6 +85,17 @@ class FailingProxy:
         """Let requests fail from now on; see `Failure`. The failures that were asked for first come first."""
         self.failures.append(Failure(pattern, status, times, done, page, body))
 
+    @contextmanager
+    def holding(self, pattern: str) -> Iterator[None]:
+        """Keep the requests that match waiting, for 30 seconds at most, until the block ends."""
+        release = threading.Event()
+        self.held = (pattern, release)
+        try:
+            yield
+        finally:
+            self.held = None
+            release.set()
+
     def failure(self, request: str) -> Failure | None:
         """The failure of a request, used up by it; None if it is passed on."""
         with self.lock:
@@ -97,6 +111,8 @@ class FailingProxy:
         request = f"{handler.command} {urlsplit(handler.path).path}"
         self.requests.append(request)
         self.tokens.append(handler.headers.get("Authorization", ""))
+        if (held := self.held) and re.fullmatch(held[0], request):
+            held[1].wait(30)
         failure = self.failure(request)
         if failure is None or failure.done:
             status, kind, answer = self.ask(handler, body)

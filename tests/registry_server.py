@@ -4,12 +4,12 @@ import ssl
 import tempfile
 import threading
 from pathlib import Path
-from wsgiref.simple_server import make_server
 
+import waitress
 from failing_proxy import FailingProxy
 from flask import Flask
-from loopback import Quiet, ThreadedServer
 
+from jukebox_helpers.steps.registry import ModelRegistry
 from jukebox_sandbox.pipeline_server.registry.api import registry_blueprint
 from jukebox_sandbox.pipeline_server.tables import open_database
 
@@ -27,6 +27,7 @@ class RegistryServer:
         client: Asks the application without a connection in between.
         proxy: What stands before the server.
         url: The proxy's address.
+        token_file: Its token in a file, as a step has it.
     """
 
     def __init__(self, certificate: ssl.SSLContext | None = None) -> None:
@@ -35,15 +36,20 @@ class RegistryServer:
         application = Flask("registry")
         application.register_blueprint(registry_blueprint(self.engine, TOKEN))
         self.client = application.test_client()
-        self.server = make_server("127.0.0.1", 0, application, ThreadedServer, Quiet)
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        self.proxy = FailingProxy(f"http://127.0.0.1:{self.server.server_port}", certificate)
+        self.server = waitress.create_server(application, host="127.0.0.1", port=0, clear_untrusted_proxy_headers=True)
+        threading.Thread(target=self.server.run, daemon=True).start()
+        self.proxy = FailingProxy(f"http://127.0.0.1:{self.server.effective_port}", certificate)
         self.url = self.proxy.url
+        self.token_file = Path(self.folder.name) / "token"
+        self.token_file.write_text(TOKEN)
+
+    def open(self) -> ModelRegistry:
+        """The registry, as helpers open it."""
+        return ModelRegistry(self.url, TOKEN)
 
     def close(self) -> None:
         """Stop it."""
         self.proxy.close()
-        self.server.shutdown()
-        self.server.server_close()
+        self.server.close()
         self.engine.dispose()
         self.folder.cleanup()

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.metadata import read_json
-from jukebox_helpers.steps.registry_records import ModelRegistry
+from jukebox_helpers.steps.registry import ModelRegistry
 from jukebox_helpers.steps.s3 import error_code, explained
 
 NOT_RECORDED = "not recorded"

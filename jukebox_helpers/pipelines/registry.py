@@ -3,11 +3,10 @@
 from jukebox_helpers.errors import as_jukebox_error
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps import registry
-from jukebox_helpers.steps.registry_records import ModelRegistry
 
 
 @as_jukebox_error()
-def model_registry(settings: Settings) -> ModelRegistry:
+def model_registry(settings: Settings) -> registry.ModelRegistry:
     """Open the platform's model registry, as its steps do.
 
     Args:
@@ -20,4 +19,4 @@ def model_registry(settings: Settings) -> ModelRegistry:
         JukeboxError: If its address is not known, or it does not answer.
     """
     domain = settings.known_cluster_domain()
-    return registry.open_registry(domain, settings.namespace, False, settings.step_variables)
+    return registry.open_registry(domain, settings.namespace, token=settings.server_token)

@@ -79,10 +79,9 @@ def fetch_previous_version(
         The record of that version; None where there is none yet.
     """
     registry = read_registry(cluster_domain, namespace, prod_flag)
-    record = registry.production(name) or registry.latest(name)
-    if record and record["version"] == version:  # it is being made again
-        others = [other for other in registry.versions(name) if other["version"] != version]
-        record = next((other for other in reversed(others) if other["production"]), others[-1] if others else None)
+    # Not itself, where it is being made again.
+    others = [other for other in registry.versions(name) if other["version"] != version]
+    record = next((other for other in reversed(others) if other["production"]), others[-1] if others else None)
     if not record:
         return None
     fetch(record["uri"], target)

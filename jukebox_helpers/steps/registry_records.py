@@ -1,7 +1,7 @@
-"""What every model registry answers to, what may be registered in it, and what is the same model."""
+"""A model version as the registry keeps it: what may be registered, and what is the same model."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypedDict
+from typing import Any, TypedDict
 
 
 class Record(TypedDict):
@@ -24,34 +24,8 @@ class Record(TypedDict):
     production: bool
 
 
-class RegistryReader(Protocol):
-    """Registered models and their versions, to be read."""
-
-    def find(self, name: str, version: str) -> Record | None:
-        """One model version."""
-
-    def models(self) -> list[str]:
-        """The names of all registered models."""
-
-    def versions(self, name: str) -> list[Record]:
-        """All versions of a model, oldest first; none if the model is unknown."""
-
-    def latest(self, name: str) -> Record | None:
-        """The version registered last."""
-
-    def production(self, name: str) -> Record | None:
-        """The version registered last among those that were registered for production."""
-
-
-class ModelRegistry(RegistryReader, Protocol):
-    """Registered models and their versions."""
-
-    def register(self, name: str, version: str, uri: str, metadata: dict[str, Any], production: bool = False) -> Record:
-        """Register a model version, whole or not at all; the same model again gives the existing record."""
-
-
 def check_registration(name: str, version: str, uri: str, metadata: "Mapping[str, Any]") -> None:
-    """Refuse what either registry could not keep, before anything is written.
+    """Refuse what the registry could not keep, before anything is written.
 
     Args:
         name: The registered model.
@@ -60,7 +34,7 @@ def check_registration(name: str, version: str, uri: str, metadata: "Mapping[str
         metadata: Its provenance.
 
     Raises:
-        ValueError: If a part is missing, too long or not of a kind that both registries keep.
+        ValueError: If a part is missing, too long or not of a kind that it keeps.
     """
     import re
 
@@ -95,6 +69,8 @@ def problem_of(key: str, value: object) -> str:
         return f"is a {type(value).__name__}. Next: give a str, int, float or bool; JSON text for the rest"
     if isinstance(value, float) and not math.isfinite(value):
         return f"is {value}. Next: give a finite number, or leave it out"
+    if isinstance(value, int) and abs(value) > 999_999_999:
+        return f"is {value}, and the registry's client takes nine digits. Next: give it as text, or in larger units"
     if len(str(value)) > 5000:
         return f"is {len(str(value))} characters long. Next: keep it to 5000, the whole in a file on S3"
     if re.search(r"://[^/\s]*:[^/\s]*@", str(value)):

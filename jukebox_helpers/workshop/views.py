@@ -63,13 +63,14 @@ def links(place: Workplace) -> Table:
     """The addresses of this platform."""
     settings = place.settings
     pages = f"{settings.cluster_domain}/" if place.is_sandbox else f"https://gitea-gitea.{settings.cluster_domain}/"
-    registry = settings.tracking_uri or "Model registry, in the OpenShift AI dashboard"
     rows = {
         "git, to look at": pages,
         "your repository": settings.repository_url(),
         "buckets as code": settings.repository_url(GITOPS_REPOSITORY),
         "S3": settings.s3_endpoint,
-        "model registry": registry,
+        "model registry": settings.cluster_domain
+        if place.is_sandbox
+        else "Model registry, in the OpenShift AI dashboard",
         "your clone": str(place.clone),
     }
     return Table([{"what": what, "where": where} for what, where in rows.items()])

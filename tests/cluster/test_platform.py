@@ -9,9 +9,9 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from fake_model_registry import FakeModelRegistry
 from fake_pipelines_server import FakePipelines
 from loopback import make_certificate, page_server
+from registry_server import RegistryServer
 
 from jukebox_helpers import settings
 from jukebox_helpers import workbench as workbench_module
@@ -20,7 +20,7 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import connection
 from jukebox_helpers.pipelines import server as cluster_pipelines
 from jukebox_helpers.settings import KIT, find_settings
-from jukebox_helpers.steps import git_password, registry, registry_kubeflow
+from jukebox_helpers.steps import git_password, registry
 from jukebox_helpers.workshop import ask_cluster_domain, doctor
 
 DOMAIN = "apps.cluster-x7.example.com"
@@ -187,25 +187,32 @@ def test_doctor_sees_a_wrong_domain(workbench, monkeypatch):
 @pytest.fixture
 def models(monkeypatch, workbench):
     """A model registry at the address that follows from the domain."""
-    fake = FakeModelRegistry()
-    monkeypatch.setattr(registry, "open_registry", lambda *_: registry_kubeflow.KubeflowRegistry(fake.url))
+    server = RegistryServer()
+    monkeypatch.setattr(registry, "open_registry", lambda *_, **__: server.open())
     monkeypatch.setenv("cluster_domain", "apps.no-such-cluster.invalid")
-    yield fake
-    fake.close()
+    yield server
+    server.close()
 
 
 @pytest.mark.parametrize(
-    ("change", "found", "next_action"),
+    ("failure", "found", "next_action"),
     [
-        ({"page": 503}, "There is no model registry at", "Check the cluster domain; if it is right, ask for a model"),
-        ({"page": 200}, "e.g. a login page", "Check the cluster domain, and that the address is the registry's"),
-        ({"token": "another"}, "refused the token, which may have expired", "Get a fresh token"),
-        ({"api": "v1"}, "no model registry with API v1alpha3", "install the model-registry client"),
+        (
+            {"status": 503, "page": True},
+            "There is no model registry at",
+            "Check the cluster domain; if it is right, ask for a model",
+        ),
+        (
+            {"status": 200, "page": True},
+            "e.g. a login page",
+            "Check the cluster domain, and that the address is the registry's",
+        ),
+        ({"status": 401}, "refused the token, which may have expired", "Get a fresh token"),
+        ({"status": 404, "page": True}, "no model registry with API v1alpha3", "install the model-registry client"),
     ],
 )
-def test_doctor_explains_a_registry_that_is_none_or_refuses(models, change, found, next_action, monkeypatch, workbench):
-    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(workbench / "serviceaccount" / "token"))
-    vars(models).update(change)
+def test_doctor_explains_a_registry_that_is_none_or_refuses(models, failure, found, next_action):
+    models.proxy.fail(".*", times=None, **failure)
     finding = doctor.look_at_registry(find_settings())
     assert not finding.good and found in finding.found and next_action in finding.next_action
 
@@ -240,8 +247,8 @@ def test_doctor_explains_pages_where_git_and_s3_should_be(workbench, monkeypatch
 
 def test_doctor_names_the_variable_of_each_certificate(workbench, monkeypatch):
     certificate = make_certificate(workbench)
-    pipelines, models = FakePipelines(certificate), FakeModelRegistry(certificate)
-    monkeypatch.setattr(registry, "open_registry", lambda *_: registry_kubeflow.KubeflowRegistry(models.url, token="x"))
+    pipelines, models = FakePipelines(certificate), RegistryServer(certificate)
+    monkeypatch.setattr(registry, "open_registry", lambda *_, **__: models.open())
     monkeypatch.setattr(settings, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET", "cluster_domain"):
         monkeypatch.setenv(key, "x")

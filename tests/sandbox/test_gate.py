@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import RunFailed
 from jukebox_helpers.pipelines.training import train_revision
-from jukebox_helpers.steps import registry_mlflow
 from jukebox_helpers.steps.git import git
 
 
@@ -29,4 +29,4 @@ def test_a_revision_sets_the_tolerances_of_its_gate(sandbox, tmp_path):
     words = r"(?s)'register-model'.*refuses.*log-loss \d.*better than the prior's.*at least 5 better is asked for"
     with pytest.raises(RunFailed, match=words):
         train_revision(sandbox, git("rev-parse", "HEAD", folder=clone))
-    assert not registry_mlflow.MlflowRegistry(sandbox.tracking_uri).versions("gate")
+    assert not model_registry(sandbox).versions("gate")

@@ -36,7 +36,8 @@ def compiled(tmp_path_factory):
 @pytest.fixture
 def settings(tmp_path):
     write_secret(tmp_path / "secrets" / "a-secret", {"key": SECRET_VALUE})
-    return Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "sqlite:///x")
+    write_secret(tmp_path / "secrets" / "pipeline-server", {"token": "of the server"})
+    return Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
 
 
 def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, settings, monkeypatch):
@@ -48,11 +49,12 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     environment = json.loads(run.artifact("show-environment", "found").read_text())
     assert environment["VARIABLE"] == SECRET_VALUE
     assert environment["namespace"] == "user1-toolings" and environment["PYTHONUTF8"] == "1"
-    assert environment["MLFLOW_TRACKING_URI"] == "sqlite:///x"
+    token = Path(environment["KF_PIPELINES_SA_TOKEN_PATH"])
+    assert token.is_relative_to(environment["HOME"]) and not token.exists()  # it goes with the run
     assert "AWS_SECRET_ACCESS_KEY" not in environment
     folders = {"HOME", "TMPDIR", "MPLCONFIGDIR", "PYTHONPATH"}
     assert environment["JUKEBOX_GIT_SERVER"] == settings.cluster_domain
-    platform = {"MLFLOW_TRACKING_URI", "JUKEBOX_GIT_SERVER"}
+    platform = {"KF_PIPELINES_SA_TOKEN_PATH", "JUKEBOX_GIT_SERVER"}
     allowed = {*containers.PASSED_ON, *folders, *platform, "PYTHONUNBUFFERED", "PYTHONUTF8"}
     made_by_the_shell = {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE", "_KFP_RUNTIME"}
     assert set(environment) - allowed - made_by_the_shell == {"VARIABLE", "namespace"}
@@ -60,6 +62,14 @@ def test_a_step_gets_what_the_platform_spec_gives_it_and_nothing_else(compiled, 
     assert [step.state for step in run.steps] == ["succeeded"] * 3 and run.error == ""
     assert run.metadata("show-environment", "found")["text"] == "hello"
     assert runs.read_run(settings.runs / run.id) == run
+
+
+def test_a_step_has_the_servers_token_in_a_file_as_a_pod_has(settings, tmp_path):
+    order = containers.Order("", {}, str(settings.runs), settings.namespace, state=str(settings.state))
+    environment = containers.step_environment(order, tmp_path)
+    token = Path(environment["KF_PIPELINES_SA_TOKEN_PATH"])
+    assert token.read_text() == "of the server" and token.stat().st_mode & 0o777 == 0o600
+    assert "of the server" not in environment.values()
 
 
 @pytest.mark.parametrize("fail", [False, True])

@@ -13,9 +13,10 @@ from waiting import DEADLINE
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.pipelines import lineage
+from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.pipelines.training import find_run
 from jukebox_helpers.settings import KIT, TRAINING_PIPELINE
-from jukebox_helpers.steps import registry_mlflow, s3, sample_data, sample_rankings
+from jukebox_helpers.steps import s3, sample_data, sample_rankings
 from jukebox_helpers.steps.constants import MODEL
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.workshop import edits
@@ -53,7 +54,7 @@ class Story:
 
     @property
     def registry(self):
-        return registry_mlflow.MlflowRegistry(self.settings.tracking_uri)
+        return model_registry(self.settings)
 
     def jukebox(self, *arguments):
         """Run the command line in this sandbox."""

@@ -5,8 +5,9 @@ import hashlib
 import pytest
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.show import player as player_module
-from jukebox_helpers.steps import registry_mlflow, s3, sample_data, sample_rankings
+from jukebox_helpers.steps import s3, sample_data, sample_rankings
 from jukebox_helpers.steps.export import export_onnx
 from jukebox_helpers.steps.model import train
 from jukebox_helpers.steps.preparation import prepare
@@ -23,7 +24,7 @@ def platform(sandbox, tmp_path_factory):
     sample_rankings.make_rankings(rankings, songs, rows=10_000, countries=20)
     prepare(songs, rankings, table, counts)
     client = s3.s3_client(sandbox.secret("aws-connection-models"))
-    models = registry_mlflow.MlflowRegistry(sandbox.tracking_uri)
+    models = model_registry(sandbox)
     for version, epochs in {FIRST: 1, SECOND: 4}.items():
         train(table, counts, {"epochs": epochs}, model)
         sha256 = export_onnx(model, str(folder / version), {})["sha256"]
@@ -59,7 +60,7 @@ def test_other_bytes_under_the_same_name_are_refused(platform):
 def test_a_model_or_an_object_that_is_not_there_is_named(platform):
     with pytest.raises(JukeboxError, match="no version 'cccccccccc'.*bbbbbbbbbb, aaaaaaaaaa"):
         player_module.load_model(platform, "player", "cccccccccc")
-    models = registry_mlflow.MlflowRegistry(platform.tracking_uri)
+    models = model_registry(platform)
     models.register("lost", FIRST, "s3://models/lost/model.onnx", {"model sha256": "0" * 64})
     with pytest.raises(JukeboxError, match="no object s3://models/lost/model.onnx"):
         player_module.load_model(platform, "lost")

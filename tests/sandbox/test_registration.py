@@ -1,23 +1,22 @@
-import fcntl
 import hashlib
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from registry_server import RegistryServer
 from waiting import DEADLINE, eventually
 
 from jukebox_helpers.pipelines.carry import carried
 from jukebox_helpers.steps import s3
 from jukebox_helpers.steps.registration import fetch_previous_version, register_model_version
-from jukebox_helpers.steps.registry_mlflow import MlflowRegistry, mlflow_client
+from jukebox_helpers.steps.registry import Unavailable
 
 VERSION = "0123456789"
-PLACE = {"cluster_domain": "http://127.0.0.1:1", "namespace": "user1-toolings", "prod_flag": False}
+PLACE = {"cluster_domain": "", "namespace": "user1-toolings", "prod_flag": False}
 METRICS = {"log_loss": 3.0, "top1": 0.07}
 FACTS = {
     "git revision": "0123456789" * 4,
@@ -31,19 +30,20 @@ FACTS = {
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mlflow") / "registry.db"
-    mlflow_client(f"sqlite:///{path}")
-    return path
+def server():
+    server = RegistryServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def registry(database, sandbox, monkeypatch):
-    """The registry, and around it what a step has: its address, and the connection of the bucket."""
+def registry(server, sandbox, monkeypatch):
+    """The registry, and around it what a step has: its address, a token, and the connection of the bucket."""
     for key, value in sandbox.secret("aws-connection-models").items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-    return MlflowRegistry(f"sqlite:///{database}")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(server.token_file))
+    monkeypatch.setitem(PLACE, "cluster_domain", server.url)
+    return server.open()
 
 
 @pytest.fixture
@@ -124,12 +124,11 @@ def test_another_model_under_the_same_version_overwrites_nothing(registry, name,
 
 
 def test_of_two_models_that_race_for_a_version_one_is_registered_with_its_own_file(
-    database, registry, name, onnx, stored
+    server, registry, name, onnx, stored
 ):
     contents = [b"one model", b"another model"]
     with ThreadPoolExecutor(2) as threads:
-        with open(f"{database}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # both upload, and wait for the registry
+        with server.proxy.holding("POST .*"):  # both upload, and wait for the registry
             attempts = [threads.submit(register, onnx(content), name) for content in contents]
             eventually(lambda: len(stored()) == 2 or any(attempt.done() for attempt in attempts))
         refused = [attempt.exception() for attempt in attempts if attempt.exception()]
@@ -168,7 +167,7 @@ def test_a_file_that_is_not_the_registered_one_is_no_measure(registry, sandbox, 
 def test_the_same_model_again_can_go_to_production(registry, name, onnx):
     register(onnx(), name)
     assert register(onnx(), name, prod_flag=True)["production"]
-    assert registry.production(name)["version"] == VERSION
+    assert registry.find(name, VERSION)["production"]
 
 
 @pytest.mark.parametrize(
@@ -194,25 +193,22 @@ def test_what_a_registry_would_refuse_takes_no_registered_file_away(registry, na
     assert stored() == {key(name): b"a model"} and registry.versions(name) == [record]
 
 
-def test_a_failing_registry_leaves_no_record_and_the_next_attempt_completes(database, registry, name, onnx, stored):
-    with sqlite3.connect(database) as connection:
-        connection.execute(
-            "CREATE TRIGGER broken BEFORE INSERT ON model_version_tags BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-        )
-    with pytest.raises(RuntimeError, match=f"did not register {name} {VERSION}"):
+def test_a_failing_registry_leaves_no_record_and_the_next_attempt_completes(
+    server, registry, name, onnx, stored, monkeypatch
+):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    server.proxy.fail("POST .*/artifacts", 500, times=4)
+    with pytest.raises(Unavailable, match="answered 500: told to fail. Next: look at the registry's log"):
         register(onnx(), name)
     assert registry.versions(name) == []
     assert list(stored().values()) == [b"a model"]  # the file comes first
-    with sqlite3.connect(database) as connection:
-        connection.execute("DROP TRIGGER broken")
     assert register(onnx(), name) == registry.find(name, VERSION)
     assert list(stored().values()) == [b"a model"]
 
 
-def test_without_a_registry_nothing_is_uploaded(registry, name, onnx, stored, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////no/such/folder/registry.db")
-    with pytest.raises(FileNotFoundError, match="Next: run ./jukebox up"):
-        register(onnx(), name)
+def test_without_a_registry_nothing_is_uploaded(registry, name, onnx, stored):
+    with pytest.raises(Unavailable, match="cannot be reached .* Next: "):
+        register(onnx(), name, cluster_domain="http://127.0.0.1:1")
     assert stored() == {}
 
 
@@ -225,7 +221,8 @@ def test_a_bucket_that_refuses_the_file_leaves_no_record(registry, name, onnx, m
 
 STEP = """
 print(register_model_version(**arguments)["uri"])
-print(fetch_previous_version(arguments["name"], "another", "http://127.0.0.1:1", "user1-x", False, target)["version"])
+name, place = arguments["name"], arguments["cluster_domain"]
+print(fetch_previous_version(name, "another", place, "user1-x", False, target)["version"])
 """
 
 
@@ -237,7 +234,7 @@ def test_registering_and_fetching_travel_into_a_step(registry, name, onnx, tmp_p
     target = tmp_path / "previous.onnx"
     step = tmp_path / "step.py"
     step.write_text("\n".join([carried(a_step), f"{arguments = }", f"target = {str(target)!r}", STEP]))
-    environment = {key: value for key, value in os.environ.items() if key.startswith(("AWS_", "MLFLOW_", "PATH"))}
+    environment = {key: value for key, value in os.environ.items() if key.startswith(("AWS_", "KF_", "PATH"))}
     answer = subprocess.run(
         [sys.executable, "-I", str(step)],
         cwd=tmp_path,

@@ -22,7 +22,7 @@ def compiled(tmp_path_factory):
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     state = tmp_path_factory.mktemp("state")
-    return Settings("sandbox", state, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "sqlite:///x")
+    return Settings("sandbox", state, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ from jukebox_helpers.pipelines.runs import RunFailed
 from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.settings import Settings
-here = Settings("sandbox", Path({str(tmp_path)!r}), "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "")
+here = Settings("sandbox", Path({str(tmp_path)!r}), "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
 show = live_graph(Path({str(compiled)!r}))
 states = []
 def follow(run):

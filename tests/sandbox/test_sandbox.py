@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from waiting import DEADLINE, eventually
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.settings import GITOPS_REPOSITORY, KIT, REPOSITORY, Settings, find_settings
 from jukebox_helpers.steps import s3
 from jukebox_helpers.workshop.buckets import CONFIG
@@ -135,8 +137,8 @@ def test_it_is_found_by_its_state_folder(own: Settings, monkeypatch: pytest.Monk
     assert own.platform == "sandbox"
     assert own.namespace == "user1-toolings"
     assert own.repository_url() == f"{own.cluster_domain}/user1/jukebox.git"
-    assert own.tracking_uri == f"sqlite:///{own.state}/registry/registry.db"
-    assert (own.state / "registry").is_dir()
+    known = json.loads((own.state / "platform.json").read_text())
+    assert known["registry"] == known["base_url"] == own.cluster_domain
 
 
 def test_secrets_are_files_for_this_user_only_and_stand_nowhere_else(own: Settings) -> None:
@@ -286,19 +288,23 @@ def test_the_state_of_an_older_kit_is_kept_and_what_has_no_place_in_it_moves_asi
     laptop.down(state)
     (state / "version").unlink()
     (state / "sandbox.json").write_text("{}")
+    (state / "registry").mkdir()
+    with sqlite3.connect(state / "registry" / "registry.db") as connection:
+        connection.executescript((KIT / "tests/data/registry-of-version-1.sql").read_text(encoding="utf-8"))
     head = git(state / "work" / REPOSITORY, "rev-parse", "HEAD")
     try:
         settings = laptop.up(state, lifeline=True)
-        assert "sandbox.json moved to" in settings.notes[0]
-        assert (state / "before-1" / "sandbox.json").read_text() == "{}"
-        assert (state / "version").read_text() == "1\n"
+        assert "registry, sandbox.json moved to" in settings.notes[0]
+        assert model_registry(settings).find("jukebox", "9b8a7c6d5e")["production"]
+        assert (state / "before-2" / "sandbox.json").read_text() == "{}"
+        assert (state / "version").read_text() == "2\n"
         assert git(settings.clone(), "ls-remote", "origin", "refs/heads/main").split()[0] == head
         laptop.down(state)
         (state / "version").write_text("99\n")
         with pytest.raises(JukeboxError, match="format '99', which this kit does not know"):
             laptop.up(state, lifeline=True)
     finally:
-        (state / "version").write_text("1\n")
+        (state / "version").write_text("2\n")
         laptop.down(state)
 
 

@@ -5,19 +5,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_model_registry import FakeModelRegistry
 from recorded import register
+from registry_server import RegistryServer
 
 from jukebox_helpers.pipelines.lineage import verify
 from jukebox_helpers.steps import s3
-from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
 
 
 @pytest.fixture
 def registry():
-    fake = FakeModelRegistry()
-    yield KubeflowRegistry(fake.url)
-    fake.close()
+    server = RegistryServer()
+    yield server.open()
+    server.close()
 
 
 def git(folder, *arguments):

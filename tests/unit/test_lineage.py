@@ -2,21 +2,20 @@ import json
 import re
 
 import pytest
-from fake_model_registry import FakeModelRegistry
 from recorded import MD5, MODEL, PACKAGES, RANKINGS, WHOLE, register
+from registry_server import RegistryServer
 from rich.console import Console
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.lineage import compare_digests, trace
 from jukebox_helpers.show.lineage import compare, lineage_tree
-from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
 
 
 @pytest.fixture
 def registry():
-    fake = FakeModelRegistry()
-    yield KubeflowRegistry(fake.url)
-    fake.close()
+    server = RegistryServer()
+    yield server.open()
+    server.close()
 
 
 def printed(renderable):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from registry_server import TOKEN, RegistryServer
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.registry import model_registry
@@ -10,25 +11,35 @@ from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps import registry
 
 
-def test_a_sandbox_opens_its_own_registry(tmp_path: Path) -> None:
-    database = f"sqlite:///{tmp_path}/registry.db"
-    models = model_registry(Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:9", "", database))
+def a_sandbox(state: Path, url: str, token: str = TOKEN) -> Settings:
+    """The settings of a sandbox whose registry is at an address."""
+    (state / "secrets" / "pipeline-server").mkdir(parents=True)
+    (state / "secrets" / "pipeline-server" / "token").write_text(token)
+    return Settings("sandbox", state, "user1-toolings", url, "")
+
+
+def test_a_sandbox_opens_its_own_registry_with_its_own_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "another").write_text("of a workbench")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "another"))
+    server = RegistryServer()
+    models = model_registry(a_sandbox(tmp_path, server.url))
     models.register("song", "0123456789", "s3://models/song", {"model sha256": "0" * 64})
-    assert models.models() == ["song"] and (tmp_path / "registry.db").is_file()
+    assert models.models() == ["song"]
+    assert set(server.proxy.tokens) == {f"Bearer {TOKEN}"}
+    server.close()
 
 
-def test_a_workbench_opens_the_clusters_whatever_the_environment_names(
+def test_a_workbench_opens_the_clusters_with_its_service_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(registry, "KubeflowRegistry", asked.append)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(registry, "ModelRegistry", lambda url, token: asked.append((url, token)))
     model_registry(Settings("rhoai", tmp_path, "user1-toolings", "apps.c.example.com", ""))
-    assert asked == ["https://user1-registry-rest.apps.c.example.com"]
+    assert asked == [("https://user1-registry-rest.apps.c.example.com", "")]
 
 
-def test_an_unknown_cluster_domain_and_a_wrong_registry_are_errors_of_ours(tmp_path: Path) -> None:
+def test_an_unknown_cluster_domain_and_a_registry_that_is_not_there_are_errors_of_ours(tmp_path: Path) -> None:
     with pytest.raises(JukeboxError, match=r"does not know its cluster domain.*\nNext: Run ./jukebox doctor"):
         model_registry(Settings("rhoai", tmp_path, "user1-toolings", "", ""))
-    with pytest.raises(JukeboxError, match=r"MLFLOW_TRACKING_URI is 'redis://x'.\nNext: Set it"):
-        model_registry(Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:9", "", "redis://x"))
+    with pytest.raises(JukeboxError, match=r"http://127.0.0.1:9 cannot be reached .*\nNext: Check"):
+        model_registry(a_sandbox(tmp_path, "http://127.0.0.1:9"))

@@ -4,8 +4,8 @@ import itertools
 import re
 
 import pytest
-from fake_model_registry import FakeModelRegistry
 from nested import boxes, nested
+from registry_server import RegistryServer
 
 from jukebox_helpers import settings as settings_module
 from jukebox_helpers.errors import JukeboxError
@@ -15,7 +15,6 @@ from jukebox_helpers.pipelines.runs import Run, Step
 from jukebox_helpers.settings import KIT
 from jukebox_helpers.show.graphs import pipeline_graph, quoted
 from jukebox_helpers.show.lineage_picture import lineage_picture
-from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +112,9 @@ METADATA = {
 
 @pytest.fixture
 def registry():
-    fake = FakeModelRegistry()
-    yield KubeflowRegistry(fake.url)
-    fake.close()
+    server = RegistryServer()
+    yield server.open()
+    server.close()
 
 
 def lineage(registry, without=()):

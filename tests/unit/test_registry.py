@@ -1,18 +1,15 @@
-"""One set of tests for both registry adapters, then what is particular to each."""
+"""The registry adapter on the sandbox's own registry: what is kept, found and refused."""
 
 import json
-import sqlite3
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fake_model_registry import FakeModelRegistry
+from registry_server import TOKEN, RegistryServer
 
 from jukebox_helpers.pipelines.lineage import trace
 from jukebox_helpers.steps.registry import open_registry
-from jukebox_helpers.steps.registry_kubeflow import KubeflowRegistry
-from jukebox_helpers.steps.registry_mlflow import MlflowRegistry, mlflow_client
 
 METADATA = {
     "model sha256": "a" * 64,
@@ -66,30 +63,15 @@ def register(registry, name, version="0123456789", production=False, **changes):
 
 
 @pytest.fixture(scope="module")
-def server():
-    fake = FakeModelRegistry()
-    yield fake
-    fake.close()
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    return tmp_path_factory.mktemp("mlflow") / "registry.db"
-
-
-@pytest.fixture(scope="module", params=["mlflow", "kubeflow"])
-def registry(request):
-    if request.param == "mlflow":
-        return MlflowRegistry(f"sqlite:///{request.getfixturevalue('database')}")
-    return KubeflowRegistry(request.getfixturevalue("server").url)
+def registry():
+    server = RegistryServer()
+    yield server.open()
+    server.close()
 
 
 @pytest.fixture
 def name():
     return f"model-{uuid.uuid4().hex[:8]}"
-
-
-# Both adapters
 
 
 def test_a_version_reads_back_as_it_was_registered(registry, name):
@@ -114,17 +96,16 @@ def test_versions_are_listed_in_the_order_of_registration(registry, name):
         register(registry, name, version, production=version == "0000")
     assert [record["version"] for record in registry.versions(name)] == ["ffff", "0000", "aaaa"]
     assert registry.latest(name)["version"] == "aaaa"
-    assert registry.production(name)["version"] == "0000"
+    assert [record["production"] for record in registry.versions(name)] == [False, True, False]
     assert name in registry.models()
 
 
 def test_what_is_unknown_is_none(registry, name):
     assert registry.find(name, "0123456789") is None
-    assert registry.latest(name) is registry.production(name) is None
+    assert registry.latest(name) is None
     assert registry.versions(name) == registry.versions('we\'re "odd"') == []
     register(registry, name)
     assert registry.find(name, "9876543210") is None
-    assert registry.production(name) is None
 
 
 def test_the_same_model_again_gives_the_existing_record(registry, name):
@@ -143,9 +124,34 @@ def test_another_model_under_the_same_version_is_refused(registry, name):
 def test_a_version_can_be_promoted_and_stays_promoted(registry, name):
     register(registry, name)
     assert register(registry, name, production=True)["production"]
-    assert registry.production(name) == register(registry, name, production=False)
-    assert registry.production(name)["metadata"] == METADATA
-    assert type(registry.production(name)["metadata"]["metric.accuracy"]) is float
+    found = registry.find(name, "0123456789")
+    assert found == register(registry, name, production=False) and found["production"]
+    assert found["metadata"] == METADATA
+    assert type(found["metadata"]["metric.accuracy"]) is float
+
+
+@pytest.mark.parametrize("first", ["like_a", "likexa"])
+def test_an_underscore_is_no_wildcard(registry, name, first):
+    """The server looks names up with LIKE; neither order of registration may give the other one's record."""
+    names = [f"{name}{first}", f"{name}{'likexa' if first == 'like_a' else 'like_a'}"]
+    register(registry, names[0], "v_1")
+    assert registry.find(names[1], "v_1") is None and registry.versions(names[1]) == []
+    register(registry, names[1], "vx1")
+    for one, version, other in ((names[0], "v_1", "vx1"), (names[1], "vx1", "v_1")):
+        assert registry.find(one, version)["name"] == one
+        assert registry.find(one, other) is None
+        register(registry, one, other)
+        found = [(record["name"], record["version"]) for record in registry.versions(one)]
+        assert found == [(one, version), (one, other)]
+        assert [registry.find(one, each)["version"] for each in (version, other)] == [version, other]
+
+
+def test_a_name_that_differs_in_case_only_is_refused_in_words(registry, name, monkeypatch):
+    register(registry, name)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert registry.find(name.upper(), "0123456789") is None
+    with pytest.raises(FileExistsError, match=f"answered 409: .* {name.upper()} already exists.* Next: choose a name"):
+        register(registry, name.upper())
 
 
 @pytest.mark.parametrize(
@@ -156,6 +162,7 @@ def test_a_version_can_be_promoted_and_stays_promoted(registry, name):
         ({"packages": {"pandas": "2"}}, "'packages' .* is a dict.* JSON text"),
         ({"metric.f1": float("nan")}, "'metric.f1' .* is nan"),
         ({"note": "x" * 5001}, "'note' .* is 5001 characters long"),
+        ({"rows": 1_000_000_000}, "'rows' .* takes nine digits"),
         ({"prod": True}, "'prod' .* is reserved"),
         ({"a:b": 1}, "'a:b' .* has a name that a registry refuses"),
         ({"git repository": "http://user1:hunter2@git/user1/jukebox.git"}, "'git repository' .* password"),
@@ -181,7 +188,7 @@ def test_a_version_without_metadata_is_refused(registry, name):
     assert name not in registry.models()
 
 
-def test_both_adapters_give_the_same_lineage(registry, name):
+def test_its_record_gives_the_whole_lineage(registry, name):
     register(registry, name, python="3.12.9", run="run-1", packages='{"numpy": "2.4.6"}')
     lineage = trace(registry, name)
     del lineage["registered at"]
@@ -196,59 +203,6 @@ def test_racing_registrations_make_one_version_each(registry, name):
     assert sorted(record["version"] for record in registry.versions(name)) == ["one", "two"]
 
 
-# MLflow
-
-
-@pytest.fixture
-def client(database):
-    """MLflow's own client of the same database."""
-    return mlflow_client(f"sqlite:///{database}")
-
-
-def test_mlflow_keeps_no_version_without_its_metadata(database, client, name):
-    registry = MlflowRegistry(f"sqlite:///{database}")
-    with sqlite3.connect(database) as connection:
-        connection.execute(
-            "CREATE TRIGGER broken BEFORE INSERT ON model_version_tags WHEN NEW.key = 'parameters' "
-            "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-        )
-    try:
-        with pytest.raises(RuntimeError, match=f"MLflow did not register {name} .* Next: see that the disk"):
-            register(registry, name)
-    finally:
-        with sqlite3.connect(database) as connection:
-            connection.execute("DROP TRIGGER broken")
-    assert registry.versions(name) == []
-    assert register(registry, name) == registry.latest(name)
-
-
-def test_what_mlflow_has_of_others_or_has_deleted_is_not_ours(database, client, name):
-    registry = MlflowRegistry(f"sqlite:///{database}")
-    client.create_registered_model(name)
-    client.create_model_version(name, "s3://elsewhere/model", tags={"of": "others"})
-    assert (registry.versions(name), registry.latest(name)) == ([], None)
-    register(registry, name, "first")
-    second = register(registry, name, "second")
-    deleted = next(v for v in client.search_model_versions(f"name='{name}'") if v.tags.get("version") == "first")
-    client.delete_model_version(name, deleted.version)
-    assert registry.versions(name) == [second]
-    assert register(registry, name, "first") == registry.latest(name)
-
-
-def test_mlflow_knows_what_was_registered(database, client, name):
-    register(MlflowRegistry(f"sqlite:///{database}"), name, production=True)
-    [found] = client.search_model_versions(f"name='{name}'")
-    assert (found.source, found.tags["version"], found.tags["prod"]) == (uri(name, "0123456789"), "0123456789", "true")
-    assert {key: json.loads(found.tags[key]) for key in METADATA} == METADATA
-
-
-def test_mlflow_needs_a_file_in_a_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"missing does not exist. Next: run ./jukebox up"):
-        MlflowRegistry(f"sqlite:///{tmp_path}/missing/registry.db")
-    with pytest.raises(ValueError, match="Next: set it to sqlite:///"):
-        MlflowRegistry("http://localhost:5000")
-
-
 # Finding the registry
 
 
@@ -259,14 +213,18 @@ def test_mlflow_needs_a_file_in_a_folder(tmp_path):
         (True, "https://user1-prod-registry-rest.apps.c.invalid "),
     ],
 )
-def test_the_cluster_s_registry_is_derived_from_domain_and_namespace(monkeypatch, prod_flag, address):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_the_cluster_s_registry_is_derived_from_domain_and_namespace(prod_flag, address):
     with pytest.raises(RuntimeError, match=f"at {address}cannot be reached"):
         open_registry("apps.c.invalid", "user1-toolings", prod_flag)
 
 
-@pytest.mark.parametrize("arguments", [("", "user1-toolings"), ("apps.c", ""), ("http://localhost:1", "user1-x")])
-def test_without_an_address_there_is_no_registry(monkeypatch, arguments):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+@pytest.mark.parametrize("prod_flag", [False, True])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_the_sandbox_s_registry_is_at_its_base_url(registry, prod_flag, end):
+    assert open_registry(registry.url + end, "user1-toolings", prod_flag, TOKEN).models() == registry.models()
+
+
+@pytest.mark.parametrize("arguments", [("", "user1-toolings"), ("apps.c", ""), ("ftp://localhost:1", "user1-x")])
+def test_without_an_address_there_is_no_registry(arguments):
     with pytest.raises(ValueError, match=r"No model registry follows .* Next: "):
         open_registry(*arguments)

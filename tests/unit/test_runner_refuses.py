@@ -21,7 +21,7 @@ def compiled(tmp_path_factory):
 @pytest.fixture
 def settings(tmp_path):
     write_secret(tmp_path / "secrets" / "a-secret", {"key": SECRET_VALUE})
-    return Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2", "sqlite:///x")
+    return Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
 
 
 def order(file, settings):

@@ -13,12 +13,12 @@ def content(folder):
     return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
 
 
-@pytest.mark.parametrize("version", ["2", "10", "1.5", "", "next"])
+@pytest.mark.parametrize("version", ["3", "10", "1.5", "", "next"])
 def test_a_state_of_a_newer_kit_is_left_as_it_is(tmp_path, version):
     (tmp_path / "version").write_text(version)
     (tmp_path / "novelty").write_text("of a newer kit")
     before = content(tmp_path)
-    with pytest.raises(SandboxError, match=rf"is of format '{version}', which this kit does not know \(it knows 1\)"):
+    with pytest.raises(SandboxError, match=rf"is of format '{version}', which this kit does not know \(it knows 2\)"):
         state.bring_up_to_date(tmp_path)
     assert content(tmp_path) == before
 
@@ -28,19 +28,36 @@ def test_a_state_of_an_older_kit_moves_aside_what_has_no_place_and_only_once(tmp
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(name)
     # As a start that was ended in the middle of this leaves it.
-    (tmp_path / "before-1").mkdir()
-    (tmp_path / "before-1" / "moved").write_text("earlier")
+    (tmp_path / "before-2").mkdir()
+    (tmp_path / "before-2" / "moved").write_text("earlier")
     said = state.bring_up_to_date(tmp_path)
     assert "oddity moved to" in said and "git, S3, models and clones are kept" in said
     assert content(tmp_path) == {
         "git/a": "git/a",
         "secrets/b": "secrets/b",
-        "before-1/oddity/c": "oddity/c",
-        "before-1/moved": "earlier",
-        "version": "1\n",
+        "before-2/oddity/c": "oddity/c",
+        "before-2/moved": "earlier",
+        "version": "2\n",
     }
+    assert "registered" not in said
     (tmp_path / "made-since").write_text("x")
     assert state.bring_up_to_date(tmp_path) == "" and (tmp_path / "made-since").is_file()
+
+
+def test_the_registry_of_version_1_moves_aside_to_be_copied(tmp_path):
+    (tmp_path / "version").write_text("1\n")
+    for name in ("registry/registry.db", "before-1/oddity/c", "runs/r/run.json"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(name)
+    said = state.bring_up_to_date(tmp_path)
+    assert f"registry moved to {tmp_path / 'before-2'}." in said
+    assert said.endswith("What was registered there is copied into the new model registry.")
+    assert content(tmp_path) == {
+        state.OLDER_REGISTRY: "registry/registry.db",
+        "before-1/oddity/c": "before-1/oddity/c",
+        "runs/r/run.json": "runs/r/run.json",
+        "version": "2\n",
+    }
 
 
 def test_a_secret_is_for_this_user_only_and_a_shorter_value_replaces_the_whole(tmp_path):
