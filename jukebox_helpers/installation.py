@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SIZES = {
-    "requirements.txt": "the kit's packages into .venv (once: 0.4 GB to download, 1.6 GB on the disk)",
+    "requirements.txt": "the kit's packages into .venv (once: 0.4 GB to download, 1.5 GB on the disk)",
     "requirements-development.txt": "what the tests need into .venv (once: 0.1 GB to download, 0.3 GB on the disk)",
 }
 """What is installed, by lock, in the words of the message."""

@@ -20,7 +20,7 @@ def refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(refuse)
-platform.processor()  # the standard library asks uname once, and MLflow asks the standard library
+platform.processor()  # the standard library asks uname once, and packages ask the standard library
 
 
 def guard() -> Generator[None, Any, Any]:
