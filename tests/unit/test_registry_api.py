@@ -103,6 +103,7 @@ def test_values_come_back_as_go_writes_them(server, ask):
     struct = base64.b64encode(b'{"b": 1.0, "a": [2, "\\u00fc"]}').decode()
     sent = {
         "whole": {"double_value": 1.0, "metadataType": "MetadataDoubleValue"},
+        "huge": {"double_value": 1e300, "metadataType": "MetadataDoubleValue"},
         "half": {"double_value": 0.5, "metadataType": "MetadataDoubleValue"},
         "yes": {"bool_value": True, "metadataType": "MetadataBoolValue"},
         "empty": {"string_value": "", "metadataType": "MetadataStringValue"},
@@ -110,7 +111,7 @@ def test_values_come_back_as_go_writes_them(server, ask):
     }
     assert ask("POST", "/registered_models", {"name": "m", "customProperties": sent})[0] == 201
     text = server.client.get(ROOT + "/registered_models/1", headers=AUTHORIZED).get_data(as_text=True)
-    assert '"double_value": 1,' in text and '"double_value": 0.5' in text
+    assert '"double_value": 1,' in text and '"double_value": 0.5' in text and ": 1e+300" in text
     kept = json.loads(text)["customProperties"]
     assert kept == sent | {"struct": sent["struct"] | {"struct_value": '{"a":[2,"ü"],"b":1}'}}
 
@@ -159,6 +160,7 @@ def test_what_the_definition_does_not_allow_is_refused_and_nothing_is_kept(ask, 
     answered, error = ask("POST", path, body)
     assert (answered, set(error)) == (status, {"code", "message"})
     assert message in (None, error["message"])
+    assert (error["code"] == "Bad Request") == (status in (400, 422))
     assert [ask("GET", f"/{kind}")[1]["size"] for kind in ("registered_models", "model_versions", "artifacts")] == [
         1,
         1,
