@@ -15,7 +15,7 @@ from jukebox_helpers.pipelines.declare import name_git_server
 from jukebox_helpers.pipelines.definitions import names_bound
 from jukebox_helpers.pipelines.read import Loader
 
-STEP_LIMIT, PIPELINE_LIMIT = 40_000, 210_000
+STEP_LIMIT, PIPELINE_LIMIT = 40_000, 160_000
 """Bytes of source. Argo before 3.6 puts a step's whole template into one environment variable of at most 131,072
 bytes; the annotations of a Workflow, which hold the pipeline, end at 262,144, and a fifth is not source."""
 
@@ -106,21 +106,53 @@ def readable(text: str) -> str:
     sources = {}
     for label, executor in documents[0]["deploymentSpec"]["executors"].items():
         command = executor["container"]["command"]
-        command[-1] = sources[label.removeprefix("exec-")] = summarised(command[-1])
+        command[-1] = sources[label.removeprefix("exec-")] = compact(command[-1])
     check_sizes(sources)
     blocks = yaml.dump_all(documents, Dumper=BlockDumper, sort_keys=False, allow_unicode=True)
     return "\n".join([*comments, blocks])
 
 
-def summarised(source: str) -> str:
-    """Python source whose docstrings are cut to their first lines; the whole ones are in the library."""
-    lines = [line + "\n" for line in source.split("\n")]
-    for node in ast.walk(ast.parse(source)):
+def compact(source: str) -> str:
+    """Python source without what a step never needs; the library has it all.
+
+    Docstrings, blank lines inside of definitions and comments on lines of their own go, and a level is indented by one
+    space. Every other line stays as it is written, so that a traceback can be followed.
+
+    Args:
+        source: Definitions and imports.
+
+    Returns:
+        The same program. What cannot be written so is left as it is.
+    """
+    tree, lines = ast.parse(source), source.split("\n")
+    kept: set[int] = set()
+    for node in ast.walk(tree):
+        several = isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno
+        if several and '"""' in (ast.get_source_segment(source, node) or ""):
+            kept.update(range(node.lineno, node.end_lineno or 0))  # counted from 0: the lines after its first
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node):
             first, last = node.body[0].lineno - 1, node.body[0].end_lineno or 0
-            if last - first > 1:
-                lines[first:last] = [lines[first].rstrip() + '"""\n', *[""] * (last - first - 1)]
-    return "".join(lines)[:-1]
+            kept.difference_update(range(first, last))
+            lines[first:last] = [""] * (last - first)
+            if len(node.body) == 1:
+                lines[first] = " " * node.body[0].col_offset + "pass"
+            node.body = node.body[1:] or [ast.Pass()]
+    written = []
+    for number, line in enumerate(lines):
+        text = line.lstrip(" ")
+        if number in kept:
+            written.append(line)
+        elif text and not text.startswith("#"):
+            begins = text == line and text.startswith(("@", "def ", "class "))
+            if begins and written and not written[-1].startswith("@"):
+                written.append("")
+            written.append(" " * ((len(line) - len(text)) // 4) + text)
+    shorter = "\n".join([*written, ""])
+    try:
+        return shorter if ast.dump(ast.parse(shorter)) == ast.dump(tree) else source
+    except SyntaxError:
+        return source
 
 
 def check_sizes(sources: dict[str, str]) -> None:

@@ -282,5 +282,79 @@ def test_a_pipeline_that_is_too_large_is_not_written(tmp_path, monkeypatch):
     assert target.read_text() == "as it was\n"
 
 
+READABLE = '''import os
+
+LIMIT = 3
+
+
+@staticmethod
+def first(rows: int) -> str:
+    """Say it.
+
+    Returns:
+        It.
+    """
+    # Why it is said.
+    text = f"""one
+      # two
+
+    {rows}"""
+
+    if rows:
+        return text  # as it is
+    return (
+        "long "
+        "text"
+    )
+
+
+class Empty(Exception):
+    """Nothing else."""
+'''
+
+
+def test_a_step_carries_its_lines_without_docstrings_comments_and_most_of_the_indentation():
+    assert (
+        compile.compact(READABLE)
+        == '''import os
+LIMIT = 3
+
+@staticmethod
+def first(rows: int) -> str:
+ text = f"""one
+      # two
+
+    {rows}"""
+ if rows:
+  return text  # as it is
+ return (
+  "long "
+  "text"
+ )
+
+class Empty(Exception):
+ pass
+'''
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def one():\n  if True:\n    return 1\n",
+        "def one():\n\tif True:\n\t\treturn 1\n",
+        "text = 'one\\\n    two'\n",
+        'def one(): "Said on one line."\n',
+    ],
+    ids=["two spaces a level", "tabs", "a text that goes on in the next line", "a docstring beside its function"],
+)
+def test_what_would_be_another_program_in_fewer_bytes_stays_as_it_is_written(source):
+    values: list[dict] = [{}, {}]
+    for text, names in zip([source, compile.compact(source)], values, strict=True):
+        exec(text, names)
+    made = [names["one"]() if "one" in names else names["text"] for names in values]
+    assert made[0] == made[1]
+
+
 def small():
     return "so small that it is above a limit of a hundred bytes with the imports"
