@@ -1,8 +1,9 @@
 """The inner loop: the data pipeline up to the bucket, without a version. Run it while you try things out.
 
-    .venv/bin/python 5-data-versioning/1-data_pipeline_url_to_s3.py --dataset-url songs.parquet
+    .venv/bin/python 5-data-versioning/1-data_pipeline_url_to_s3.py
 
-It runs on this machine at once, with the secrets of this platform; nothing is committed.
+It takes the songs at their address, where ./jukebox publish puts them, and runs on this machine at once, with the
+secrets of this platform; nothing is committed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from jukebox_helpers.pipelines.laptop import run_pipeline
 from jukebox_helpers.settings import find_settings
 from jukebox_helpers.show.progress import RunProgress
 from jukebox_helpers.steps.constants import S3_KEYS
+from jukebox_helpers.workshop.songs import songs_argument
 
 
 @dsl.pipeline(name="data-pipeline-url-to-s3", description="Fetches the songs, validates them and loads them to S3.")
@@ -44,12 +46,12 @@ def data_pipeline_to_s3(dataset_url: str):
 def main() -> None:
     """Compile and run the pipeline."""
     parser = argparse.ArgumentParser(description="Load songs to s3://data/song_properties.parquet, without a version.")
-    parser.add_argument("--dataset-url", required=True, help="https://, s3://, file:// or a path")
-    source = parser.parse_args().dataset_url
-    arguments = {"dataset_url": source if "://" in source else str(Path(source).resolve())}
+    parser.add_argument("--dataset-url", help="https://, s3://, or a file, which is uploaded [the songs' address]")
+    settings, given = find_settings(), parser.parse_args().dataset_url
+    arguments = {"dataset_url": songs_argument(settings, given)}
     with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
         compiled = compile_pipeline(data_pipeline_to_s3, Path(folder, "data-pipeline-url-to-s3.yaml"))
-        show_run(run_pipeline(compiled, arguments, find_settings(), on_change=progress), as_json=False)
+        show_run(run_pipeline(compiled, arguments, settings, on_change=progress), as_json=False)
 
 
 if __name__ == "__main__":

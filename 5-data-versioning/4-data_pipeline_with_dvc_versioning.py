@@ -21,7 +21,7 @@ def data_pipeline(dataset_url: str, repo_url: str):
     """Fetch, validate, transform, load, version, commit.
 
     Args:
-        dataset_url: Where the songs come from: ``https://…``, ``s3://…``, or on a laptop a file.
+        dataset_url: Where the songs come from: ``https://…`` or ``s3://…``.
         repo_url: The git repository that keeps the version file, without credentials.
     """
     access_task = check_access(repo_url=repo_url)

@@ -54,6 +54,6 @@ def as_jukebox_error() -> Iterator[None]:
     except JukeboxError:
         raise
     except Exception as error:
-        if " Next: " not in str(error):
+        if not parts(str(error))[1]:
             raise
         raise JukeboxError.told(error) from error

@@ -11,6 +11,7 @@ from jukebox_helpers.cli.group import cli
 from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json, show_run
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, REPOSITORY, find_settings, need_checkout, state_folder
+from jukebox_helpers.steps.constants import INCOMING_ADDRESS
 
 
 @cli.command("compile")
@@ -44,29 +45,37 @@ def workspace() -> Path:
     return KIT
 
 
+dataset_url = click.option(
+    "--dataset-url",
+    help=f"Where the songs come from: https://, s3://, or a file, which is uploaded [default: {INCOMING_ADDRESS}].",
+)
+
+
 @cli.group("run")
 def run_group() -> None:
     """Run a pipeline once."""
 
 
 @run_group.command("data-pipeline")
-@click.option("--dataset-url", required=True, help="Where the songs come from: https://, s3://, file:// or a path.")
+@dataset_url
 @click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
 @as_json
-def run_data_pipeline(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
+def run_data_pipeline(dataset_url: str | None, repo_url: str | None, as_json: bool) -> None:
     """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
     from jukebox_helpers.pipelines.arguments import check_addresses
     from jukebox_helpers.pipelines.platforms import pipelines_of
     from jukebox_helpers.pipelines.revisions import repository_argument, server_head
     from jukebox_helpers.settings import DATA_PIPELINE_YAML
     from jukebox_helpers.show.progress import RunProgress
+    from jukebox_helpers.workshop.songs import songs_argument
 
     settings = find_settings()
     on_laptop = settings.platform == "sandbox"
-    if on_laptop and "://" not in dataset_url:
-        dataset_url = str(Path(dataset_url).resolve())
-    arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
-    check_addresses(arguments)
+    check_addresses({"dataset_url": dataset_url})
+    arguments = {
+        "repo_url": repository_argument(settings, repo_url),
+        "dataset_url": songs_argument(settings, dataset_url),
+    }
     before = server_head(settings, arguments["repo_url"])
     with RunProgress(Console(stderr=True)) as progress:
         run = pipelines_of(settings).run(workspace() / DATA_PIPELINE_YAML, arguments, progress)
@@ -125,17 +134,19 @@ def import_(pipeline: str, revision: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--dataset-url", required=True, help="Where the songs come from: https:// or s3://.")
+@dataset_url
 @click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
 @as_json
-def schedule(dataset_url: str, repo_url: str | None, as_json: bool) -> None:
+def schedule(dataset_url: str | None, repo_url: str | None, as_json: bool) -> None:
     """Run the imported data pipeline every day in OpenShift AI.
 
     One run at a time, its latest version. Again with something else, it replaces the schedule.
     """
     from jukebox_helpers.pipelines.actions import schedule_data_pipeline
+    from jukebox_helpers.workshop.songs import songs_argument
 
-    made = schedule_data_pipeline(find_settings(), dataset_url, repo_url)
+    settings = find_settings()
+    made = schedule_data_pipeline(settings, songs_argument(settings, dataset_url, now=False), repo_url)
     said = f"{'Scheduled' if made.new else 'Unchanged'}: {made.name}, version {made.version}, every day"
     say_json(vars(made)) if as_json else click.echo(said)
 

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from jukebox_helpers.cli.group import cli
-from jukebox_helpers.cli.terminal import FILE, console
+from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json
 from jukebox_helpers.settings import need_checkout, state_folder
 from jukebox_helpers.steps.constants import NOTEBOOK_COUNT, RANKINGS_OBJECT, SONGS_OBJECT
 
@@ -73,6 +73,32 @@ def catch_up(number: int) -> None:
     from jukebox_helpers.workshop import catching_up
 
     catching_up.catch_up(number, click.echo)
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["first", "fresh", "same", "corrected", "broken", "drift"]))
+@click.option("--songs", type=FILE, help="Songs of your own to begin with: only with first.")
+@as_json
+def publish(kind: str, songs: Path | None, as_json: bool) -> None:
+    """Let a day's songs arrive at s3://data/incoming/song_properties.parquet.
+
+    \b
+    first      the songs to begin with
+    fresh      a week later: new songs, and some corrected
+    same       the rows that are there, in another order and encoding
+    corrected  a few features corrected
+    broken     a few values that are impossible
+    drift      all songs quieter and faster, some beyond what is usual
+
+    The same bytes every time. The last three change the songs of first or fresh, whichever came last.
+    """  # noqa: D301 (click wants the character, and a raw text has none)
+    need_checkout()
+    from jukebox_helpers.workshop.place import Workplace
+
+    facts = Workplace().publish(kind, songs)
+    counts = ", ".join(f"{facts[name]:,} {name}" for name in ("new", "corrected", "changed") if name in facts)
+    said = f"{facts['rows']:,} songs at {facts['address']}" + (f": {counts}" if counts else "")
+    say_json(facts) if as_json else click.echo(f"Published {kind}: {said}")
 
 
 @cli.command("sample-data")

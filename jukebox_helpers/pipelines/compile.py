@@ -127,8 +127,9 @@ def compact(source: str) -> str:
     tree, lines = ast.parse(source), source.split("\n")
     kept: set[int] = set()
     for node in ast.walk(tree):
-        several = isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno
-        if several and '"""' in (ast.get_source_segment(source, node) or ""):
+        if not isinstance(node, ast.Constant | ast.JoinedStr) or node.end_lineno == node.lineno:
+            continue
+        if '"""' in (ast.get_source_segment(source, node) or ""):
             kept.update(range(node.lineno, node.end_lineno or 0))  # counted from 0: the lines after its first
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node):

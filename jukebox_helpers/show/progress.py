@@ -1,9 +1,13 @@
 """What a person sees of a run while it runs: each step with its state and time."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from jukebox_helpers.pipelines.runs import Run
@@ -48,6 +52,41 @@ class RunProgress:
                 self.console.print(f"  [{style}]{mark}[/] {step.name:<22} {step.seconds:6.1f} s", highlight=False)
         running = [step.name for step in run.steps if step.state == "running"]
         self.status.update(f"{', '.join(running)} …" if running else "…")
+
+
+@contextmanager
+def upload_progress(what: str, size: int, console: Console, patience: float = 2.0) -> Iterator[Callable[[int], None]]:
+    """Show how far an upload is, where it takes longer than one likes to wait for nothing.
+
+    Args:
+        what: What is uploaded.
+        size: Its bytes.
+        console: Where to show it: a bar in a terminal and a notebook, elsewhere one line.
+        patience: Seconds before anything is shown.
+
+    Yields:
+        What to call with the number of bytes that have just been sent, from any thread.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task(f"uploading {what}", total=size)
+
+    def show() -> None:
+        if console.is_terminal or console.is_jupyter:
+            bar.start()
+        else:
+            console.print(f"uploading {what}, {size:,} bytes …", highlight=False, soft_wrap=True)
+
+    timer = Timer(patience, show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda sent: bar.advance(task, sent)
+    finally:
+        timer.cancel()
+        timer.join()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def run_table(run: Run) -> Table:

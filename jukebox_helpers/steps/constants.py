@@ -15,6 +15,10 @@ WANTED_BUCKETS = ("data", "data-cache")
 SONGS_OBJECT = "song_properties.parquet"
 VERSION_FILE = "song_properties.parquet.dvc"
 SONGS_ADDRESS = "s3://data/song_properties.parquet"
+INCOMING_OBJECT = "incoming/song_properties.parquet"
+INCOMING_ADDRESS = "s3://data/incoming/song_properties.parquet"
+"""Where each day's table arrives, before the data pipeline has looked at it."""
+
 RANKINGS_OBJECT = "song_rankings.parquet"
 RANKINGS_ADDRESS = "s3://data/song_rankings.parquet"
 SOURCE_ADDRESS = "remote://data-source/song_properties.parquet"

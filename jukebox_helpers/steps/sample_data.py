@@ -10,6 +10,7 @@ Every function here travels into pipeline steps (packages: numpy, pyarrow).
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy
     import pyarrow
 
 
@@ -147,13 +148,80 @@ def make_fresh_songs(source: str, target: str, seed: int = 8, new: int = 320, co
     arrived = draw_songs(new, seed, start=since, days=7, drift=0.6)
 
     rows = random.permutation(old.num_rows)[:corrected]
-    tempo = old["tempo"].to_numpy().copy()
-    tempo[rows] = numpy.where(tempo[rows] > 118, tempo[rows] / 2, tempo[rows] * 2)
-    explicit = old["is_explicit"].to_numpy().copy()
-    explicit[rows[::3]] = ~explicit[rows[::3]]
-    for name, column in {"tempo": tempo, "is_explicit": explicit}.items():
-        old = old.set_column(old.schema.names.index(name), name, pyarrow.array(column))
-    old = old.select(arrived.schema.names).cast(arrived.schema)
+    old = corrected_songs(old, rows).select(arrived.schema.names).cast(arrived.schema)
     table = pyarrow.concat_tables([old, arrived]).combine_chunks()
     pyarrow.parquet.write_table(table, target, compression="zstd", store_schema=False)
     return {"rows": table.num_rows, "new": new, "corrected": len(rows), "since": since}
+
+
+def corrected_songs(songs: "pyarrow.Table", rows: "numpy.ndarray") -> "pyarrow.Table":
+    """Correct songs as their source does: a tempo that was counted double or half, a wrong flag.
+
+    Args:
+        songs: The songs.
+        rows: The numbers of the rows to correct; every third one gets the other flag, too.
+
+    Returns:
+        All songs.
+    """
+    import numpy
+
+    tempo = songs["tempo"].to_numpy().copy()
+    tempo[rows] = numpy.where(tempo[rows] > 118, tempo[rows] / 2, tempo[rows] * 2)
+    explicit = songs["is_explicit"].to_numpy().copy()
+    explicit[rows[::3]] = ~explicit[rows[::3]]
+    return with_columns(songs, {"tempo": tempo, "is_explicit": explicit})
+
+
+def with_columns(songs: "pyarrow.Table", columns: "dict[str, numpy.ndarray]") -> "pyarrow.Table":
+    """The same songs with other values in some columns."""
+    import pyarrow
+
+    for name, column in columns.items():
+        songs = songs.set_column(songs.schema.names.index(name), name, pyarrow.array(column))
+    return songs
+
+
+def change_songs(source: str, target: str, kind: str, seed: int = 9) -> dict:
+    """Write the songs of another day: the same ones, changed in the way that a lesson or a test wants.
+
+    Args:
+        source: The songs so far, Parquet.
+        target: The Parquet file to write.
+        kind: ``same``: no value differs, but order and encoding of the rows do; ``corrected``: some features are;
+            ``broken``: some values are impossible; ``drift``: all songs are quieter and faster, some beyond what is
+            usual.
+        seed: Same seed and source, same bytes.
+
+    Returns:
+        ``{"rows": int, "changed": int}``: rows in all, and rows with another value.
+
+    Raises:
+        ValueError: If the kind is not known.
+    """
+    import numpy
+    import pyarrow.parquet
+
+    random = numpy.random.default_rng([seed, 3])
+    table = pyarrow.parquet.ParquetFile(source).read().combine_chunks()
+    order = random.permutation(table.num_rows)
+    few = numpy.sort(order[: max(1, min(25, table.num_rows // 10))])
+    options = {"compression": "zstd", "store_schema": False}
+    if kind == "same":
+        table, few = table.take(order), few[:0]
+        options = {"compression": "gzip", "use_dictionary": False, "row_group_size": 500}
+    elif kind == "corrected":
+        table = corrected_songs(table, few)
+    elif kind == "broken":
+        energy, tempo = (table[name].to_numpy().astype(float) for name in ("energy", "tempo"))
+        energy[few], tempo[few] = energy[few] + 1.5, -1.0
+        table = with_columns(table, {"energy": energy, "tempo": tempo})
+    elif kind == "drift":
+        loudness, tempo = (table[name].to_numpy().astype(float) for name in ("loudness", "tempo"))
+        loudness, tempo = (loudness - 6).clip(-99.0), (tempo * 1.15).clip(0.0, 999.0)
+        loudness[few], tempo[few] = -70.0, 400.0
+        table, few = with_columns(table, {"loudness": loudness.round(3), "tempo": tempo.round(3)}), order
+    else:
+        raise ValueError(f"There is no kind {kind!r} of songs. Next: name same, corrected, broken or drift.")
+    pyarrow.parquet.write_table(table, target, **options)
+    return {"rows": table.num_rows, "changed": len(few)}

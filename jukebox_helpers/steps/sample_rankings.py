@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import RANKING_COLUMNS
 from jukebox_helpers.steps.memory import give_memory_back
 
 if TYPE_CHECKING:
@@ -148,23 +149,8 @@ def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, coun
     texts = {name: songs[name].combine_chunks().cast("string") for name in ("spotify_id", "name", "artists")}
     texts["album_name"] = album.combine_chunks() if isinstance(album, pyarrow.ChunkedArray) else album
     codes = pyarrow.array([*country_codes(countries), None], "string")
-    text, number, moment = pyarrow.string(), pyarrow.int64(), pyarrow.timestamp("us")
-    coded = pyarrow.dictionary(pyarrow.int32(), text)
-    schema = pyarrow.schema(
-        {
-            "spotify_id": coded,
-            "name": coded,
-            "artists": coded,
-            "daily_rank": number,
-            "daily_movement": number,
-            "weekly_movement": number,
-            "country": coded,
-            "snapshot_date": moment,
-            "popularity": number,
-            "album_name": coded,
-            "album_release_date": moment,
-        }
-    )
+    coded = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    schema = pyarrow.schema({name: coded if kind == "string" else kind for name, kind in RANKING_COLUMNS.items()})
 
     def encoded(values: pyarrow.Array, index: numpy.ndarray) -> pyarrow.DictionaryArray:
         # A dictionary with the same text twice would be written in an order that is not always the same.

@@ -6,12 +6,12 @@ All functions travel: their source is part of compiled pipelines, so they import
 from jukebox_helpers.steps.s3 import check_connection, explained, s3_client
 
 
-# Long: a branch for each kind of address.
 def fetch(source: str, target: str, named_by: str = "the pipeline's parameter dataset_url") -> int:
     """Copy a source of data to a file.
 
     Args:
-        source: ``http://``, ``https://``, ``s3://bucket/key``, ``file://`` or a path.
+        source: ``https://…`` or ``s3://bucket/key``: what a pod can read, wherever it runs. ``http://`` on loopback
+            only, where nobody else can change the bytes on their way, and tests have a server without a certificate.
         target: The file to write.
         named_by: What names the source, so that a message can say what to check.
 
@@ -20,16 +20,12 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
 
     Raises:
         ConnectionError: If the source cannot be reached or breaks off.
-        FileNotFoundError: If there is no such object or file.
+        FileNotFoundError: If there is no such object.
         PermissionError: If the S3 server refuses the credentials.
         ValueError: If the kind of address is unknown.
     """
-    import http.client
     import os
-    import shutil
-    import urllib.error
     import urllib.parse
-    import urllib.request
 
     address = urllib.parse.urlsplit(source)
     # A query may hold a signature, a host part a password: neither is ever said.
@@ -39,18 +35,9 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
             f"The source {shown} was given with a user name or a password in its address. "
             "Next: load it to the bucket data by other means, and give its s3:// address."
         )
-    if address.scheme in ("http", "https"):
-        try:
-            with urllib.request.urlopen(source, timeout=60) as answer, open(target, "wb") as file:
-                shutil.copyfileobj(answer, file, 1 << 20)
-                expected = answer.headers.get("Content-Length")
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            raise ConnectionError(f"The source {shown} cannot be read: {error}. Next: check {named_by}.") from None
-        if expected and int(expected) != os.path.getsize(target):
-            raise ConnectionError(
-                f"The source {shown} broke off after {os.path.getsize(target):,} of {int(expected):,} bytes. "
-                "Next: run the pipeline again."
-            )
+    local = address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost", "::1")
+    if address.scheme == "https" or local:
+        download(source, target, shown, named_by)
     elif address.scheme == "s3":
         key = address.path.lstrip("/")
         if not (address.netloc and key):
@@ -58,18 +45,42 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
         client = s3_client(os.environ)
         with explained(client, f"s3://{address.netloc}/{key}"):
             client.download_file(address.netloc, key, target)
-    elif address.scheme in ("", "file"):
-        path = urllib.request.url2pathname(address.path) if address.scheme else source
-        if not os.path.isfile(path):
-            raise FileNotFoundError(
-                f"There is no file {path}. Next: check {named_by}; a path is a path of the machine that runs the step."
-            )
-        shutil.copyfile(path, target)
     else:
         raise ValueError(
-            f"The source {shown} is of a kind that is not known. Next: give an http(s)://, s3:// or file:// address."
+            f"The source {shown} is neither an https:// nor an s3:// address, and a step can read nothing else. "
+            f"Next: check {named_by}; ./jukebox publish puts songs at an address."
         )
     return os.path.getsize(target)
+
+
+def download(source: str, target: str, shown: str, named_by: str) -> None:
+    """Bring what a web server has, all of it.
+
+    Args:
+        source: The address.
+        target: The file to write.
+        shown: The address as messages say it.
+        named_by: What names the source.
+
+    Raises:
+        ConnectionError: If the source cannot be reached or breaks off.
+    """
+    import http.client
+    import os
+    import shutil
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(source, timeout=60) as answer, open(target, "wb") as file:
+            shutil.copyfileobj(answer, file, 1 << 20)
+            expected = answer.headers.get("Content-Length")
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionError(f"The source {shown} cannot be read: {error}. Next: check {named_by}.") from None
+    if expected and int(expected) != os.path.getsize(target):
+        raise ConnectionError(
+            f"The source {shown} broke off after {os.path.getsize(target):,} of {int(expected):,} bytes. "
+            "Next: run the pipeline again."
+        )
 
 
 def load_object(path: str, key: str, bucket: str = "") -> str:

@@ -107,7 +107,8 @@ def bring_first_version(place: Workplace) -> str:
     place.enter()
     kept = keep(place, place.practice, 3) if any(place.practice.glob("[!.]*")) else ""
     if not loaded_md5(place):
-        load_songs(place, place.songs)
+        place.publish("first")
+        load_songs(place)
     for name in ("remotes", "first-version"):
         exercise(name, place).solve()
     return "tracked the songs with DVC in the practice repository" + (f"; {kept}" if kept else "")
@@ -138,10 +139,11 @@ def bring_model(place: Workplace) -> str:
     """A model that was trained on versioned data is registered."""
     if place.versioned_models():
         return ""
+    place.publish("first")
     note = "ran the data pipeline; " if not place.on_main(VERSION_FILE) else ""
     # It is the server's file that runs, so the clone follows first.
     news = follow_main(place, REPOSITORY, place.clone, 6)
-    return "; ".join(filter(None, [news, f"{note}{place.train_on(place.songs)}"]))
+    return "; ".join(filter(None, [news, f"{note}{place.train_on(place.songs_url)}"]))
 
 
 STAGES: tuple[tuple[int, Callable[[Workplace], str]], ...] = (

@@ -43,8 +43,6 @@ class Demo:
         self.settings = settings
         self.place = Workplace(settings)
         self.console = console
-        self.data = settings.state / "demo-data"
-        self.data.mkdir()
 
     def say(self, text: str) -> None:
         """Tell the next part of the story."""
@@ -99,7 +97,7 @@ class Demo:
         self.note(f"{runs[-1].pipeline} {runs[-1].state} after {runs[-1].seconds:.1f} s; log: {log_of(runs[-1])}")
         return runs[-1]
 
-    def run_data_pipeline(self, songs: Path) -> str:
+    def run_data_pipeline(self, songs: Path | None = None) -> str:
         """Run the data pipeline from the compiled YAML, and return the head of main after it."""
         self.watch(lambda show: self.place.run_data_pipeline(songs, show))
         return self.head()
@@ -112,9 +110,12 @@ class Demo:
         """Follow the training that a push has started."""
         return self.watch(lambda show: self.place.follow(revision, show))
 
-    def train(self, songs: Path) -> None:
+    def train(self, kind: str, songs: Path | None = None) -> None:
         """New songs in, a new model version out."""
-        revision = self.run_data_pipeline(songs)
+        facts = self.place.publish(kind, songs)
+        news = f", {facts['new']:,} of them new, {facts['corrected']} corrected" if "new" in facts else ""
+        self.note(f"{facts['rows']:,} songs at {facts['address']}{news}")
+        revision = self.run_data_pipeline()
         self.say(f"The commit {revision[:10]} triggers the training, on exactly that data version")
         run = self.follow(revision)
         if run.state != "succeeded":
@@ -173,19 +174,15 @@ def tell(console: Console, state: Path, songs: Path | None, rankings: Path | Non
     show.note(f"as expected: {stopped.error}")
 
     show.say("Songs arrive: the data pipeline runs, from the very YAML that is imported in a cluster")
-    first = songs or show.data / "song_properties.parquet"
-    if not songs:
-        sample_data.make_songs(str(first))
     if not rankings:
         show.note("rankings: made up for these songs, and recorded as such (--rankings FILE brings your own)")
-    show.train(first)
+    if not songs:
+        songs = state / "songs.parquet"
+        sample_data.make_songs(str(songs))
+    show.train("first", songs)
 
     show.say("A week later, fresh songs arrive: new ones, and some corrected ones")
-    fresh = show.data / "fresh" / "song_properties.parquet"
-    fresh.parent.mkdir()
-    news = sample_data.make_fresh_songs(str(first), str(fresh))
-    show.note(f"{news['new']:,} new songs, {news['corrected']} corrected")
-    show.train(fresh)
+    show.train("fresh")
 
     show.say("Where do these models come from?")
     registry = show.place.registry

@@ -135,15 +135,18 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
     "first-model": (
         check_first_model,
         [
-            "The cell above the exercise holds what you need: place.train_on and the songs.",
-            "place.train_on(place.songs)",
+            "The cell above the exercise holds what you need: place.train_on and the songs' address.",
+            "place.train_on(place.songs_url)",
         ],
-        [Python("place.train_on(place.songs)")],
+        [Python("place.train_on(place.songs_url)")],
     ),
     "second-model": (
         check_second_model,
-        ["It is what you did in notebook 5, with other songs.", "place.train_on(place.fresh_songs)"],
-        [Python("place.train_on(place.fresh_songs)")],
+        [
+            "It is what you did in notebook 5: other songs arrive, the address is the same.",
+            'place.publish("fresh"), then place.train_on(place.songs_url)',
+        ],
+        [Python('place.publish("fresh")'), Python("place.train_on(place.songs_url)")],
     ),
     "reproduce": (
         check_reproduced,

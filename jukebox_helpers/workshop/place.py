@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.steps.constants import CONNECTION_KEYS, MODEL, SONGS_ADDRESS, SONGS_OBJECT
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git_password import credential_helper, git_server
-from jukebox_helpers.steps.s3 import explained
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
-from jukebox_helpers.workshop.storage import Storage, existing_file
+from jukebox_helpers.workshop.songs import songs_argument, upload
+from jukebox_helpers.workshop.storage import Storage
 
 
 class Workplace(Storage):
@@ -59,15 +60,15 @@ class Workplace(Storage):
             return models[position]
         raise JukeboxError(
             f"The registry has no version of {MODEL} yet that was trained on a data version.",
-            "Run place.train_on(place.songs), as in notebook 5.",
+            "Run place.train_on(place.songs_url), as in notebook 5.",
         )
 
     @as_jukebox_error()
-    def run_data_pipeline(self, songs: str | Path, show: Callable[[Run], None] | None = None) -> str:
+    def run_data_pipeline(self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None) -> str:
         """Run the data pipeline from the clone's compiled YAML.
 
         Args:
-            songs: The table of songs.
+            songs: Where the songs come from, as `songs_argument` takes it; their address where not given.
             show: Shows the run while it runs; a live graph where not given.
 
         Returns:
@@ -77,7 +78,7 @@ class Workplace(Storage):
             RunFailed: If a step has failed.
         """
         source = self.clone / DATA_PIPELINE_YAML
-        arguments = {"dataset_url": existing_file(songs).as_uri(), "repo_url": self.settings.repository_url()}
+        arguments = {"dataset_url": songs_argument(self.settings, songs), "repo_url": self.settings.repository_url()}
         run_pipeline(source, arguments, self.settings, on_change=show or live_graph(source))
         return self.head()
 
@@ -120,11 +121,11 @@ class Workplace(Storage):
         return f"The training of {revision[:10]} {run.state}. {run.error}".strip()
 
     @as_jukebox_error()
-    def train_on(self, songs: str | Path, show: Callable[[Run], None] | None = None) -> str:
+    def train_on(self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None) -> str:
         """New songs in, a new model version out: the data pipeline, then the training that its commit starts.
 
         Args:
-            songs: The table of songs.
+            songs: Where the songs come from, as `songs_argument` takes it; their address where not given.
             show: Shows the runs while they run; live graphs where not given.
 
         Returns:
@@ -177,27 +178,27 @@ class Workplace(Storage):
 
 
 @as_jukebox_error()
-def load_songs(place: Workplace, songs: str | Path) -> str:
-    """Validate, transform and load songs to ``s3://data/song_properties.parquet``, as the inner loop's steps do.
+def load_songs(place: Workplace) -> str:
+    """Validate, transform and load the songs at their address to ``s3://data/song_properties.parquet``.
+
+    As the inner loop's steps do, without a run.
 
     Args:
         place: Where the attendee works.
-        songs: The table of songs.
 
     Returns:
-        The md5 of the bytes that lie there now.
+        The md5 of the bytes that are there now.
 
     Raises:
-        JukeboxError: If the songs are not there, or not valid.
+        JukeboxError: If no songs have arrived, or they are not valid.
     """
-    target = place.tables / "transformed.parquet"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    file = str(existing_file(songs))
-    validate_songs(file)
-    transform_songs(file, str(target))
-    with explained(place.s3, "s3://data"):
-        place.s3.upload_file(str(target), "data", SONGS_OBJECT)
-    return file_digest(str(target), "md5")
+    with tempfile.TemporaryDirectory(prefix="jukebox-load-") as folder:
+        source, target = f"{folder}/arrived.parquet", Path(folder, SONGS_OBJECT)
+        place.download(songs_argument(place.settings), source)
+        validate_songs(source)
+        transform_songs(source, str(target))
+        upload(place.settings, target, SONGS_OBJECT)
+        return file_digest(str(target), "md5")
 
 
 @as_jukebox_error()

@@ -1,6 +1,7 @@
 """The workshop's tables, and the buckets of the platform."""
 
-import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.steps import sample_data
+from jukebox_helpers.steps.constants import INCOMING_ADDRESS, INCOMING_OBJECT
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.files import file_digest, write_whole
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
+from jukebox_helpers.steps.tables import validate_songs
 from jukebox_helpers.waiting import wait_until
 from jukebox_helpers.workshop.clones import Clones
+from jukebox_helpers.workshop.songs import KINDS, arrived, existing_file, upload
 
 SONGS = 2_000
 """The size of the workshop's table: small, so that no cell takes longer than a minute."""
@@ -35,10 +39,48 @@ class Storage(Clones):
         return self.table("songs.parquet", lambda path: sample_data.make_songs(path, songs=SONGS))
 
     @property
+    def songs_url(self) -> str:
+        """The songs' address, where each day's table arrives; it is what to type into a form."""
+        return INCOMING_ADDRESS
+
     @as_jukebox_error()
-    def fresh_songs(self) -> Path:
-        """The songs of a week later: new ones, and some corrected."""
-        return self.table("fresh_songs.parquet", lambda path: sample_data.make_fresh_songs(str(self.songs), path))
+    def publish(self, kind: str, songs: str | Path | None = None) -> dict[str, Any]:
+        """Let a day's songs arrive at their address.
+
+        Args:
+            kind: ``first``, ``fresh``, ``same``, ``corrected``, ``broken`` or ``drift``. Again, it is the same bytes;
+                ``same``, of other bytes with the same songs, is made from what is there. The last three change what
+                came with ``first`` or ``fresh``, whichever came last.
+            songs: Songs to begin with, a Parquet file, in place of the made-up ones. They stay those of this place.
+
+        Returns:
+            ``address``, ``rows``, and how many are ``new``, ``corrected`` or ``changed``.
+
+        Raises:
+            JukeboxError: If there is no such kind or file, no bucket ``data`` yet, or the given songs are not valid.
+        """
+        if kind not in KINDS:
+            raise JukeboxError(f"There is no kind {kind!r} of songs.", f"Name one of {', '.join(KINDS)}.")
+        if songs and kind != "first":
+            raise JukeboxError("Songs of your own are those to begin with.", "Publish them as first.")
+        known = arrived(self.settings)
+        if songs:
+            file = existing_file(songs)
+            validate_songs(str(file))
+            write_whole(str(self.tables / "songs.parquet"), lambda path: shutil.copyfile(file, path))
+        week = kind if kind in ("first", "fresh") else (known or {}).get("week", "first")
+        with tempfile.TemporaryDirectory(prefix="jukebox-publish-") as folder:
+            table, facts = self.songs, {}
+            if kind == "same" and known is not None:
+                table = Path(folder, "there.parquet")
+                self.download(self.songs_url, str(table))
+            elif week == "fresh":
+                table = Path(folder, "fresh.parquet")
+                facts = sample_data.make_fresh_songs(str(self.songs), str(table))
+            if kind not in ("first", "fresh"):
+                source, table = table, Path(folder, f"{kind}.parquet")
+                facts = sample_data.change_songs(str(source), str(table), kind)
+            return {"address": upload(self.settings, table, INCOMING_OBJECT, week)} | (facts or count_rows(table))
 
     @cached_property
     @as_jukebox_error()
@@ -117,9 +159,8 @@ class Storage(Clones):
         return buckets + [f"Secret {secret}" for secret in secrets if not (self.settings.secrets / secret).is_dir()]
 
 
-def existing_file(file: str | Path) -> Path:
-    """The whole path of a file, or a `JukeboxError` that says where it was looked for."""
-    path = Path(os.path.abspath(Path(file).expanduser()))
-    if not path.is_file():
-        raise JukeboxError(f"There is no file {path}.", "Give the path of a Parquet file, e.g. place.songs.")
-    return path
+def count_rows(table: Path) -> dict[str, int]:
+    """How many songs a table has."""
+    import pyarrow.parquet
+
+    return {"rows": pyarrow.parquet.ParquetFile(table).metadata.num_rows}

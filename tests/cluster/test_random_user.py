@@ -21,6 +21,7 @@ from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT, TRAINING_PIPELINE,
 from jukebox_helpers.steps import sample_data
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.demo import Demo
+from jukebox_helpers.workshop.songs import songs_argument
 from jukebox_sandbox import runner_process
 from jukebox_sandbox.containers import container_env, hide_jukebox, with_environments
 
@@ -110,7 +111,7 @@ def test_the_steps_run_as_somebody_without_a_home(fresh_sandbox, run, tmp_path):
     songs = tmp_path / "songs.parquet"
     sample_data.make_songs(str(songs), songs=600)
     before = show.head()
-    arguments = {"dataset_url": songs.as_uri(), "repo_url": fresh_sandbox.repository_url()}
+    arguments = {"dataset_url": songs_argument(fresh_sandbox, songs), "repo_url": fresh_sandbox.repository_url()}
     run(read_pipeline((KIT / DATA_PIPELINE_YAML).read_text()), arguments)
     head = show.head()
     assert head != before

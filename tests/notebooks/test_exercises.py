@@ -98,7 +98,8 @@ def test_remotes(place):
 
 
 def test_first_version(place):
-    loaded = load_songs(place, place.songs)
+    place.publish("first")
+    loaded = load_songs(place)
     said("first-version", "not attempted", VERSION_FILE)
     file = place.practice / VERSION_FILE
     file.write_text(f"outs:\n- md5: {loaded}\n  size: 3\n  path: song_properties.parquet\n")
@@ -115,13 +116,15 @@ def test_first_version(place):
 
 def test_second_version_and_the_way_back(place):
     first = place.practise_version()
-    second = load_songs(place, place.fresh_songs)
+    place.publish("fresh")
+    second = load_songs(place)
     update, commit = CATALOGUE["second-version"][2]
     update.do(place)
     said("second-version", "failed", "not committed")
     commit.do(place)
     assert said("second-version", "passed").values["data versions"] == [first, second]
-    load_songs(place, place.songs.with_name("songs.parquet"))
+    place.publish("first")
+    load_songs(place)
     said("restore", "not attempted", "at its newest version")
     checkout, commit, pull = CATALOGUE["restore"][2]
     checkout.do(place)
@@ -132,7 +135,7 @@ def test_second_version_and_the_way_back(place):
     assert said("restore", "passed").values == {"data version": first, "commits": 3}
     table = place.practice / "song_properties.parquet"
     table.chmod(0o600)
-    table.write_bytes(place.fresh_songs.read_bytes())
+    table.write_bytes(place.songs.read_bytes())
     said("restore", "failed", "a table with md5", first)
 
 

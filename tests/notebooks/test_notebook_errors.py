@@ -12,15 +12,13 @@ from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.settings import KIT
 from jukebox_helpers.workshop.catching_up import catch_up
-from jukebox_helpers.workshop.place import load_songs
+from jukebox_helpers.workshop.songs import songs_argument
 
 CELLS = {
     "enter": "from jukebox_helpers.workshop.catching_up import catch_up; place = catch_up(2, lambda line: None)",
     "restore": "place.restore('f' * 32)",
     "missing": "place.train_on('nothing.parquet')",
-    "broken": "from jukebox_helpers.workshop.place import load_songs\n"
-    "open('broken.parquet', 'w').write('no table')\n"
-    "load_songs(place, 'broken.parquet')",
+    "broken": "from jukebox_helpers.workshop.place import load_songs\nplace.publish('broken'); load_songs(place)",
     "git": "place.git('no-such-command')",
     "fault": "1 / 0",
     "delete": "import shutil; shutil.rmtree(place.clone)",
@@ -63,8 +61,8 @@ def shown(place):
     ("cell", "what", "next_action"),
     [
         ("restore", "ffff is not in the bucket data-cache: it was never pushed there", "place.practised_versions()"),
-        ("missing", "There is no file ", "place.songs"),
-        ("broken", "broken.parquet", ""),
+        ("missing", "There is no file ", "https:// or s3://"),
+        ("broken", "'energy' must be between 0.0 and 1.0", ""),
         ("git", "git no-such-command failed", "./jukebox status"),
         ("gone", "is not a git repository any more: the folder was moved, deleted", "catch-up 0"),
     ],
@@ -105,7 +103,7 @@ def test_a_clone_without_git_is_not_taken_for_the_repository_around_it(place, tm
 
 
 def test_a_path_may_be_a_text(place):
-    assert load_songs(place, str(place.songs)) == load_songs(place, place.songs)
+    assert songs_argument(place.settings, str(place.songs)) == songs_argument(place.settings, place.songs)
     assert place.git("rev-parse", "HEAD", folder=str(place.clone)) == place.head()
 
 
@@ -117,6 +115,8 @@ def test_only_an_error_with_a_next_action_is_turned_into_ours():
     with pytest.raises(JukeboxError) as refused:
         fail(ValueError("Row 3 has no name. Next: give it one."))
     assert (refused.value.what, refused.value.next_action) == ("Row 3 has no name.", "Give it one.")
+    with pytest.raises(JukeboxError, match="^Two rules"):
+        fail(ValueError("Two rules are broken.\nNext: correct the source."))
     with pytest.raises(ValueError, match="^Row 3$"):
         fail(ValueError("Row 3"))
     ours = JukeboxError("a", "b")

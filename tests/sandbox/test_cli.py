@@ -20,7 +20,7 @@ def jukebox(*arguments, state=None, cwd=KIT):
 
 def test_wrong_usage_is_exit_code_2():
     assert jukebox("no-such-command").returncode == 2
-    assert jukebox("run", "data-pipeline").returncode == 2
+    assert jukebox("publish").returncode == 2
 
 
 def test_without_a_sandbox_the_next_command_is_named(tmp_path):
@@ -100,9 +100,11 @@ def test_a_run_of_the_inner_loop_loads_without_a_version(fresh_sandbox, tmp_path
     environment = {**os.environ, "PYTHONPATH": str(KIT), "JUKEBOX_STATE": str(fresh_sandbox.state)}
     file = KIT / "5-data-versioning" / "1-data_pipeline_url_to_s3.py"
     songs = str(tmp_path / "song_properties.parquet")
-    result = subprocess.run(
-        [sys.executable, str(file), "--dataset-url", songs], env=environment, capture_output=True, text=True
-    )
+    nothing = subprocess.run([sys.executable, str(file)], env=environment, capture_output=True, text=True)
+    assert nothing.returncode == 1 and "No songs have arrived at s3://data/incoming/" in nothing.stderr
+    published = jukebox("publish", "first", "--songs", songs, state=fresh_sandbox.state)
+    assert published.stdout == "Published first: 300 songs at s3://data/incoming/song_properties.parquet\n"
+    result = subprocess.run([sys.executable, str(file)], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     client = s3.s3_client(fresh_sandbox.secret("aws-connection-data"))
     assert client.head_object(Bucket="data", Key="song_properties.parquet")["ContentLength"] > 0
@@ -117,7 +119,10 @@ def test_a_run_of_the_inner_loop_loads_without_a_version(fresh_sandbox, tmp_path
         assert refused.returncode == 1 and "Next: " in refused.stderr and "Traceback" not in refused.stderr
     assert client.head_object(Bucket="data", Key="song_rankings.parquet")["ETag"] == tag
 
-    first, again = (jukebox("run", "data-pipeline", "--dataset-url", songs, state=fresh_sandbox.state) for _ in "12")
+    first = jukebox("run", "data-pipeline", "--dataset-url", songs, state=fresh_sandbox.state)
+    same = jukebox("publish", "same", "--json", state=fresh_sandbox.state)
+    assert json.loads(same.stdout)["changed"] == 0
+    again = jukebox("run", "data-pipeline", state=fresh_sandbox.state)
     assert "is revision" in first.stdout and "started the training" in first.stdout, first.stderr
     assert "No news: main has data version" in again.stdout
     assert client.head_object(Bucket="data", Key="song_rankings.parquet")["ContentLength"] > 0

@@ -29,6 +29,7 @@ from jukebox_helpers.steps.git import clone_main
 from jukebox_helpers.steps.transfer import fetch
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
+from jukebox_helpers.workshop.songs import songs_argument
 from jukebox_sandbox.events import wait_for
 from jukebox_sandbox.state import write_secret
 
@@ -77,8 +78,10 @@ def repository(platform, tmp_path):
     shutil.rmtree(bare)
 
 
-def run(settings, url, repo_url):
-    return run_pipeline(KIT / DATA_PIPELINE_YAML, {"dataset_url": str(url), "repo_url": repo_url}, settings)
+def run(settings, songs, repo_url):
+    """Run the pipeline; a file goes where a command puts it, because no step sees a file of this machine."""
+    arguments = {"dataset_url": songs_argument(settings, songs), "repo_url": repo_url}
+    return run_pipeline(KIT / DATA_PIPELINE_YAML, arguments, settings)
 
 
 def bare_of(settings, repo_url):
@@ -109,7 +112,7 @@ def objects(s3):
 
 
 def test_songs_become_a_version_that_is_in_the_cache(platform, s3, songs, repository, tmp_path):
-    finished = run(platform, songs.as_uri(), repository)
+    finished = run(platform, songs, repository)
     assert [step.state for step in finished.steps] == ["succeeded"] * 6
     version = version_on_main(platform, repository, tmp_path)
     s3.download_file("data-cache", data_cache.cache_key(version["md5"]), str(tmp_path / "cached"))
@@ -198,7 +201,7 @@ BAD_TABLES = {
 @pytest.mark.parametrize("case", BAD_TABLES)
 def test_bad_tables_never_become_a_version(platform, s3, songs, repository, case):
     change, step, message = BAD_TABLES[case]
-    expect_failure(platform, s3, repository, broken(songs, change).as_uri(), step, message)
+    expect_failure(platform, s3, repository, broken(songs, change), step, message)
 
 
 def test_an_id_that_looks_like_a_message_forges_none(platform, s3, songs, repository):
@@ -208,7 +211,7 @@ def test_an_id_that_looks_like_a_message_forges_none(platform, s3, songs, reposi
         ids[1] = "\x1b]0;owned\x07\x1b[2J\x9b"
         return table.set_column(0, "spotify_id", pyarrow.array(ids))
 
-    failed = expect_failure(platform, s3, repository, broken(songs, forge).as_uri(), "validate", "22 letters or digits")
+    failed = expect_failure(platform, s3, repository, broken(songs, forge), "validate", "22 letters or digits")
     assert failed.next_action.startswith("correct the source and run again.")
     assert "All is well" in failed.what
     assert "ValueError" not in [line.split(":")[0] for line in failed.what.splitlines()]
@@ -225,7 +228,7 @@ def test_rare_songs_and_other_encodings_are_accepted_and_reported(platform, s3, 
         times = table["event_timestamp"].cast(pyarrow.timestamp("ms", "America/Lima"))
         return table.set_column(table.schema.get_field_index("event_timestamp"), "event_timestamp", times)
 
-    finished = run(platform, broken(songs, rare).as_uri(), repository)
+    finished = run(platform, broken(songs, rare), repository)
     assert finished.metadata("validate", "metrics")["unusual_values"] == 1
     log = Path(finished.folder, "log.txt").read_text()
     assert "column 'tempo' is usually between 30.0 and 250.0: 1 of " in log
@@ -234,6 +237,7 @@ def test_rare_songs_and_other_encodings_are_accepted_and_reported(platform, s3, 
 
 def expect_failure(settings, s3, repository, url, step, message):
     """The run fails at that step with that message, and leaves S3 and git as they were."""
+    url = songs_argument(settings, url)
     before, log = objects(s3), git_log(settings, repository)
     with pytest.raises(RunFailed, match=rf"(?s)^Step '{step}'.*({message})") as caught:
         run(settings, url, repository)
@@ -253,11 +257,23 @@ def test_bad_sources_are_refused(platform, s3, repository, tmp_path):
     content[100 : len(content) // 2] = bytes(len(content) // 2 - 100)
     table.write_bytes(content)
     expect_failure(platform, s3, repository, table, "validate", "is damaged")
-    expect_failure(platform, s3, repository, tmp_path / "nowhere", "extract", "no file")
+    with pytest.raises(JukeboxError, match="There is no file .*nowhere"):
+        run(platform, tmp_path / "nowhere", repository)
     expect_failure(platform, s3, repository, "http://127.0.0.1:9/x?signature=hidden", "extract", "127.0.0.1:9/x ")
     expect_failure(platform, s3, repository, "s3://pipeline/nothing", "extract", "no object s3://pipeline/nothing")
     expect_failure(platform, s3, repository, "ftp://example.com/x", "extract", "ftp://example.com/x")
     expect_failure(platform, s3, repository, "s3://pipeline", "extract", "names no object")
+    expect_failure(
+        platform, s3, repository, "http://192.0.2.1/x", "extract", "neither an https:// nor an s3:// address"
+    )
+
+
+def test_a_step_reads_no_file_of_this_machine(platform, songs, repository):
+    """A pod would find none there, so neither does a run on a laptop."""
+    for source in (songs.as_uri(), str(songs)):
+        arguments = {"dataset_url": source, "repo_url": repository}
+        with pytest.raises(RunFailed, match=r"^Step 'extract'.*neither an https:// nor an s3:// address"):
+            run_pipeline(KIT / DATA_PIPELINE_YAML, arguments, platform)
 
 
 @pytest.mark.parametrize("name", ["dataset_url", "repo_url"])
@@ -277,10 +293,11 @@ def test_an_address_with_a_password_is_refused_and_said_nowhere(platform, songs,
 
 
 def test_the_git_password_is_for_the_platforms_server_only(platform, s3, songs, tmp_path):
+    address = songs_argument(platform, songs)
     before, other = objects(s3), RecordingGitServer(tmp_path)
     try:
         with pytest.raises(RunFailed, match="'check-access'.*is not on the platform's git server") as caught:
-            run(platform, songs.as_uri(), f"{other.url}/user1/jukebox.git")
+            run(platform, address, f"{other.url}/user1/jukebox.git")
     finally:
         other.close()
     assert caught.value.next_action.startswith(f"give the address of a repository on {platform.cluster_domain}")
@@ -297,12 +314,13 @@ def with_secret(settings, tmp_path, name, **values):
 
 def test_wrong_credentials_change_nothing(platform, s3, songs, repository, tmp_path):
     wrong = with_secret(platform, tmp_path / "a", "aws-connection-data", AWS_SECRET_ACCESS_KEY="wrong")
+    address = songs_argument(platform, songs)
     before = objects(s3)
     with pytest.raises(RunFailed, match="'check-access'.*refuses these credentials"):
-        run(wrong, songs, repository)
+        run(wrong, address, repository)
     wrong = with_secret(platform, tmp_path / "b", "git-auth", password="wrong-password")
     with pytest.raises(RunFailed, match="'check-access'.*git server refuses") as caught:
-        run(wrong, songs, repository)
+        run(wrong, address, repository)
     assert objects(s3) == before
     assert len(git_log(platform, repository)) == 1
     assert "wrong-password" not in (wrong.runs / caught.value.run.id / "log.txt").read_text()
@@ -315,7 +333,7 @@ def test_a_missing_bucket_is_named(platform, s3, songs, repository):
 
 
 def test_repositories_that_cannot_take_a_version(platform, s3, songs, tmp_path):
-    folder = platform.state / "git" / platform.user
+    folder, songs = platform.state / "git" / platform.user, songs_argument(platform, songs)
     before = objects(s3)
     for name, head, message in (("empty", "main", "is empty"), ("elsewhere", "trunk", "no branch main, only")):
         bare = folder / f"{name}.git"

@@ -40,13 +40,13 @@ class Story:
         parameters = self.clone / "3-prod_datascience" / "default_parameters.json"
         parameters.write_text(parameters.read_text().replace('"epochs": 20', '"epochs": 77'))
 
-        songs = self.show.data / "song_properties.parquet"
+        songs = state.parent / "song_properties.parquet"
         sample_data.make_songs(str(songs), songs=SONGS)
         self.first = self.show.run_data_pipeline(songs)
         self.first_run = self.show.follow(self.first)
         git("checkout", "--quiet", "--", ".", folder=str(self.clone))
 
-        fresh = self.show.data / "fresh.parquet"
+        fresh = state.parent / "fresh.parquet"
         sample_data.make_fresh_songs(str(songs), str(fresh))
         self.second = self.show.run_data_pipeline(fresh)
         self.second_run = self.show.follow(self.second)
@@ -92,7 +92,9 @@ def test_the_push_of_data_registers_a_model_that_knows_its_data(story, tmp_path)
     assert json.loads(metadata["DVC remotes"]) == remotes
     assert metadata["songs rows"] == SONGS and metadata["rankings rows"] == 79 * SONGS
     # Nobody loaded rankings: they were made up for these very songs, and the record says so.
-    sample_rankings.make_rankings(str(tmp_path / "rankings"), str(story.show.data / "song_properties.parquet"))
+    sample_rankings.make_rankings(
+        str(tmp_path / "rankings"), str(story.settings.state.parent / "song_properties.parquet")
+    )
     assert metadata["rankings sha256"] == hashlib.sha256((tmp_path / "rankings").read_bytes()).hexdigest()
     assert metadata["rankings source"] == "made up (sample)"
     assert metadata["metric.log_loss"] < metadata["metric.prior_log_loss"]
@@ -178,7 +180,7 @@ def test_reproduce_says_so_when_the_model_is_another(story):
 
 def test_no_news_trains_nothing(story):
     before = len(events.events(story.settings.state))
-    fresh = story.show.data / "fresh.parquet"
+    fresh = story.settings.state.parent / "fresh.parquet"
     assert story.show.run_data_pipeline(fresh) == story.second
     assert len(events.events(story.settings.state)) == before
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "load-rankings": (["songs/song_rankings.parquet"], *NO_SANDBOX),
     "notebooks": ([], *NEEDS_CHECKOUT),
     "pack": (["packed"], *NEEDS_CHECKOUT),
+    "publish": (["first"], *NEEDS_CHECKOUT),
     "reproduce": (["jukebox", "1"], *NO_SANDBOX),
     "run data-pipeline": (["--dataset-url", "songs/song_properties.parquet"], *NO_SANDBOX),
     "run training-pipeline": ([], *NO_SANDBOX),

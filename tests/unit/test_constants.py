@@ -11,6 +11,7 @@ from jukebox_helpers.steps import constants
 def test_names_that_hold_others_agree() -> None:
     assert f"s3://{constants.DATA_BUCKET}/{constants.SONGS_OBJECT}" == constants.SONGS_ADDRESS
     assert f"s3://{constants.DATA_BUCKET}/{constants.RANKINGS_OBJECT}" == constants.RANKINGS_ADDRESS
+    assert f"s3://{constants.DATA_BUCKET}/{constants.INCOMING_OBJECT}" == constants.INCOMING_ADDRESS
     assert f"{constants.SONGS_OBJECT}.dvc" == constants.VERSION_FILE
     assert list(constants.REMOTES.values()) == [f"s3://{constants.CACHE_BUCKET}", f"s3://{constants.DATA_BUCKET}"]
     assert f"remote://{list(constants.REMOTES)[1]}/{constants.SONGS_OBJECT}" == constants.SOURCE_ADDRESS

@@ -5,9 +5,9 @@ import pyarrow.parquet
 import pytest
 
 from jukebox_helpers.steps.constants import FEATURES
-from jukebox_helpers.steps.sample_data import make_fresh_songs, make_songs
+from jukebox_helpers.steps.sample_data import change_songs, make_fresh_songs, make_songs
 from jukebox_helpers.steps.sample_rankings import country_codes, make_rankings
-from jukebox_helpers.steps.tables import validate_rankings, validate_songs
+from jukebox_helpers.steps.tables import transform_songs, validate_rankings, validate_songs
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +109,52 @@ def test_rankings_of_fresh_songs_cover_the_new_ones(charts, tmp_path):
 def test_country_codes_are_distinct():
     codes = country_codes(676)
     assert len(set(codes)) == 676 and country_codes(72) == codes[:72]
+
+
+def changed(charts, tmp_path, kind):
+    """The songs of another day, and what was said of them; the same bytes twice."""
+    target, again = tmp_path / f"{kind}.parquet", tmp_path / "again.parquet"
+    facts = change_songs(str(charts / "songs.parquet"), str(target), kind)
+    assert change_songs(str(charts / "songs.parquet"), str(again), kind) == facts
+    assert target.read_bytes() == again.read_bytes()
+    return target, facts
+
+
+def rows_that_differ(charts, target):
+    """How many rows have another value, by id."""
+    old, new = (pandas.read_parquet(file).set_index("spotify_id") for file in (charts / "songs.parquet", target))
+    return int((old.fillna("") != new.loc[old.index].fillna("")).any(axis=1).sum())
+
+
+def test_the_same_songs_in_another_order_and_encoding_are_the_same_version(charts, tmp_path):
+    target, facts = changed(charts, tmp_path, "same")
+    assert facts == {"rows": 1500, "changed": 0} and rows_that_differ(charts, target) == 0
+    one, other = tmp_path / "one.parquet", tmp_path / "other.parquet"
+    assert transform_songs(str(charts / "songs.parquet"), str(one)) == transform_songs(str(target), str(other))
+    assert target.read_bytes() != (charts / "songs.parquet").read_bytes()
+    ids = [pandas.read_parquet(file)["spotify_id"].tolist() for file in (charts / "songs.parquet", target)]
+    assert ids[0] != ids[1] and sorted(ids[0]) == sorted(ids[1])
+
+
+def test_a_correction_is_a_few_rows_and_valid(charts, tmp_path):
+    target, facts = changed(charts, tmp_path, "corrected")
+    assert facts == {"rows": 1500, "changed": 25} and rows_that_differ(charts, target) == 25
+    assert validate_songs(str(target))["unusual"] == validate_songs(str(charts / "songs.parquet"))["unusual"]
+
+
+def test_broken_songs_are_refused(charts, tmp_path):
+    target, facts = changed(charts, tmp_path, "broken")
+    assert facts == {"rows": 1500, "changed": 25} and rows_that_differ(charts, target) == 25
+    with pytest.raises(ValueError, match=r"(?s)'energy' must be between.*'tempo' must be"):
+        validate_songs(str(target))
+
+
+def test_a_drift_is_unusual_and_valid(charts, tmp_path):
+    target, facts = changed(charts, tmp_path, "drift")
+    assert facts == {"rows": 1500, "changed": 1500} and rows_that_differ(charts, target) == 1500
+    assert validate_songs(str(target))["unusual"] >= 50
+
+
+def test_a_day_of_another_kind_is_refused(charts, tmp_path):
+    with pytest.raises(ValueError, match="no kind 'late' of songs. Next: name same, "):
+        change_songs(str(charts / "songs.parquet"), str(tmp_path / "late.parquet"), "late")
