@@ -6,7 +6,7 @@ from jukebox_helpers.steps.constants import MODEL_HASH
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.registry import open_registry, read_registry
 from jukebox_helpers.steps.registry_records import check_registration, same_model
-from jukebox_helpers.steps.transfer import fetch, load_object, remove_object
+from jukebox_helpers.steps.transfer import fetch_object, load_object, remove_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +84,7 @@ def fetch_previous_version(
     record = next((other for other in reversed(others) if other["production"]), others[-1] if others else None)
     if not record:
         return None
-    fetch(record["uri"], target)
+    fetch_object(record["uri"], target)
     found = file_digest(target, "sha256")
     if found != record["metadata"].get(MODEL_HASH, found):
         raise ValueError(

@@ -39,18 +39,36 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
     if address.scheme == "https" or local:
         download(source, target, shown, named_by)
     elif address.scheme == "s3":
-        key = address.path.lstrip("/")
-        if not (address.netloc and key):
-            raise ValueError(f"The source {shown} names no object. Next: give s3://<bucket>/<object>.")
-        client = s3_client(os.environ)
-        with explained(client, f"s3://{address.netloc}/{key}"):
-            client.download_file(address.netloc, key, target)
+        fetch_object(shown, target)
     else:
         raise ValueError(
             f"The source {shown} is neither an https:// nor an s3:// address, and a step can read nothing else. "
             f"Next: check {named_by}; ./jukebox publish puts songs at an address."
         )
     return os.path.getsize(target)
+
+
+def fetch_object(address: str, target: str) -> None:
+    """Copy an object to a file.
+
+    Args:
+        address: The object, ``s3://bucket/key``.
+        target: The file to write.
+
+    Raises:
+        ConnectionError: If the S3 server does not answer.
+        FileNotFoundError: If there is no such object.
+        PermissionError: If the S3 server refuses the credentials.
+        ValueError: If the address names none.
+    """
+    import os
+
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    if not (bucket and key):
+        raise ValueError(f"The address {address} names no object. Next: give s3://<bucket>/<object>.")
+    client = s3_client(os.environ)
+    with explained(client, address):
+        client.download_file(bucket, key, target)
 
 
 def download(source: str, target: str, shown: str, named_by: str) -> None:
