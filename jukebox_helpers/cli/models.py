@@ -10,7 +10,7 @@ from rich.console import Console
 from jukebox_helpers.cli.group import cli
 from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json
 from jukebox_helpers.settings import find_settings
-from jukebox_helpers.steps.constants import DATA_BUCKET, RANKINGS_ADDRESS, RANKINGS_OBJECT
+from jukebox_helpers.steps.constants import RANKINGS_ADDRESS, RANKINGS_OBJECT
 
 
 def registry() -> Any:
@@ -76,15 +76,13 @@ def load_rankings(rankings: Path) -> None:
 
     A revision trains on them that names this address in its default_parameters.json.
     """
-    from jukebox_helpers.steps import s3
     from jukebox_helpers.steps.tables import validate_rankings
+    from jukebox_helpers.workshop.songs import upload
 
     with Console(stderr=True).status("validating …"):
         summary = validate_rankings(str(rankings))
-    client = s3.s3_client(find_settings().secret("aws-connection-data"))
-    with s3.explained(client, "s3://data"):
-        client.upload_file(str(rankings), DATA_BUCKET, RANKINGS_OBJECT)
-    click.echo("\n".join([f"Loaded to {RANKINGS_ADDRESS}: {summary['rows']:,} rows", *summary["remarks"]]))
+    address = upload(find_settings(), rankings, RANKINGS_OBJECT)
+    click.echo("\n".join([f"Loaded to {address}: {summary['rows']:,} rows", *summary["remarks"]]))
     click.echo(
         f'To train on them, set "rankings": "{RANKINGS_ADDRESS}" in '
         "3-prod_datascience/default_parameters.json, commit and push."

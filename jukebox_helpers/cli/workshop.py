@@ -9,7 +9,7 @@ from rich.console import Console
 from jukebox_helpers.cli.group import cli
 from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json
 from jukebox_helpers.settings import need_checkout, state_folder
-from jukebox_helpers.steps.constants import NOTEBOOK_COUNT, RANKINGS_OBJECT, SONGS_OBJECT
+from jukebox_helpers.steps.constants import KINDS_OF_SONGS, NOTEBOOK_COUNT, RANKINGS_OBJECT, SONGS_OBJECT
 
 
 @cli.command()
@@ -76,7 +76,7 @@ def catch_up(number: int) -> None:
 
 
 @cli.command()
-@click.argument("kind", type=click.Choice(["first", "fresh", "same", "corrected", "broken", "drift"]))
+@click.argument("kind", type=click.Choice(KINDS_OF_SONGS))
 @click.option("--songs", type=FILE, help="Songs of your own to begin with: only with first.")
 @as_json
 def publish(kind: str, songs: Path | None, as_json: bool) -> None:

@@ -19,6 +19,9 @@ INCOMING_OBJECT = "incoming/song_properties.parquet"
 INCOMING_ADDRESS = "s3://data/incoming/song_properties.parquet"
 """Where each day's table arrives, before the data pipeline has looked at it."""
 
+KINDS_OF_SONGS = ("first", "fresh", "same", "corrected", "broken", "drift")
+"""What a day may bring; docs/data.md says what each is."""
+
 RANKINGS_OBJECT = "song_rankings.parquet"
 RANKINGS_ADDRESS = "s3://data/song_rankings.parquet"
 SOURCE_ADDRESS = "remote://data-source/song_properties.parquet"

@@ -24,11 +24,12 @@ from jukebox_helpers.settings import (
 from jukebox_helpers.show import lineage as lineage_module
 from jukebox_helpers.show.progress import RunProgress, log_of
 from jukebox_helpers.steps import sample_data
-from jukebox_helpers.steps.constants import DATA_BUCKET, MODEL, RANKINGS_ADDRESS, RANKINGS_OBJECT, WANTED_BUCKETS
+from jukebox_helpers.steps.constants import MODEL, RANKINGS_ADDRESS, RANKINGS_OBJECT, WANTED_BUCKETS
 from jukebox_helpers.steps.tables import validate_rankings, validate_songs
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.place import Workplace
+from jukebox_helpers.workshop.songs import upload
 
 
 class Demo:
@@ -73,7 +74,7 @@ class Demo:
 
     def load_rankings(self, rankings: Path) -> None:
         """Put rankings into the bucket ``data``, and name their address for the next revision."""
-        self.place.s3.upload_file(str(rankings), DATA_BUCKET, RANKINGS_OBJECT)
+        upload(self.settings, rankings, RANKINGS_OBJECT)
         edits.name_rankings(self.settings.clone() / DEFAULT_PARAMETERS, RANKINGS_ADDRESS)
         self.note(f"rankings loaded to {RANKINGS_ADDRESS}")
 

@@ -14,16 +14,6 @@ from jukebox_helpers.steps.constants import DATA_BUCKET, INCOMING_ADDRESS, INCOM
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.s3 import error_code, explained, s3_client, s3_errors
 
-KINDS = {
-    "first": "the songs to begin with",
-    "fresh": "a week later: new songs, and some corrected",
-    "same": "the rows that are there, in another order and encoding",
-    "corrected": "a few features corrected",
-    "broken": "a few values that are impossible",
-    "drift": "all songs quieter and faster, some beyond what is usual",
-}
-"""What a day may bring."""
-
 
 def upload(settings: Settings, file: Path, key: str, week: str = "") -> str:
     """Put a file into the bucket ``data``, with the platform's own connection.

@@ -9,14 +9,14 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.steps import sample_data
-from jukebox_helpers.steps.constants import INCOMING_ADDRESS, INCOMING_OBJECT
+from jukebox_helpers.steps.constants import INCOMING_ADDRESS, INCOMING_OBJECT, KINDS_OF_SONGS
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.files import file_digest, write_whole
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
 from jukebox_helpers.steps.tables import validate_songs
 from jukebox_helpers.waiting import wait_until
 from jukebox_helpers.workshop.clones import Clones
-from jukebox_helpers.workshop.songs import KINDS, arrived, existing_file, upload
+from jukebox_helpers.workshop.songs import arrived, existing_file, upload
 
 SONGS = 2_000
 """The size of the workshop's table: small, so that no cell takes longer than a minute."""
@@ -59,8 +59,8 @@ class Storage(Clones):
         Raises:
             JukeboxError: If there is no such kind or file, no bucket ``data`` yet, or the given songs are not valid.
         """
-        if kind not in KINDS:
-            raise JukeboxError(f"There is no kind {kind!r} of songs.", f"Name one of {', '.join(KINDS)}.")
+        if kind not in KINDS_OF_SONGS:
+            raise JukeboxError(f"There is no kind {kind!r} of songs.", f"Name one of {', '.join(KINDS_OF_SONGS)}.")
         if songs and kind != "first":
             raise JukeboxError("Songs of your own are those to begin with.", "Publish them as first.")
         known = arrived(self.settings)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import time
+from dataclasses import replace
 
 import pyarrow.parquet
 import pytest
@@ -11,11 +12,11 @@ from rich.console import Console
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.show import progress
 from jukebox_helpers.steps import sample_data
-from jukebox_helpers.steps.constants import INCOMING_OBJECT
+from jukebox_helpers.steps.constants import INCOMING_OBJECT, KINDS_OF_SONGS
 from jukebox_helpers.workshop import storage
 from jukebox_helpers.workshop.demo import Demo
 from jukebox_helpers.workshop.place import Workplace
-from jukebox_helpers.workshop.songs import KINDS, songs_argument
+from jukebox_helpers.workshop.songs import songs_argument
 
 
 @pytest.fixture
@@ -51,13 +52,13 @@ def test_each_day_puts_its_songs_at_one_address(place, tmp_path):
         songs_argument(place.settings)
     assert songs_argument(place.settings, now=False) == place.songs_url == f"s3://data/{INCOMING_OBJECT}"
 
-    facts = {kind: (place.publish(kind), there(place)) for kind in KINDS}
+    facts = {kind: (place.publish(kind), there(place)) for kind in KINDS_OF_SONGS}
     assert {fact["address"] for fact, _ in facts.values()} == {place.songs_url} == {songs_argument(place.settings)}
     assert [fact["rows"] for fact, _ in facts.values()] == [300, 620, 620, 620, 620, 620]
     assert facts["fresh"][0]["new"] == 320 and facts["same"][0]["changed"] == 0
     assert facts["corrected"][0]["changed"] == facts["broken"][0]["changed"] == 25
     contents = {kind: content for kind, (_, content) in facts.items()}
-    assert len(set(contents.values())) == len(KINDS)
+    assert len(set(contents.values())) == len(KINDS_OF_SONGS)
     assert set(ids(contents["first"])) < set(ids(contents["fresh"])) == set(ids(contents["drift"]))
     # What was broken stays out of the days after it, and the first week comes back when it is asked for.
     assert (place.publish("corrected"), there(place)) == facts["corrected"]
@@ -87,6 +88,13 @@ def test_each_day_puts_its_songs_at_one_address(place, tmp_path):
     assert place.s3.get_object(Bucket="data", Key=address.partition("data/")[2])["Body"].read() == own.read_bytes()
     for known in ("https://songs.example/x", "s3://elsewhere/x"):
         assert songs_argument(place.settings, known) == known
+
+    # In a workbench the connection is in the environment, and the tables are its own.
+    environment = place.settings.secret("aws-connection-data")
+    workbench = Workplace(replace(place.settings, platform="rhoai", environment=environment, state=tmp_path))
+    assert workbench.publish("first") == facts["first"][0] and there(place) == contents["first"]
+    with pytest.raises(JukeboxError, match="has no S3 connection.*\nNext: "):
+        Workplace(replace(workbench.settings, s3_endpoint="")).publish("first")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
