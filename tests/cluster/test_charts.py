@@ -183,7 +183,7 @@ def test_nothing_secret_is_rendered(manifests):
     assert not [m for m in manifests if m["kind"] == "Secret"]
     values = [v for found in containers(manifests) for v in found.get("env", [])]
     secret = [v for v in values if re.search("password|user", v["name"], re.IGNORECASE)]
-    assert len(secret) == 8
+    assert len(secret) == 10
     assert all(set(value["valueFrom"]) == {"secretKeyRef"} for value in secret)
 
 
