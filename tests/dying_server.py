@@ -1,0 +1,72 @@
+"""One request of a pipeline server that dies at a write. It is started by its path, as a process of its own.
+
+``python dying_server.py STATE before|after N import FILE | run | tick``: it ends right before or after the Nth commit
+of its database, as a kill would, or prints what the request gave.
+"""
+
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from jukebox_sandbox.pipeline_server import tables
+from jukebox_sandbox.pipeline_server.api import Service, create_application
+from jukebox_sandbox.pipeline_server.api.recurring_runs import add_schedules
+from jukebox_sandbox.pipeline_server.schedules import Clock, run_maker
+
+
+class IdleRunner:
+    """Runs nothing."""
+
+    def check(self, spec_text: str) -> None:
+        """Refuse nothing."""
+
+    def submit(self, run_id: str) -> None:
+        """Leave it PENDING, as a server does that dies now."""
+
+    terminate = retry = submit
+
+
+def die_at(engine: Any, when: str, number: int) -> None:
+    """End this process at a commit."""
+    commits = [0]
+
+    def count(*_: Any) -> None:
+        commits[0] += 1
+        if commits[0] == number:
+            os._exit(9)
+
+    event.listen(engine if when == "before" else Session, "commit" if when == "before" else "after_commit", count)
+
+
+def main() -> None:
+    """Do one thing."""
+    state, when, number, what = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    engine = tables.open_database(state)
+    runner = IdleRunner()
+    application = create_application(Service(engine, runner, state / "logs"))
+    clock = Clock(engine, run_maker(runner))
+    add_schedules(application, clock)
+    client = application.test_client()
+    die_at(engine, when, number)
+    if what == "import":
+        with open(sys.argv[5], "rb") as file:
+            answer = client.post("/apis/v2beta1/pipelines/upload?name=two-steps", data={"uploadfile": file})
+        print(json.dumps([answer.status_code, answer.get_json()]))
+    elif what == "run":
+        with Session(engine) as session:
+            version = session.query(tables.PipelineVersion).one()
+        reference = {"pipeline_id": version.pipeline_id, "pipeline_version_id": version.id}
+        run = {"display_name": "a run", "pipeline_version_reference": reference}
+        print(json.dumps([client.post("/apis/v2beta1/runs", json=run).status_code, {}]))
+    else:
+        print(json.dumps([200, clock.tick(tables.now() + timedelta(days=1, hours=1))]))
+
+
+if __name__ == "__main__":
+    main()
