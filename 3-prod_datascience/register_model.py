@@ -35,7 +35,7 @@ def register_model(
         # Without a data version there is no checkout; then the version is all that is known of the revision.
         facts={
             GIT_REVISION: version,
-            **recorded(features.metadata, onnx_model.metadata, model.metadata),
+            **recorded(features.metadata, model.metadata, onnx_model.metadata),
             "run": run,
         },
         metrics=evaluation["metrics"],

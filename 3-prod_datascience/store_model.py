@@ -12,9 +12,9 @@ def store_model(onnx_model: Input[Model], model_name: str, version: str):
     import os
     import shutil
 
-    if not os.path.ismount("/models"):
+    if not os.path.isdir("/models"):
         raise RuntimeError(
-            "No volume is mounted at /models: this machine has no volume claims. "
-            "Next: leave the parameter model_storage_pvc empty here, and name a claim only in a cluster."
+            "No volume is mounted at /models. "
+            "Next: name a volume claim of this project in the parameter model_storage_pvc, or leave it empty."
         )
     write_whole(f"/models/{model_name}/{version}/model.onnx", lambda path: shutil.copyfile(onnx_model.path, path))

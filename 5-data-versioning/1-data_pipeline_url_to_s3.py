@@ -2,8 +2,8 @@
 
     .venv/bin/python 5-data-versioning/1-data_pipeline_url_to_s3.py
 
-It takes the songs at their address, where ./jukebox publish puts them, and runs on this machine at once, with the
-secrets of this platform; nothing is committed.
+It takes the songs at their address, where ./jukebox publish puts them. The platform's pipeline server runs it at once;
+nothing is imported or committed.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich.console import Console
 from jukebox_helpers.cli import show_run
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_pipeline
-from jukebox_helpers.pipelines.laptop import run_pipeline
+from jukebox_helpers.pipelines.following import run_pipeline
 from jukebox_helpers.settings import find_settings
 from jukebox_helpers.show.progress import RunProgress
 from jukebox_helpers.steps.constants import S3_KEYS
@@ -51,7 +51,7 @@ def main() -> None:
     arguments = {"dataset_url": songs_argument(settings, given)}
     with tempfile.TemporaryDirectory() as folder, RunProgress(Console(stderr=True)) as progress:
         compiled = compile_pipeline(data_pipeline_to_s3, Path(folder, "data-pipeline-url-to-s3.yaml"))
-        show_run(run_pipeline(compiled, arguments, settings, on_change=progress), as_json=False)
+        show_run(run_pipeline(compiled, arguments, settings, progress), as_json=False)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from benchmarks.measure import measure
 from benchmarks.results import Figure, Result
 from benchmarks.sizes import make_tables, rows_at
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.runs import Run, read_run
-from jukebox_helpers.pipelines.training import find_run
+from jukebox_helpers.pipelines.runs import Run
 from jukebox_helpers.settings import TRAINING_PIPELINE, Settings
 from jukebox_helpers.steps import evaluation, model, sample_data, sample_rankings, tables
 from jukebox_helpers.workshop import edits
@@ -67,14 +66,12 @@ def bring(show: Demo, songs: Path, rankings: Path) -> tuple[float, list[Run]]:
     """
     show.load_rankings(rankings)
     started = time.perf_counter()
-    revision = show.run_data_pipeline(songs)
-    show.follow(revision)
+    loaded = show.watch(lambda see: show.place.run_data_pipeline(songs, see))
+    trained = show.follow(show.head())
     seconds = time.perf_counter() - started
-    trained = find_run(show.settings, revision)
-    if trained is None or trained.state != "succeeded":
-        raise JukeboxError(f"The training failed: {trained.error if trained else 'no run'}", "Run ./jukebox demo.")
-    newest = max(show.settings.runs.glob("data-pipeline-*/run.json"), key=lambda file: file.stat().st_mtime)
-    return seconds, [read_run(newest.parent), trained]
+    if trained.state != "succeeded":
+        raise JukeboxError(f"The training failed: {trained.error}", "Run ./jukebox demo.")
+    return seconds, [loaded, trained]
 
 
 def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:

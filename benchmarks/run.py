@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import growth, loop, model, prediction, prepare, step, versioning
+from benchmarks import growth, loop, model, prediction, prepare, server, step, versioning
 from benchmarks.machine import describe_machine
 from benchmarks.results import Result, number, read_result, regressions, save
 from jukebox_helpers.errors import JukeboxError
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "loop": loop,
     "prediction": prediction,
     "step": step,
+    "server": server,
 }
 ON_REQUEST: dict[str, Callable[..., Result]] = {"growth-100": partial(growth.run, sizes=(0.1, 1.0, 10.0, 100.0))}
 """What runs only when it is named: it takes long."""

@@ -1,5 +1,6 @@
 """What a pipeline step costs on this machine before it does anything."""
 
+import itertools
 import os
 import statistics
 import subprocess
@@ -10,13 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp import dsl
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from benchmarks.fresh_sandbox import fresh_sandbox
 from benchmarks.results import Figure, Result
 from benchmarks.sizes import repeats
 from jukebox_helpers.pipelines.compile import compile_pipeline
 from jukebox_helpers.pipelines.declare import step
-from jukebox_helpers.pipelines.laptop import run_pipeline
-from jukebox_helpers.settings import Settings
+from jukebox_helpers.pipelines.following import follow, start_run
+from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.pipelines.server import connect
+from jukebox_sandbox.pipeline_server import tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,13 +57,13 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     Returns:
         The result.
     """
-    # Nothing answers at these addresses, and nothing asks: the steps need no platform.
-    settings = Settings("sandbox", folder / "state", "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:1")
-    pipeline = compile_pipeline(empty_steps, folder / "empty-steps.yaml")
-    say(f"{STEPS} empty steps")
-    runs = [run_pipeline(pipeline, {}, settings) for _ in range(repeats(scale))]
-    each = statistics.median(step.seconds for run in runs for step in run.steps)
-    start = statistics.median(run.seconds - sum(step.seconds for step in run.steps) for run in runs)
+    pipeline = read_pipeline(compile_pipeline(empty_steps, folder / "empty-steps.yaml").read_text())
+    with fresh_sandbox(folder) as settings:
+        server = connect(settings)
+        say(f"{STEPS} empty steps")
+        runs = [follow(server, start_run(server, pipeline, {}, "empty-steps")).id for _ in range(repeats(scale))]
+        steps, rest = zip(*(measured(settings.state, run_id) for run_id in runs), strict=True)
+    each, start = statistics.median(itertools.chain(*steps)), statistics.median(rest)
     say("an empty Python, and one that imports KFP's executor")
     bare, kfp = (start_python(code) for code in ("pass", "import kfp.dsl.executor_main"))
     return Result(
@@ -80,9 +86,23 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
         ],
         notes=[
             f"An empty step: the median of {STEPS} in each run of a compiled pipeline, from its start to its end.",
-            "The rest of a run, once for each: starting KFP's local runner, and the time between steps.",
+            "The rest of a run, once for each: making the run, and the time between steps.",
         ],
     )
+
+
+def measured(state: Path, run_id: str) -> tuple[list[float], float]:
+    """Seconds of each step of a run, and of the rest, from the database: the API gives whole seconds."""
+    with Session(tables.open_database(state)) as session:
+        run = session.scalars(select(tables.Run).where(tables.Run.id == run_id)).one()
+        executors = tables.Task.run_id == run_id, tables.Task.kind == "executor"
+        steps = [
+            (task.finished_at - task.started_at).total_seconds()
+            for task in session.scalars(select(tables.Task).where(*executors))
+            if task.finished_at and task.started_at
+        ]
+        assert run.finished_at
+        return steps, (run.finished_at - run.created_at).total_seconds() - sum(steps)
 
 
 def start_python(code: str) -> float:

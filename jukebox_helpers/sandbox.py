@@ -1,25 +1,42 @@
 """The sandbox of this laptop: a program beside the library, started and asked, never imported."""
 
-import base64
 import json
 import os
 import subprocess
-import urllib.error
-import urllib.request
+import sys
 from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.laptop import refusal, sandbox_program
-from jukebox_helpers.pipelines.training import OVER
 from jukebox_helpers.settings import KIT, Settings, read_sandbox_settings
-from jukebox_helpers.waiting import wait_until
 
 CONFIGURATION = KIT / "sandbox.toml"
-MAIN = "refs/heads/main"
 
 _lifelines: list[int] = []
 """Writing ends of pipes: the sandboxes at the other ends stop when this process does, however that happens."""
+
+
+def sandbox_program(*arguments: str | Path) -> dict[str, Any]:
+    """What starts the sandbox's program with this Python, which finds it in the kit.
+
+    Args:
+        arguments: Its command and what it takes.
+
+    Returns:
+        ``args`` and ``env``, for `subprocess`.
+    """
+    search = os.pathsep.join([str(KIT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "jukebox_sandbox", *map(str, arguments)]
+    return {"args": command, "env": {**os.environ, "PYTHONPATH": search}}
+
+
+def refusal(said: str) -> JukeboxError:
+    """The error that the sandbox's program printed last, as one of ours."""
+    try:
+        known = json.loads(said.strip().splitlines()[-1])
+        return JukeboxError(known["what"], known["next"])
+    except (ValueError, KeyError, IndexError, TypeError):
+        return JukeboxError(f"The sandbox's program failed: {said.strip()[-2000:]}", "Run ./jukebox doctor.")
 
 
 def program(*arguments: str | Path, lifeline: int | None = None) -> Any:
@@ -98,55 +115,3 @@ def status(state: Path) -> dict[str, Any]:
 def clone_again(state: Path) -> None:
     """Clone the repositories of a running sandbox again, where the attendee's clone is gone."""
     program("clone", state, CONFIGURATION)
-
-
-def pushes(settings: Settings) -> list[dict[str, Any]]:
-    """Every push that a sandbox was told of, oldest first, each in its latest state.
-
-    Args:
-        settings: The sandbox.
-
-    Returns:
-        Pushes with the keys ``id``, ``repository``, ``ref``, ``revision``, ``version``, ``state``, ``detail``.
-
-    Raises:
-        JukeboxError: If the sandbox does not answer.
-    """
-    secret = settings.secret("git-auth")
-    token = base64.b64encode(f"{secret['username']}:{secret['password']}".encode()).decode()
-    request = urllib.request.Request(f"{settings.cluster_domain}/events", headers={"Authorization": f"Basic {token}"})
-    # The sandbox is on loopback: no proxy is asked.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=30) as answer:
-            return json.loads(answer.read())
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise JukeboxError(f"The sandbox does not answer: {error}", "Run ./jukebox up.") from None
-
-
-def wait_for(settings: Settings, revision: str, timeout: float) -> dict[str, Any]:
-    """Wait until nothing more happens to the push of a revision.
-
-    Args:
-        settings: The sandbox.
-        revision: The commit that was pushed, or its first characters.
-        timeout: Seconds to wait at most.
-
-    Returns:
-        The push, in one of the states `OVER`.
-
-    Raises:
-        JukeboxError: If time runs out, or the sandbox stops meanwhile.
-    """
-    found: list[dict[str, Any]] = []
-
-    def done() -> dict[str, Any] | None:
-        found[:] = [push for push in pushes(settings) if push["revision"].startswith(revision)]
-        return found[-1] if found and found[-1]["state"] in OVER else None
-
-    def late() -> JukeboxError:
-        seen = f"it is {found[-1]['state']}" if found else "the sandbox has seen none"
-        what = f"The push of {revision[:10]} was not done in {timeout:g} seconds: {seen}."
-        return JukeboxError(what, "Run ./jukebox status.")
-
-    return wait_until(done, timeout, late, every=0.1)

@@ -58,6 +58,8 @@ class Settings:
         cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``; empty
             in a workbench where it could not be found.
         s3_endpoint: URL of the S3 server; empty in a workbench without a connection.
+        pipeline_server: The address of the pipeline server.
+        token_file: The token for the pipeline server and the registry: in a workbench, the service account's.
         notes: What the reader should know of a sandbox that was just started.
     """
 
@@ -66,6 +68,8 @@ class Settings:
     namespace: str
     cluster_domain: str
     s3_endpoint: str
+    pipeline_server: str = ""
+    token_file: Path | None = None
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
@@ -73,6 +77,11 @@ class Settings:
     def user(self) -> str:
         """The attendee: what stands before the first ``-`` of the namespace."""
         return self.namespace.split("-")[0]
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether this is a laptop, whose platform the kit starts itself, with its Secrets in files."""
+        return self.platform == "sandbox"
 
     def repository_url(self, repository: str = REPOSITORY) -> str:
         """The HTTP address of one of the user's git repositories. It never holds a password."""
@@ -85,14 +94,9 @@ class Settings:
         return named or (server_of_domain(self.cluster_domain) if self.cluster_domain else "")
 
     @property
-    def step_variables(self) -> dict[str, str]:
-        """What every step that runs on this machine has in its environment: addresses of the platform, no secrets."""
-        return {"JUKEBOX_GIT_SERVER": self.git_server} if self.git_server else {}
-
-    @property
-    def server_token(self) -> str:
-        """The bearer token of the sandbox's servers; empty in a workbench, whose service account has one in a file."""
-        return self.secret("pipeline-server")["token"] if self.platform == "sandbox" else ""
+    def token(self) -> str:
+        """The token for the pipeline server and the registry; empty where there is none."""
+        return self.token_file.read_text().strip() if self.token_file and self.token_file.is_file() else ""
 
     def known_cluster_domain(self) -> str:
         """The cluster domain, or a `JukeboxError` that says how to tell it."""
@@ -109,17 +113,16 @@ class Settings:
         """The sandbox's secrets: a folder for each, a file for each key, as Kubernetes mounts them."""
         return self.state / "secrets"
 
-    @property
-    def runs(self) -> Path:
-        """The pipeline runs of this machine, a folder for each."""
-        return self.state / "runs"
-
     def clone(self, repository: str = REPOSITORY) -> Path:
         """The attendee's clone of a repository: where the workshop's edits and commits are made."""
         if self.platform == "sandbox":
             return self.state / "work" / repository
         need_checkout()
         return KIT
+
+    def has_secret(self, name: str, key: str = "") -> bool:
+        """Whether a Secret, or one key of it, is there; a workbench cannot look, so it says yes."""
+        return not self.is_sandbox or (self.secrets / name / key).exists()
 
     def secret(self, name: str) -> dict[str, str]:
         """Read a secret.
@@ -184,12 +187,15 @@ def find_settings() -> Settings:
         JukeboxError: If this is a laptop and no sandbox is running.
     """
     if workbench.NAMESPACE_FILE.is_file():
+        namespace = workbench.NAMESPACE_FILE.read_text().strip()
         return Settings(
             platform="rhoai",
             state=state_folder(),
-            namespace=workbench.NAMESPACE_FILE.read_text().strip(),
+            namespace=namespace,
             cluster_domain=workbench.find_cluster_domain(state_folder(), KIT),
             s3_endpoint=os.environ.get("AWS_S3_ENDPOINT", ""),
+            pipeline_server=workbench.pipeline_server(namespace),
+            token_file=workbench.service_account("token"),
             environment=dict(os.environ),
         )
     return read_sandbox_settings(state_folder())
@@ -218,5 +224,7 @@ def read_sandbox_settings(state: Path, notes: tuple[str, ...] = ()) -> Settings:
         namespace=known["namespace"],
         cluster_domain=known["base_url"],
         s3_endpoint=known["s3_endpoint"],
+        pipeline_server=known["pipeline_server"],
+        token_file=state / "secrets" / "pipeline-server" / "token",
         notes=notes,
     )

@@ -1,4 +1,4 @@
-"""The sandbox as a program: ``python -m jukebox_sandbox up|down|status|clone|run STATE …``.
+"""The sandbox as a program: ``python -m jukebox_sandbox up|down|status|clone STATE …``.
 
 It prints JSON. An error is one JSON object on standard error, ``what`` and ``next``, and exit code 1.
 """
@@ -30,7 +30,6 @@ def arguments() -> argparse.Namespace:
             command.add_argument("--lifeline", action="store_true", help="end when standard input closes")
         if name == "down":
             command.add_argument("--delete", action="store_true", help="remove the state folder, too")
-    commands.add_parser("run", help="run a compiled pipeline; the order is one line of JSON on standard input")
     return parser.parse_args()
 
 
@@ -49,10 +48,6 @@ def main() -> int:
     """Do one command and return the exit code."""
     given = arguments()
     try:
-        if given.command == "run":
-            from jukebox_sandbox import runner
-
-            return runner.main()
         from jukebox_sandbox import control
 
         if given.command == "up":

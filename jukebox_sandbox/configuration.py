@@ -1,7 +1,7 @@
 """What a sandbox holds: ``sandbox.toml`` of the checkout that it serves."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jukebox_sandbox.errors import SandboxError
@@ -36,6 +36,8 @@ class Configuration:
         repositories: The repositories by name.
         buckets_repository: The repository that lists the buckets.
         buckets_file: The file in it.
+        steps_environment: What every step of a pipeline has in its environment; ``{base_url}`` in a value stands for
+            the sandbox's address.
     """
 
     file: Path
@@ -43,6 +45,7 @@ class Configuration:
     repositories: dict[str, Repository]
     buckets_repository: str
     buckets_file: str
+    steps_environment: dict[str, str] = field(default_factory=dict)
 
 
 def read_configuration(file: Path) -> Configuration:
@@ -72,7 +75,10 @@ def read_configuration(file: Path) -> Configuration:
             for one in known["repository"]
         }
         buckets = known["buckets"]
-        configuration = Configuration(file.resolve(), checkout, repositories, buckets["repository"], buckets["file"])
+        environment = {str(key): str(value) for key, value in known.get("steps", {}).get("environment", {}).items()}
+        configuration = Configuration(
+            file.resolve(), checkout, repositories, buckets["repository"], buckets["file"], environment
+        )
     except FileNotFoundError:
         raise SandboxError(f"There is no file {file}, which says what the sandbox holds.", "Name one.") from None
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:

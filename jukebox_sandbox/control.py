@@ -148,7 +148,8 @@ def status(state: Path) -> dict[str, Any]:
 
     Returns:
         ``running`` and ``state``; when it runs also ``pid``, ``namespace``, ``pages``, ``repositories`` (URLs by
-        name), ``clones`` (folders by name), ``s3_endpoint``, ``registry``, ``buckets`` and the latest ``events``.
+        name), ``clones`` (folders by name), ``s3_endpoint``, ``registry``, ``pipeline_server``, ``buckets`` and
+        the latest ``events``.
     """
     state = state.resolve()
     pid = described_by(state)
@@ -169,9 +170,26 @@ def status(state: Path) -> dict[str, Any]:
         "clones": folders,
         "s3_endpoint": sandbox.s3_endpoint,
         "registry": sandbox.registry,
+        "pipeline_server": sandbox.base_url,
         "buckets": present,
-        "events": events(state)[-5:],
+        "events": with_statuses(state, events(state)[-5:]),
     }
+
+
+def with_statuses(state: Path, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Events with what their commits' newest statuses say: ``status`` and ``description``, where there is one."""
+    from jukebox_sandbox.commit_statuses import CommitStatuses
+    from jukebox_sandbox.pipeline_server.tables import open_database
+
+    engine = open_database(state)
+    statuses = CommitStatuses(engine)
+    found = []
+    for event in known:
+        latest = list(statuses.latest(event["repository"], event["revision"]).values())[:1]
+        said = {"status": latest[0].state, "description": latest[0].description} if latest else {}
+        found.append({**event, "status": "", "description": "", **said})
+    engine.dispose()
+    return found
 
 
 def _kill_server(lock: Path) -> None:

@@ -16,8 +16,8 @@ USER = "user1"
 NAMESPACE = f"{USER}-toolings"
 
 KEPT = (
-    "events", "events.jsonl", "git", "jupyterlab", "kit", "matplotlib", "models", "pipeline-server", "platform.json",
-    "ports.json", "runs", "s3", "secrets", "supervisor.lock", "supervisor.log", "tables", "version", "work",
+    "events", "events.jsonl", "git", "jupyterlab", "kit", "models", "pipeline-server", "platform.json",
+    "ports.json", "s3", "secrets", "supervisor.lock", "supervisor.log", "tables", "version", "work",
 )  # fmt: skip
 """What a state folder of this version holds; an older one has it in the same form."""
 
@@ -74,7 +74,7 @@ def describe(sandbox: Sandbox, configuration: Configuration) -> None:
         "base_url": sandbox.base_url,
         "s3_endpoint": sandbox.s3_endpoint,
         "registry": sandbox.registry,
-        "pipeline_server": "",
+        "pipeline_server": sandbox.base_url,
         "clones": clones(sandbox.state, configuration),
     }
     partial = sandbox.state / "platform.json.partial"

@@ -13,24 +13,25 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import waitress
-from sqlalchemy import Engine
 
 from jukebox_sandbox import ports, repositories
 from jukebox_sandbox.commit_statuses import CommitStatuses
 from jukebox_sandbox.configuration import Configuration, read_configuration
 from jukebox_sandbox.control import ALREADY_RUNNING
-from jukebox_sandbox.door import GIT_ROOT, Door
+from jukebox_sandbox.door import Door
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import MAIN
 from jukebox_sandbox.locks import try_lock
 from jukebox_sandbox.object_store import ObjectStore
+from jukebox_sandbox.parts import Parts, applications
 from jukebox_sandbox.pipeline_server.registry.conversion import convert
+from jukebox_sandbox.pipeline_server.runner import Runner
+from jukebox_sandbox.pipeline_server.schedules import Clock, run_maker
 from jukebox_sandbox.pipeline_server.tables import open_database
 from jukebox_sandbox.state import OLDER_REGISTRY, USER, Sandbox, describe, write_secret
-from jukebox_sandbox.web import Later, Web
+from jukebox_sandbox.web import Web
 from jukebox_sandbox.worker import Worker
 
 THREADS = 32
@@ -135,11 +136,21 @@ class Supervisor:
             engine = open_database(self.state)
             cleanup.callback(engine.dispose)
             convert(engine, self.state / OLDER_REGISTRY)
-            web = Web(settings, self.configuration, worker.submit, applications(settings, engine))
-            server = waitress.create_server(web, sockets=[socket], threads=THREADS, ident="jukebox")
+            statuses = CommitStatuses(engine)
+            worker = Worker(self.state, USER, self.configuration, store, statuses)
+            runner = Runner(engine, settings, self.configuration.steps_environment)
+            cleanup.callback(runner.stop)
+            clock = Clock(engine, run_maker(runner))
+            cleanup.callback(clock.stop)
+            names = list(self.configuration.repositories)
+            parts = applications(settings, Parts(engine, names, statuses, runner, clock))
+            web = Web(settings, self.configuration, worker.submit, parts)
+            server = waitress.create_server(Door(settings, web), sockets=[socket], threads=THREADS, ident="jukebox")
             gitops = repositories.bare_repository(self.state, USER, self.configuration.buckets_repository)
             if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
                 worker.apply(head)
+            runner.start()
+            clock.start()
             worker.start()
             cleanup.callback(worker.stop)
             threading.Thread(target=server.run, daemon=True).start()
@@ -161,33 +172,6 @@ class Supervisor:
         while os.read(0, 64):
             pass
         self.stopping.set()
-
-
-def applications(settings: Sandbox, names: list[str], engine: Engine, statuses: CommitStatuses) -> dict[str, Later]:
-    """The APIs of the sandbox by the beginning of their paths.
-
-    Args:
-        settings: The sandbox.
-        names: Its repositories.
-        engine: The database of the pipeline server.
-        statuses: The statuses of commits.
-    """
-
-    def gitea() -> Any:
-        from jukebox_sandbox.gitea import make_app
-
-        return make_app(settings, names, statuses)
-
-    def registry() -> Any:
-        from flask import Flask
-
-        from jukebox_sandbox.pipeline_server.registry.api import registry_blueprint
-
-        application = Flask("model_registry", static_folder=None)
-        application.register_blueprint(registry_blueprint(engine, settings.secret("pipeline-server")["token"]))
-        return application
-
-    return {"/api/model_registry/": Later(registry), f"{GIT_ROOT}/": Later(gitea)}
 
 
 def check_git(settings: Sandbox, repository: str) -> None:

@@ -4,7 +4,6 @@ import html
 import json
 import mimetypes
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from jukebox_sandbox.configuration import Configuration
 from jukebox_sandbox.events import events, judge, record
 from jukebox_sandbox.git_server import GitServer, Respond
+from jukebox_sandbox.parts import Later
 from jukebox_sandbox.repositories import bare_repository
 from jukebox_sandbox.state import Sandbox
 
@@ -33,27 +33,6 @@ td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}code{{back
 """
 
 
-class Later:
-    """A WSGI application that its first request makes: a start does not wait for its imports.
-
-    Args:
-        make: Makes it.
-    """
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-        self._made: Any = None
-        self._making = threading.Lock()
-
-    def __call__(self, environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
-        """Answer one request."""
-        with self._making:
-            if self._made is None:
-                self._made = self._make()
-        answered: Iterable[bytes] = self._made(environ, respond)
-        return answered
-
-
 class Web:
     """The WSGI application of a sandbox. It knows no users: the door is in front of it.
 
@@ -61,7 +40,7 @@ class Web:
         settings: The sandbox.
         configuration: What it holds.
         submit: Takes an event that waits for its turn.
-        applications: The APIs at this address by the beginning of their paths.
+        parts: What answers below a path, by that path.
     """
 
     def __init__(
@@ -69,29 +48,29 @@ class Web:
         settings: Sandbox,
         configuration: Configuration,
         submit: Callable[[dict[str, Any]], None],
-        applications: Mapping[str, Callable[[dict[str, Any], Any], Iterable[bytes]]],
+        parts: Mapping[str, Callable[[dict[str, Any], Respond], Iterable[bytes]]],
     ) -> None:
         self.settings = settings
         self.repositories = list(configuration.repositories)
         self.submit = submit
+        self.parts = parts
         self._key = settings.secret("sandbox")["webhook_key"]
         self._git = GitServer(settings.state / "git")
         self._git_pages = Later(self._make_git_pages)
-        self._applications = applications
 
     def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
         """Answer one request."""
         path = environ["PATH_INFO"]
         if path == "/events" and environ["REQUEST_METHOD"] == "POST":
             return self._listen(environ, respond)
-        for beginning, application in self._applications.items():
-            if path.startswith(beginning):
-                return application(environ, respond)
         user = self.settings.user
         if path == "/events":
             return _answer(respond, "200 OK", json.dumps(events(self.settings.state)).encode(), "application/json")
         if path == "/":
             return _answer(respond, "200 OK", self._landing_page().encode(), "text/html; charset=utf-8")
+        for root, part in self.parts.items():
+            if path.startswith(f"{root}/"):
+                return part(environ, respond)
         if found := re.fullmatch(rf"/{user}/([\w.-]+)\.git(/.+)?/?", path):
             if found[2]:
                 return self._git(environ, respond)

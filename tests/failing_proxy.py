@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 from loopback import PAGE
 
+PASSED_ON = ("Content-Type", "Www-Authenticate", "Location", "Cache-Control")
+"""Headers of an answer that clients look at."""
+
 
 @dataclass
 class Failure:
@@ -20,6 +23,7 @@ class Failure:
     Attributes:
         pattern: Matches the whole of ``<method> <path>``, without the query.
         status: The answer's status; 0 for no answer: the connection is closed.
+        seconds: How long it says nothing first.
         times: How many requests fail; None for all.
         done: Whether the server does what is asked before the failure is the answer.
         page: Whether the answer is an HTML page, as of a login or a router.
@@ -28,6 +32,7 @@ class Failure:
 
     pattern: str
     status: int
+    seconds: float
     times: int | None
     done: bool
     page: bool
@@ -53,7 +58,7 @@ class FailingProxy:
         self.tokens: list[str] = []
         self.failures: list[Failure] = []
         self.held: tuple[str, threading.Event] | None = None
-        self.lock = threading.Lock()
+        self.lock, self.closing = threading.Lock(), threading.Event()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,13 +82,14 @@ class FailingProxy:
         pattern: str,
         status: int = 503,
         *,
+        seconds: float = 0.0,
         times: int | None = 1,
         done: bool = False,
         page: bool = False,
         body: bytes = b'{"code": "x", "message": "told to fail"}',
     ) -> None:
         """Let requests fail from now on; see `Failure`. The failures that were asked for first come first."""
-        self.failures.append(Failure(pattern, status, times, done, page, body))
+        self.failures.append(Failure(pattern, status, seconds, times, done, page, body))
 
     @contextmanager
     def holding(self, pattern: str) -> Iterator[None]:
@@ -115,32 +121,35 @@ class FailingProxy:
             held[1].wait(30)
         failure = self.failure(request)
         if failure is None or failure.done:
-            status, kind, answer = self.ask(handler, body)
+            status, headers, answer = self.ask(handler, body)
         if failure is not None:
-            status, kind, answer = failure.status, "application/json", failure.body
+            self.closing.wait(failure.seconds)
+            status, headers, answer = failure.status, {"Content-Type": "application/json"}, failure.body
             if failure.page:
-                kind, answer = "text/html; charset=utf-8", PAGE
+                headers, answer = {"Content-Type": "text/html; charset=utf-8"}, PAGE
         if status == 0:
             handler.close_connection = True
             return
         handler.send_response(status)
-        handler.send_header("Content-Type", kind)
-        handler.send_header("Content-Length", str(len(answer)))
+        for name, value in (headers | {"Content-Length": str(len(answer))}).items():
+            handler.send_header(name, value)
         handler.end_headers()
         if handler.command != "HEAD":
             handler.wfile.write(answer)
 
-    def ask(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, str, bytes]:
-        """The real server's answer: status, type and body."""
+    def ask(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """The real server's answer: status, headers and body."""
         connection = http.client.HTTPConnection(self.target.hostname or "", self.target.port, timeout=60)
         headers = {key: value for key, value in handler.headers.items() if key.lower() not in ("host", "connection")}
         connection.request(handler.command, handler.path, body, headers | {"Connection": "close"})
         answer = connection.getresponse()
         read = answer.read()
         connection.close()
-        return answer.status, answer.headers.get("Content-Type", ""), read
+        kept = {name: value for name, value in answer.headers.items() if name.title() in PASSED_ON}
+        return answer.status, kept, read
 
     def close(self) -> None:
         """Stop it."""
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()

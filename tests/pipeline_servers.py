@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import waitress
+from doors import behind_the_door
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -59,8 +60,9 @@ def pipeline_server(state: Path) -> Iterator[PipelineServer]:
     engine = tables.open_database(state)
     runner = ListeningRunner()
     logs = state / "pipeline-server" / "logs"
-    application = create_application(Service(engine, runner, logs), TOKEN)
+    application = create_application(Service(engine, runner, logs))
     server: Any = waitress.create_server(application, host="127.0.0.1", port=0, threads=4)
+    server.application = behind_the_door(state, server.effective_port, application, TOKEN)
     threading.Thread(target=server.run, daemon=True).start()
     yield PipelineServer(f"http://127.0.0.1:{server.effective_port}", engine, runner, logs, application)
     server.close()

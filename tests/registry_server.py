@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import waitress
+from doors import behind_the_door
 from failing_proxy import FailingProxy
 from flask import Flask
 
@@ -34,11 +35,13 @@ class RegistryServer:
         self.folder = tempfile.TemporaryDirectory()
         self.engine = open_database(Path(self.folder.name))
         application = Flask("registry")
-        application.register_blueprint(registry_blueprint(self.engine, TOKEN))
+        application.register_blueprint(registry_blueprint(self.engine))
         self.client = application.test_client()
         self.server = waitress.create_server(application, host="127.0.0.1", port=0, clear_untrusted_proxy_headers=True)
+        port = self.server.effective_port
+        self.server.application = behind_the_door(Path(self.folder.name), port, application, TOKEN)
         threading.Thread(target=self.server.run, daemon=True).start()
-        self.proxy = FailingProxy(f"http://127.0.0.1:{self.server.effective_port}", certificate)
+        self.proxy = FailingProxy(f"http://127.0.0.1:{port}", certificate)
         self.url = self.proxy.url
         self.token_file = Path(self.folder.name) / "token"
         self.token_file.write_text(TOKEN)

@@ -1,6 +1,7 @@
 """Commands of the platform: the sandbox of this laptop, and what is missing here."""
 
 import sys
+from typing import Any
 
 import click
 from rich.console import Console
@@ -66,7 +67,7 @@ def show_status(as_json: bool) -> bool:
     table = Table(show_header=False, box=None)
     for key, value in known.items():
         if key == "events":
-            value = "\n".join(f"{e['repository']} {str(e['revision'])[:10]} {e['state']}" for e in value) or "none yet"
+            value = "\n".join(map(push_line, value)) or "none yet"
         elif isinstance(value, (list, tuple)):
             value = ", ".join(map(str, value))
         elif isinstance(value, dict):
@@ -74,6 +75,12 @@ def show_status(as_json: bool) -> bool:
         table.add_row(key.replace("_", " "), str(value))
     console().print(table, soft_wrap=True)
     return bool(known["running"])
+
+
+def push_line(event: dict[str, Any]) -> str:
+    """A push in a line: what became of it, as its commit says."""
+    said = f"{event['status'] or event['state']}: {event['description'] or event['detail']}".rstrip(": ")
+    return f"{event['repository']} {event['revision'][:10]} {said}"
 
 
 @cli.command()

@@ -62,15 +62,14 @@ def run_group() -> None:
 @as_json
 def run_data_pipeline(dataset_url: str | None, repo_url: str | None, as_json: bool) -> None:
     """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
+    from jukebox_helpers.pipelines.actions import run_file
     from jukebox_helpers.pipelines.arguments import check_addresses
-    from jukebox_helpers.pipelines.platforms import pipelines_of
     from jukebox_helpers.pipelines.revisions import repository_argument, server_head
     from jukebox_helpers.settings import DATA_PIPELINE_YAML
     from jukebox_helpers.show.progress import RunProgress
     from jukebox_helpers.workshop.songs import songs_argument
 
     settings = find_settings()
-    on_laptop = settings.platform == "sandbox"
     check_addresses({"dataset_url": dataset_url})
     arguments = {
         "repo_url": repository_argument(settings, repo_url),
@@ -78,15 +77,15 @@ def run_data_pipeline(dataset_url: str | None, repo_url: str | None, as_json: bo
     }
     before = server_head(settings, arguments["repo_url"])
     with RunProgress(Console(stderr=True)) as progress:
-        run = pipelines_of(settings).run(workspace() / DATA_PIPELINE_YAML, arguments, progress)
+        run = run_file(settings, workspace() / DATA_PIPELINE_YAML, arguments, progress)
     show_run(run, as_json)
-    if on_laptop and not as_json:
-        md5, revision = run.output("load"), run.output("version-and-commit")
+    revision = server_head(settings, arguments["repo_url"])
+    if revision and not as_json:
         click.echo(
-            f"No news: main has data version {md5} already, as of revision {revision[:10]}. Nothing is trained."
+            f"No news: main has these songs already, as of revision {revision[:10]}. Nothing is trained."
             if revision == before
-            else f"Data version {md5} is revision {revision[:10]} of main. "
-            "Its push started the training: see ./jukebox status, and what came of it with ./jukebox trace jukebox."
+            else f"A new data version is revision {revision[:10]} of main. "
+            "Its push starts the training: ./jukebox trace jukebox shows what comes of it."
         )
 
 
@@ -103,9 +102,10 @@ def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool
     from jukebox_helpers.pipelines.training import candidates, train_revision
     from jukebox_helpers.show.progress import RunProgress, candidates_table
 
+    settings = find_settings()
     with RunProgress(Console(stderr=True)) as progress:
-        run = train_revision(find_settings(), revision or "origin/main", progress, read_grid(grid) if grid else None)
-    found = candidates(run)
+        run = train_revision(settings, revision or "origin/main", progress, read_grid(grid) if grid else None)
+    found = candidates(settings, run) if grid else []
     if found and not as_json:
         console().print(candidates_table(found))
     show_run(run, as_json)
@@ -149,6 +149,26 @@ def schedule(dataset_url: str | None, repo_url: str | None, as_json: bool) -> No
     made = schedule_data_pipeline(settings, songs_argument(settings, dataset_url, now=False), repo_url)
     said = f"{'Scheduled' if made.new else 'Unchanged'}: {made.name}, version {made.version}, every day"
     say_json(vars(made)) if as_json else click.echo(said)
+
+
+@cli.command()
+@click.argument("run")
+@click.argument("step", required=False)
+def log(run: str, step: str | None) -> None:
+    """Print the log of RUN.
+
+    Of all its steps, or of one STEP.
+    """
+    from jukebox_helpers.pipelines.following import logs
+    from jukebox_helpers.pipelines.server import connect
+    from jukebox_helpers.steps.messages import printable
+
+    found = logs(connect(find_settings()), run)
+    if step and step not in found:
+        raise JukeboxError(f"There is no log of a step {step!r}.", f"There are: {', '.join(found) or 'none'}.")
+    for name, text in found.items():
+        if step in (None, name):
+            click.echo(f"── {name}\n{printable(text, len(text))}")
 
 
 def read_grid(file: Path) -> list[dict[str, Any]]:

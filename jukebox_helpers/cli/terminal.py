@@ -26,10 +26,10 @@ def say_json(value: Any) -> None:
 
 def show_run(run: Any, as_json: bool) -> None:
     """Print a finished run."""
-    from jukebox_helpers.show.progress import log_of, run_table
+    from jukebox_helpers.show.progress import run_table
 
     if as_json:
-        say_json(vars(run) | {"steps": [vars(step) for step in run.steps]})
+        say_json(run.as_json())
         return
     console().print(run_table(run))
-    click.echo(f"Log: {log_of(run)}")
+    click.echo(f"Log: ./jukebox log {run.id}")

@@ -1,9 +1,14 @@
 """What the dashboard's buttons do, for the two pipelines of the workshop: import, schedule, run."""
 
 from pathlib import Path
+from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.arguments import check_arguments
+from jukebox_helpers.pipelines.following import OnChange, adhoc_name, follow, nobody, start_run
+from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, repository_argument
+from jukebox_helpers.pipelines.runs import Run
 from jukebox_helpers.pipelines.server import Imported, Schedule, connect
 from jukebox_helpers.pipelines.training import compiled_revision
 from jukebox_helpers.settings import TRAINING_PIPELINE_YAML, Settings
@@ -80,5 +85,36 @@ def import_revision(settings: Settings, revision: str) -> Imported:
         The pipeline version, made now or found.
     """
     server = connect(settings)
-    with compiled_revision(settings, revision) as (folder, version):
-        return server.import_pipeline(folder / TRAINING_PIPELINE_YAML, version)
+    with compiled_revision(settings, revision) as (folder, commit):
+        return server.import_pipeline(folder / TRAINING_PIPELINE_YAML, commit[:REVISION_DIGITS])
+
+
+def run_file(
+    settings: Settings,
+    file: Path,
+    arguments: dict[str, Any],
+    on_change: OnChange = nobody,
+    name: str = "",
+) -> Run:
+    """Run a compiled pipeline once, and follow it to its end: import it, unless it is there, and start a run.
+
+    Args:
+        settings: The platform.
+        file: The compiled YAML, in a checkout.
+        arguments: The pipeline's arguments.
+        on_change: Called whenever a step changes its state.
+        name: The run's name; that of an ad-hoc run where not given.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        JukeboxError: If it cannot start.
+        RunFailed: If a step has failed.
+    """
+    server, compiled = connect(settings), read_pipeline(file.read_text())
+    check_arguments(compiled, arguments)  # before anything is imported
+    imported = server.import_pipeline(file, version_name(file))
+    return follow(
+        server, start_run(server, compiled, arguments, name or adhoc_name(compiled.name), imported), on_change
+    )

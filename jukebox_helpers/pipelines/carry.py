@@ -26,6 +26,9 @@ from jukebox_helpers.pipelines.definitions import (
     read_module,
 )
 
+AROUND = ("jukebox_helpers.steps.messages", "saying_why")
+"""The module and name of what is put around each step's function."""
+
 
 @cache
 def names_of_kfp() -> frozenset[str]:
@@ -130,7 +133,8 @@ class Luggage:
             Imports, then definitions in the order of the library: a module after those that it imports from, and
             within a module as they are written. So a base or a decorator comes before what needs it.
         """
-        order = {name: place for place, name in enumerate(module_order(root))}
+        modules = dict.fromkeys([*module_order(library_module(AROUND[0])), *module_order(root)])
+        order = {name: place for place, name in enumerate(modules)}
         definitions = sorted(self.carried.values(), key=lambda one: (order[one.module], one.line))
         imports = "".join(sorted({one.source for one in definitions if one.line == 0}))
         return imports + "\n" * bool(imports) + "".join(f"{one.source}\n\n" for one in definitions if one.line)
@@ -177,4 +181,5 @@ def carried(function: Callable[..., Any]) -> str:
     undecorated = "".join(source.splitlines(keepends=True)[ast.parse(source).body[0].lineno - 1 :])
     for name in names_used(undecorated):
         luggage.add(module, name, function.__name__)
+    luggage.add(library_module(AROUND[0]), AROUND[1], function.__name__)
     return luggage.text(module)

@@ -64,7 +64,8 @@ def polite(rest: Any, timeout: float) -> None:
                     raise
                 time.sleep(pause)
                 continue
-            if "json" not in (answer.getheader("Content-Type") or ""):
+            kind = answer.getheader("Content-Type") or ""
+            if "json" not in kind and ("html" in kind or not url.endswith("/log")):
                 raise NoApi
             return answer
 

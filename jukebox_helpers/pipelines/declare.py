@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.carry import carried
+from jukebox_helpers.pipelines.carry import AROUND, carried
 from jukebox_helpers.settings import KIT, need_checkout
 from jukebox_helpers.steps.git_password import server_of
 
@@ -78,7 +78,8 @@ def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
         # KFP has additional_funcs for this, but not yet in 2.14; the result is the same, byte for byte.
         command = component.component_spec.implementation.container.command
         head = "from typing import *\n\n"
-        command[-1] = command[-1].replace(head, head + carried(function), 1)
+        name = function.__name__
+        command[-1] = command[-1].replace(head, head + carried(function), 1) + f"\n{name} = {AROUND[1]}({name})\n"
         return component
 
     return decorate

@@ -98,6 +98,12 @@ class CompiledPipeline:
         return CompiledPipeline(spec, self.platform)
 
 
+def documents(spec: dict[str, Any]) -> CompiledPipeline:
+    """A compiled pipeline from what a server answers: both documents where there is a platform spec, else the one."""
+    known = spec if "pipeline_spec" in spec else {"pipeline_spec": spec}
+    return CompiledPipeline(known["pipeline_spec"], known.get("platform_spec") or {})
+
+
 def read_pipeline(text: str) -> CompiledPipeline:
     """Read a compiled pipeline.
 

@@ -19,4 +19,4 @@ def model_registry(settings: Settings) -> registry.ModelRegistry:
         JukeboxError: If its address is not known, or it does not answer.
     """
     domain = settings.known_cluster_domain()
-    return registry.open_registry(domain, settings.namespace, token=settings.server_token)
+    return registry.open_registry(domain, settings.namespace, token=settings.token)

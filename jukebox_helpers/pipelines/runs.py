@@ -1,16 +1,29 @@
-"""A run of a pipeline, as a person and a program see it: steps, states, outputs."""
+"""A run of a pipeline, as a person and a program see it: steps, states, and why it failed."""
 
-import json
-import os
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.steps.files import write_whole
-from jukebox_helpers.steps.messages import parts
+from jukebox_helpers.pipelines.read import CompiledPipeline
 
 StepState = Literal["pending", "running", "succeeded", "failed", "skipped"]
+
+STATES: dict[str, StepState] = {
+    "RUNNING": "running",
+    "CANCELING": "running",
+    "PAUSED": "running",
+    "SUCCEEDED": "succeeded",
+    "CACHED": "succeeded",
+    "FAILED": "failed",
+    "CANCELED": "failed",
+    "SKIPPED": "skipped",
+}
+"""KFP's states of a task; any other is pending.
+https://www.kubeflow.org/docs/components/pipelines/reference/api/kubeflow-pipeline-api-spec/"""
+
+STRONGEST: tuple[StepState, ...] = ("failed", "running", "succeeded", "skipped", "pending")
+"""The state of a step that ran several times, in a loop, is the first of these that one of its tasks has."""
 
 
 @dataclass
@@ -24,80 +37,110 @@ class Step:
 
 @dataclass
 class Run:
-    """One execution of a pipeline on this machine.
+    """One execution of a pipeline on the platform's pipeline server.
 
     Attributes:
-        id: The run's name, which is also the name of its folder.
+        id: The server's id of it.
+        name: Its name in the dashboard.
         pipeline: The pipeline's name.
-        folder: Holds ``pipeline.yaml`` (the very bytes that ran), ``run.json``, ``log.txt`` and ``artifacts/``.
         arguments: The pipeline's arguments.
         steps: The steps, in order.
-        state: Where the run stands.
+        state: How far it is.
         error: Why it failed, in the words of the step that did.
-        seconds: How long it took.
-        pid: The process that follows it; 0 for a run in a cluster.
+        next_action: What to do then.
+        seconds: How long it has taken.
+        root: Where its artifacts are, if not in the bucket ``pipeline``.
+        compiled: What runs.
     """
 
     id: str
+    name: str
     pipeline: str
-    folder: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     state: Literal["running", "succeeded", "failed"] = "running"
     error: str = ""
+    next_action: str = ""
     seconds: float = 0.0
-    pid: int = 0
+    root: str = ""
+    compiled: CompiledPipeline | None = field(default=None, repr=False, compare=False)
 
-    def step(self, name: str) -> Step:
-        """The step of that name; a step inside a loop is added when it first shows."""
-        for step in self.steps:
-            if step.name == name:
-                return step
-        self.steps.append(Step(name))
-        return self.steps[-1]
+    @property
+    def began(self) -> bool:
+        """Whether any step has begun; a run that is refused ends before."""
+        return any(step.state not in ("pending", "skipped") for step in self.steps)
 
-    def artifact(self, step: str, name: str) -> Path:
-        """The file that a step wrote as one of its outputs."""
-        return next(Path(self.folder, "artifacts").glob(f"*/{step}/{name}"))
-
-    def metadata(self, step: str, name: str) -> dict[str, Any]:
-        """The metadata of an artifact that a step wrote."""
-        output = next(Path(self.folder, "artifacts").glob(f"*/{step}/executor_output.json"))
-        return json.loads(output.read_text())["artifacts"][name]["artifacts"][0]["metadata"]
-
-    def output(self, step: str) -> Any:
-        """The value that a step returned."""
-        output = next(Path(self.folder, "artifacts").glob(f"*/{step}/executor_output.json"))
-        return json.loads(output.read_text())["parameterValues"]["Output"]
-
-    def save(self) -> None:
-        """Write ``run.json``, whole or not at all."""
-        text = json.dumps(asdict(self), indent=2)
-        write_whole(str(Path(self.folder, "run.json")), lambda path: Path(path).write_text(text))
+    def as_json(self) -> dict[str, Any]:
+        """What a program would read of it."""
+        known = {key: value for key, value in vars(self).items() if key != "compiled"}
+        return known | {"steps": [vars(step) for step in self.steps]}
 
 
 class RunFailed(JukeboxError):
-    """A run whose step has failed; ``run`` says which, and where its log is."""
+    """A run whose step has failed; ``run`` says which."""
 
     def __init__(self, run: Run) -> None:
         failed = next((step.name for step in run.steps if step.state == "failed"), "")
-        what, next_action = parts(run.error)
         where = f"Step {failed!r} of {run.pipeline!r} failed" if failed else f"Pipeline {run.pipeline!r} failed"
-        super().__init__(f"{where}: {what}", f"{next_action} (The whole log: {run.folder}/log.txt)".strip())
+        super().__init__(f"{where}: {run.error}", f"{run.next_action} (The log: ./jukebox log {run.id})".strip())
         self.run = run
 
 
-def run_from(known: dict[str, Any]) -> Run:
-    """A run from what was written of it."""
-    return Run(**{**known, "steps": [Step(**step) for step in known["steps"]]})
+def run_from(news: Any, compiled: CompiledPipeline) -> Run:
+    """A run from what the server says of it.
 
+    Args:
+        news: A ``V2beta1Run`` of KFP's client.
+        compiled: What runs.
 
-def read_run(folder: Path) -> Run:
-    """Read a run from its folder; one whose process is gone has failed, whatever it wrote last."""
-    run = run_from(json.loads((folder / "run.json").read_text()))
-    if run.state == "running" and run.pid:
-        try:
-            os.kill(run.pid, 0)  # sends nothing, and says whether there is somebody
-        except ProcessLookupError:
-            run.state, run.error = "failed", "The run was ended from outside, before its last step."
+    Returns:
+        The run, with its states.
+    """
+    runtime = news.runtime_config
+    run = Run(
+        news.run_id,
+        news.display_name,
+        compiled.name,
+        dict((runtime and runtime.parameters) or {}),
+        [Step(name) for name in compiled.steps()],
+        root=(runtime and runtime.pipeline_root) or "",
+        compiled=compiled,
+    )
+    take_over(run, news)
     return run
+
+
+def take_over(run: Run, news: Any) -> bool:
+    """Take what the server says of a run into our record of it.
+
+    Args:
+        run: The record.
+        news: The server's answer.
+
+    Returns:
+        Whether a state has changed.
+    """
+    before = (run.state, [step.state for step in run.steps])
+    for step in run.steps:
+        # Drivers and executors are tasks for KFP, too, under other names.
+        tasks = [task for task in tasks_of(news) if task.display_name == step.name]
+        states = {STATES.get(task.state, "pending") for task in tasks}
+        step.state = next((state for state in STRONGEST if state in states), step.state)
+        step.seconds = max((duration(task.start_time, task.end_time) for task in tasks), default=0.0)
+    ended = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "failed", "SKIPPED": "failed"}
+    run.state = ended.get(news.state, "running")  # type: ignore[assignment]
+    run.seconds = duration(news.created_at, news.finished_at)
+    if run.state != "running":
+        for step in run.steps:
+            step.state = "skipped" if step.state == "pending" else "failed" if step.state == "running" else step.state
+    return before != (run.state, [step.state for step in run.steps])
+
+
+def tasks_of(news: Any) -> list[Any]:
+    """The rows that the server has for a run: steps, drivers, executors."""
+    return (news.run_details and news.run_details.task_details) or []
+
+
+def duration(start: datetime | None, end: datetime | None) -> float:
+    """Seconds from start to end; 0 where one is not known. KFP says 1970 for "not yet"."""
+    return max(0.0, round((end - start).total_seconds(), 3)) if start and end else 0.0

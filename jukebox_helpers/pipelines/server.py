@@ -1,4 +1,4 @@
-"""The pipelines of a cluster: import, schedule and run them as the dashboard's buttons do, through KFP's client.
+"""The platform's pipeline server: pipelines imported and scheduled as the dashboard's buttons do, with KFP's client.
 
 Every function can be called again: what is there already is a normal answer, and a call that died half way is
 completed by the next one.
@@ -6,7 +6,6 @@ completed by the next one.
 
 import contextlib
 import io
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from typing import Any
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.arguments import check_arguments
 from jukebox_helpers.pipelines.connection import AlreadyThere, NotThere, explained, polite
-from jukebox_helpers.pipelines.read import CompiledPipeline, read_pipeline
-from jukebox_helpers.pipelines.runs import Run, RunFailed, Step
-from jukebox_helpers.pipelines.server_runs import take_over
+from jukebox_helpers.pipelines.read import CompiledPipeline, documents, read_pipeline
 from jukebox_helpers.settings import Settings
-from jukebox_helpers.waiting import wait_until
-from jukebox_helpers.workbench import certificate_authority, pipeline_server, service_account
+from jukebox_helpers.workbench import certificate_authority
+
+PAGE = 100
+"""How many items are asked for at once."""
 
 EVERY_DAY = 86_400
 """Seconds."""
@@ -84,8 +83,14 @@ class PipelineServer:
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
         """Ask inside this block: KFP's links go nowhere here, and what fails is one clear message."""
-        with contextlib.redirect_stdout(io.StringIO()), explained(self.host, self.namespace):
-            yield
+        from kfp.client import auth
+
+        in_notebook, auth.is_ipython = auth.is_ipython, lambda: False
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), explained(self.host, self.namespace):
+                yield
+        finally:
+            auth.is_ipython = in_notebook
 
     def all(self, page: Callable[..., Any], items: str, **arguments: Any) -> list[Any]:
         """Every item of a list that comes in pages."""
@@ -93,7 +98,7 @@ class PipelineServer:
         token = ""
         while True:
             with self.asking():
-                answer = page(page_token=token, page_size=100, **arguments)
+                answer = page(page_token=token, page_size=PAGE, **arguments)
             found += getattr(answer, items) or []
             token = answer.next_page_token
             if not token:
@@ -129,10 +134,7 @@ class PipelineServer:
             )
         newest = versions[-1]
         imported = Imported(name, pipeline.pipeline_id, newest.display_name, newest.pipeline_version_id, new=False)
-        # With a platform spec, the server answers with both documents.
-        spec = newest.pipeline_spec
-        documents = spec if "pipeline_spec" in spec else {"pipeline_spec": spec}
-        return imported, CompiledPipeline(documents["pipeline_spec"], documents.get("platform_spec") or {})
+        return imported, documents(newest.pipeline_spec)
 
     def import_pipeline(self, file: Path, version: str) -> Imported:
         """Import a compiled pipeline: a new one, or a new version of the one that is there.
@@ -265,79 +267,6 @@ class PipelineServer:
         found = self.all(self.client.list_recurring_runs, "recurring_runs")
         return [recurring for recurring in found if recurring.display_name == name]
 
-    # Long: half of it says what may be raised and why.
-    def run(
-        self,
-        pipeline: Imported,
-        compiled: CompiledPipeline,
-        arguments: dict[str, Any],
-        name: str,
-        runs: Path,
-        on_change: Callable[[Run], None] = lambda run: None,
-        timeout: float = 7200.0,
-        pause: float = 2.0,
-    ) -> Run:
-        """Run a pipeline version once, and follow it until it ends.
-
-        Args:
-            pipeline: The version to run.
-            compiled: What it holds.
-            arguments: The pipeline's arguments.
-            name: The run's name in the dashboard.
-            runs: The folder that keeps a record of the run.
-            on_change: Called whenever a step changes its state.
-            timeout: How long to follow it, in seconds.
-            pause: The time between two questions, in seconds.
-
-        Returns:
-            The finished run.
-
-        Raises:
-            JukeboxError: If an argument is missing or unknown, the server refuses, or the run does not end in time.
-            RunFailed: If the run has failed or was cancelled.
-        """
-        check_arguments(compiled, arguments)
-        with self.asking():
-            started = self.client.run_pipeline(
-                experiment_id=None,
-                job_name=name,
-                params=arguments,
-                pipeline_id=pipeline.pipeline_id,
-                version_id=pipeline.version_id,
-            )
-        folder = runs / f"{pipeline.pipeline}-{started.run_id}"
-        folder.mkdir(parents=True)
-        run = Run(started.run_id, pipeline.pipeline, str(folder), arguments, [Step(step) for step in compiled.steps()])
-        begin, state = time.monotonic(), ""
-
-        def ended() -> bool:
-            nonlocal state
-            try:
-                with self.asking():
-                    news = self.client.get_run(started.run_id)
-            except JukeboxError as error:
-                raise JukeboxError(
-                    f"The run {name!r} ({started.run_id}) goes on, but cannot be followed any more: {error.what}",
-                    f"Follow it in the dashboard, project {self.namespace}.",
-                ) from None
-            state, run.seconds = news.state, round(time.monotonic() - begin, 3)
-            if take_over(run, news):
-                on_change(run)
-            run.save()
-            return run.state in ("succeeded", "failed")
-
-        def late() -> JukeboxError:
-            return JukeboxError(
-                f"The run {name!r} ({started.run_id}) did not end within {timeout:.0f} s; it is {state}.",
-                f"Look at it in the dashboard, project {self.namespace}; it goes on.",
-            )
-
-        wait_until(ended, timeout, late, every=pause)
-        if run.state == "failed":
-            (folder / "log.txt").write_text(f"{run.error}\n\nThe steps' logs are in the dashboard, run {name}.\n")
-            raise RunFailed(run)
-        return run
-
 
 def same_schedule(recurring: Any, pipeline: Imported, arguments: dict[str, Any], every: int) -> bool:
     """Whether a recurring run of the server is what is wanted already."""
@@ -358,7 +287,7 @@ def same_schedule(recurring: Any, pipeline: Imported, arguments: dict[str, Any],
 
 
 def connect(settings: Settings) -> PipelineServer:
-    """Connect to the pipeline server of this project, as the pod's service account.
+    """Connect to the pipeline server of this project, with the token of the pod's service account.
 
     Args:
         settings: The platform.
@@ -367,12 +296,7 @@ def connect(settings: Settings) -> PipelineServer:
         The server.
 
     Raises:
-        JukeboxError: If this is the sandbox, which has none.
+        JukeboxError: If it does not answer, or does not let us in.
     """
-    if settings.platform == "sandbox":
-        raise JukeboxError(
-            "The sandbox has no pipeline server: nothing is imported, nothing is scheduled.",
-            "Run the same file here with ./jukebox run data-pipeline. Imports and schedules are made in OpenShift AI.",
-        )
-    host = pipeline_server(settings.namespace)
-    return PipelineServer(host, settings.namespace, service_account("token"), certificate_authority(host))
+    host = settings.pipeline_server
+    return PipelineServer(host, settings.namespace, settings.token_file, certificate_authority(host))

@@ -1,29 +1,32 @@
 """Continuous training: a pushed revision is compiled from its own files, run, and later reproduced."""
 
 import json
-import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_file
-from jukebox_helpers.pipelines.laptop import run_pipeline
-from jukebox_helpers.pipelines.platforms import pipelines_of
+from jukebox_helpers.pipelines.following import OnChange, find_run, follow, nobody, run_pipeline, start_run
 from jukebox_helpers.pipelines.read import read_pipeline
-from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, default_parameters
-from jukebox_helpers.pipelines.runs import Run, read_run
+from jukebox_helpers.pipelines.reports import artifacts, digest
+from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, default_parameters, server_head
+from jukebox_helpers.pipelines.runs import Run, RunFailed
+from jukebox_helpers.pipelines.server import connect
+from jukebox_helpers.pipelines.statuses import CommitStatus, State, post_status, read_status
 from jukebox_helpers.settings import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
+from jukebox_helpers.steps.constants import DATA_HASH, MODEL_HASH, RANKINGS_HASH
 from jukebox_helpers.steps.git import git
+from jukebox_helpers.steps.messages import parts
 from jukebox_helpers.steps.metadata import read_json
 from jukebox_helpers.waiting import wait_until
 
-OVER = ("done", "failed", "ignored", "refused")
-"""The states of a push in which nothing more happens to it."""
+TRAINING_PIPELINE_NAME = "training-pipeline"
 
-DELIVERY = 10.0
-"""Seconds after which a push that the sandbox has not seen will not come any more."""
+DELIVERY = 120.0
+"""Seconds after which a push that the trigger has not seen will not come any more; a pod needs some to start."""
 
 
 @contextmanager
@@ -35,26 +38,23 @@ def compiled_revision(settings: Settings, revision: str) -> Iterator[tuple[Path,
         revision: A commit that is on the git server.
 
     Yields:
-        The checkout, and the name of the version: the first characters of the revision.
+        The checkout, and the revision's whole name.
     """
     with checkout(settings, revision) as folder:
         compile_file(folder / TRAINING_PIPELINE)
-        yield folder, git("rev-parse", "HEAD", folder=str(folder))[:REVISION_DIGITS]
+        yield folder, git("rev-parse", "HEAD", folder=str(folder))
 
 
 def train_revision(
-    settings: Settings,
-    revision: str,
-    on_change: Callable[[Run], None] = lambda run: None,
-    grid: list[dict[str, Any]] | None = None,
+    settings: Settings, revision: str, on_change: OnChange = nobody, grid: list[dict[str, Any]] | None = None
 ) -> Run:
-    """Run the continuous-training pipeline from exactly one revision's own files.
+    """Train exactly one revision, from its own files, and set its commit status on the git server.
 
     Args:
         settings: The platform.
         revision: The commit that was pushed.
         on_change: Called whenever a step changes its state.
-        grid: More hyperparameters to be scored beside.
+        grid: More hyperparameters to be scored beside; such a run imports nothing.
 
     Returns:
         The finished run.
@@ -63,43 +63,65 @@ def train_revision(
         RunFailed: If a step has failed.
         JukeboxError: If the revision cannot be checked out or does not compile.
     """
-    with compiled_revision(settings, revision) as (folder, version):
-        arguments = {
-            **default_parameters(folder),
-            "version": version,
-            "cluster_domain": settings.known_cluster_domain(),
-            **({"grid": grid} if grid else {}),
-        }
-        return pipelines_of(settings).run(folder / TRAINING_PIPELINE_YAML, arguments, on_change, version)
+    try:
+        with compiled_revision(settings, revision) as (folder, revision):
+            say(settings, revision, "pending", "The training pipeline is compiled.")
+            file, version, server = folder / TRAINING_PIPELINE_YAML, revision[:REVISION_DIGITS], connect(settings)
+            arguments = {
+                **default_parameters(folder),
+                "version": version,
+                "cluster_domain": settings.known_cluster_domain(),
+                **({"grid": grid} if grid else {}),
+            }
+            imported = None if grid else server.import_pipeline(file, version)
+            run = start_run(
+                server, read_pipeline(file.read_text()), arguments, f"{TRAINING_PIPELINE_NAME}-{version}", imported
+            )
+        say(settings, revision, "pending", f"Run {run.name} ({run.id}) has started.")
+        follow(server, run, on_change)
+    except RunFailed as error:
+        say(settings, revision, "failure", f"{error.what} Next: {error.next_action}")
+        raise
+    except JukeboxError as error:
+        say(settings, revision, "error", f"{error.what} Next: {error.next_action}")
+        raise
+    say(settings, revision, "success", f"Run {run.name} has succeeded.")
+    return run
 
 
-def candidates(run: Run) -> list[dict[str, Any]]:
+def say(settings: Settings, revision: str, state: State, description: str) -> None:
+    """Set the commit status. Where the git server does not take it, the training goes on, and its log says so."""
+    try:
+        post_status(settings, revision, state, description)
+    except JukeboxError as error:
+        print(f"Note: the commit status is not set. {error}", file=sys.stderr)
+
+
+def candidates(settings: Settings, run: Run) -> list[dict[str, Any]]:
     """What a run found out about the candidates of its grid.
 
     Args:
-        run: A training run of this machine.
+        settings: The platform.
+        run: A training run.
 
     Returns:
         For each candidate its hyperparameters and scores, the lowest log-loss first; empty without a grid.
     """
-    outputs = Path(run.folder, "artifacts").glob("*/*/score-candidate/executor_output.json")
-    found = [json.loads(file.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"] for file in outputs]
+    found = [json.loads(report) for report in artifacts(settings, run, "score-candidate", "report")]
     return sorted(found, key=lambda one: one["log_loss"])
 
 
-def follow_training(
-    settings: Settings,
-    revision: str,
-    event: Callable[[], dict[str, Any]],
-    on_change: Callable[[Run], None] = lambda run: None,
-    timeout: float = 900.0,
-) -> Run:
+def training_of(settings: Settings, revision: str) -> Run | None:
+    """The newest training run of a revision, if there is one."""
+    return find_run(connect(settings), f"{TRAINING_PIPELINE_NAME}-{revision[:REVISION_DIGITS]}")
+
+
+def follow_training(settings: Settings, revision: str, on_change: OnChange = nobody, timeout: float = 3600.0) -> Run:
     """Follow the training that a push started, until it ends.
 
     Args:
         settings: The platform.
         revision: The commit that was pushed.
-        event: Tells what became of the push event: ``state`` and ``detail``.
         on_change: Called whenever a step changes its state.
         timeout: How long to wait at most, in seconds.
 
@@ -109,63 +131,43 @@ def follow_training(
     Raises:
         JukeboxError: If no run came of the push, or not in time.
     """
-
-    def news() -> dict[str, Any]:
-        try:
-            return event()
-        except JukeboxError as error:
-            raise JukeboxError(
-                f"The sandbox stopped before the training of {revision[:10]} ended. {error.what}",
-                "Run ./jukebox up, then git commit --allow-empty and git push origin main.",
-            ) from None
-
-    def ended() -> Run | None:
-        known, run = news(), find_run(settings, revision)
-        if run:
-            on_change(run)
-        if known.get("state") not in OVER:
-            return None
-        if run is None:
-            raise failed_push(known)
-        return run
-
-    unseen = JukeboxError(f"The sandbox has seen no push of {revision[:10]}.", "Run git push origin main.")
-    late = JukeboxError(
-        f"The training of {revision[:10]} did not end within {timeout:.0f} s.", "Look at ./jukebox status."
+    if not read_status(settings, revision) and server_head(settings, settings.repository_url()) != revision:
+        raise JukeboxError(
+            f"The branch main of the git server does not end with {revision[:10]}.", "Run git push origin main."
+        )
+    unseen = JukeboxError(
+        f"The trigger has not seen the push of {revision[:10]}.",
+        "Push again (git commit --allow-empty, git push origin main), or train it by hand: "
+        f"./jukebox run training-pipeline --revision {revision[:10]}",
     )
-    # Git delivers the event before it reports the push as done.
-    wait_until(news, DELIVERY, lambda: unseen, every=0.1)
-    return wait_until(ended, timeout, lambda: late, every=0.1)
+    wait_until(lambda: read_status(settings, revision), DELIVERY, lambda: unseen, every=0.5)
+
+    def ended() -> CommitStatus | None:
+        status = read_status(settings, revision)
+        if run := training_of(settings, revision):
+            on_change(run)
+        return status if status and status.over else None
+
+    late = JukeboxError(
+        f"The training of {revision[:10]} did not end within {timeout:.0f} s.", "Look at the run in the dashboard."
+    )
+    status = wait_until(ended, timeout, lambda: late, every=0.5)
+    run = training_of(settings, revision)
+    if run is None or status.state == "error" or not run.began:
+        raise failed_push(revision, status)
+    return run
 
 
-def failed_push(event: dict[str, Any]) -> JukeboxError:
-    """What to say of a push that failed: the words of its event, and the way back.
-
-    Args:
-        event: A push event that is over.
-
-    Returns:
-        The error, not raised.
-    """
-    detail = str(event.get("detail", ""))
-    # A command that failed ends its log with "Error: …" and "Next: …".
-    said = re.search(r"(?:^|\n)Error: (?P<what>.*?)(?:\nNext: (?P<next>.*))?\Z", detail, re.DOTALL)
-    what = said["what"] if said else detail
-    outcome = "started no run" if event["state"] == "done" else event["state"]
-    way_back = f"{(said and said['next']) or 'Correct the cause.'} Then commit and push to main again."
-    return JukeboxError(": ".join(filter(None, [f"The push of {event['version']} {outcome}", what])), way_back)
+def failed_push(revision: str, status: CommitStatus) -> JukeboxError:
+    """What to say of a push that came to nothing: the words of its status, and the way back."""
+    what, next_action = parts(status.description)
+    return JukeboxError(
+        f"The push of {revision[:10]} failed: {what}",
+        f"{next_action or 'Correct the cause.'} Then commit and push to main again.",
+    )
 
 
-def find_run(settings: Settings, revision: str) -> Run | None:
-    """The newest training run of a revision on this machine, if there is one."""
-    for file in sorted(settings.runs.glob("training-pipeline-*/run.json"), reverse=True):
-        run = read_run(file.parent)
-        if run.arguments.get("version") == revision[:REVISION_DIGITS]:
-            return run
-    return None
-
-
-def rebuild(settings: Settings, record: dict[str, Any], on_change: Callable[[Run], None]) -> dict[str, Any]:
+def rebuild(settings: Settings, record: dict[str, Any], on_change: OnChange = nobody) -> dict[str, Any]:
     """Train a registered model version again, from what its record names, without registering anything.
 
     Args:
@@ -183,20 +185,25 @@ def rebuild(settings: Settings, record: dict[str, Any], on_change: Callable[[Run
     metadata = record["metadata"]
     with compiled_revision(settings, str(metadata.get("git revision") or record["version"])) as (folder, _):
         pipeline = read_pipeline((folder / TRAINING_PIPELINE_YAML).read_text()).until("export-model")
-        if "DVC training data hash" in metadata:
-            rankings = f"rankings/{metadata['rankings sha256']}.parquet"
-            pipeline = pipeline.with_argument("fetch-data-from-dvc", "rankings_object", rankings)
-        arguments = {
-            **default_parameters(folder),
-            "hyperparameters": read_json(metadata["parameters"]),
-            "version": record["version"],
-            "cluster_domain": settings.cluster_domain,
-        }
-        run = run_pipeline(pipeline, arguments, settings, on_change)
-    outputs = {
-        **run.metadata("prepare-data", "features"),
-        **run.metadata("export-model", "onnx_model"),
+        parameters = default_parameters(folder)
+    fetch = "fetch-data-from-dvc" if DATA_HASH in metadata else "fetch-data"
+    if DATA_HASH in metadata:
+        rankings = f"rankings/{metadata[RANKINGS_HASH]}.parquet"
+        pipeline = pipeline.with_argument(fetch, "rankings_object", rankings)
+    arguments = {
+        **parameters,
+        "hyperparameters": read_json(metadata["parameters"]),
+        "version": record["version"],
+        "cluster_domain": settings.known_cluster_domain(),
     }
-    return {
-        name: outputs[name] for name in ("DVC training data hash", "rankings sha256", "model sha256") if name in outputs
+    run = run_pipeline(pipeline, arguments, settings, on_change, rebuild_name(record["version"]))
+    found = {
+        RANKINGS_HASH: digest(settings, run, fetch, "rankings", "sha256"),
+        MODEL_HASH: digest(settings, run, "export-model", "onnx_model", "sha256"),
     }
+    return {DATA_HASH: digest(settings, run, fetch, "songs", "md5")} | found if DATA_HASH in metadata else found
+
+
+def rebuild_name(version: str) -> str:
+    """The name of the run that trains a model version again."""
+    return f"reproduce-{version}"

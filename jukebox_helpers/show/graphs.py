@@ -92,7 +92,7 @@ def pipeline_graph(source: str | Path | CompiledPipeline | None = None, run: Run
     """Draw a compiled pipeline, and how far a run of it has come.
 
     Args:
-        source: The compiled YAML, or what was read from it; None for the YAML that the run has kept.
+        source: The compiled YAML, or what was read from it; None for what the run runs.
         run: A run of it, whose states and times (seconds) are shown.
 
     Returns:
@@ -104,12 +104,13 @@ def pipeline_graph(source: str | Path | CompiledPipeline | None = None, run: Run
     """
     if source is None and run is None:
         raise ValueError("There is nothing to draw. Next: give the compiled YAML, or a run.")
-    kept = Path(run.folder, "pipeline.yaml") if run else Path()
-    if source is None and not kept.is_file():
+    if source is None and run:
+        source = run.compiled
+    if source is None:
         assert run
         name, tasks = run.pipeline, [Task(step.name) for step in run.steps]
     else:
-        pipeline = source if isinstance(source, CompiledPipeline) else read_pipeline(Path(source or kept).read_text())
+        pipeline = source if isinstance(source, CompiledPipeline) else read_pipeline(Path(source).read_text())
         name, tasks = pipeline.name, read_tasks(pipeline, pipeline.spec["root"])
     if run:
         show_run(tasks, run)
@@ -214,12 +215,12 @@ def colours() -> list[str]:
 
 
 def live_graph(source: Path | CompiledPipeline | None = None) -> Callable[[Run], None]:
-    """A graph that follows a run, for ``on_change`` of `run_pipeline`.
+    """A graph that follows a run, for ``on_change`` of `jukebox_helpers.pipelines.following.follow`.
 
     In a notebook one picture changes in place; elsewhere each finished step gets a line.
 
     Args:
-        source: The compiled YAML that runs; None for the YAML that the run has kept.
+        source: The compiled YAML that runs; None for what the run runs.
 
     Returns:
         What shows a run whenever it is called with it; the same news twice is shown once.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Timer
 from typing import Any
 
@@ -27,7 +26,7 @@ class RunProgress:
     Args:
         console: Where to show it.
 
-    An instance is what `run_pipeline` wants as ``on_change``. Use it as a context manager, so that the
+    An instance is what `follow` wants as ``on_change``. Use it as a context manager, so that the
     terminal is left in order.
     """
 
@@ -124,8 +123,3 @@ def candidates_table(candidates: list[dict[str, Any]]) -> Table:
     for candidate in candidates:
         table.add_row(*(f"{candidate[name]:.4g}" if name in candidate else "" for name in names))
     return table
-
-
-def log_of(run: Run) -> Path:
-    """The file with KFP's own log of a run."""
-    return Path(run.folder, "log.txt")

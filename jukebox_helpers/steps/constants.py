@@ -9,6 +9,9 @@ DATA_BUCKET = "data"
 CACHE_BUCKET = "data-cache"
 """Every data version under its md5, and rankings under their sha256; DVC's remote ``s3-version``."""
 
+PIPELINE_BUCKET = "pipeline"
+"""What the steps of a run write, in a folder for each run."""
+
 WANTED_BUCKETS = ("data", "data-cache")
 """What the workshop adds to the buckets that it starts with."""
 

@@ -1,5 +1,14 @@
 """The words of a message: what comes from data is shown so that it forges nothing."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+FAILURE = "JUKEBOX FAILURE "
+"""What the line begins with on which a step says why it failed; the rest of the line is JSON."""
+
 
 def shown(value: object, most: int = 42) -> str:
     """A value that comes from data, as a message shows it: on one line, escaped and cut, so that it forges nothing.
@@ -28,3 +37,73 @@ def parts(message: str) -> tuple[str, str]:
     """
     what, mark, next_action = message.rpartition("Next: ")
     return (what.strip(), next_action.strip()) if mark else (message.strip(), "")
+
+
+def saying_why(function: "Callable[..., Any]") -> "Callable[..., Any]":
+    """Wrap a step, so that the last line of its log says why it failed, as one JSON object.
+
+    The code around a step prints it, so what the step has printed before cannot forge it.
+
+    Args:
+        function: What the step does.
+
+    Returns:
+        The same, with the same signature.
+    """
+    import functools
+    import inspect
+
+    @functools.wraps(function)
+    def run(*arguments: "Any", **named: "Any") -> "Any":
+        import json
+        import traceback
+
+        try:
+            return function(*arguments, **named)
+        except Exception as error:
+            what, then = parts(str(error))
+            known = {"what": what if then else f"{type(error).__name__}: {what}", "next": then}
+            print(f"{traceback.format_exc()}{FAILURE}{json.dumps(known)}", flush=True)
+            raise SystemExit(1) from None
+
+    run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # KFP does not look through wraps
+    return run
+
+
+def read_failure(log: str) -> tuple[str, str] | None:
+    """Why a step failed, from its log: the last line of it that `saying_why` printed.
+
+    Args:
+        log: What the step printed.
+
+    Returns:
+        What happened and what to do next, on one line each, without control characters; None if no line says it.
+    """
+    import json
+
+    for line in reversed(log.splitlines()):
+        _, mark, said = line.partition(FAILURE)
+        if mark:
+            try:
+                known = json.loads(said)
+                return printable(str(known["what"])), printable(str(known["next"]))
+            except (ValueError, KeyError, TypeError):
+                return None  # cut off, or not ours: an earlier line is not the last word
+    return None
+
+
+def printable(text: str, most: int = 2_000) -> str:
+    """A foreign text without what a terminal obeys: control characters escaped, and cut.
+
+    Args:
+        text: The text.
+        most: How many characters are kept.
+
+    Returns:
+        One that shows what it is. Line breaks stay.
+    """
+    shown_text = "".join(
+        one if one == "\n" or (one.isprintable() and not "\u2028" <= one <= "\u2029") else repr(one)[1:-1]
+        for one in text
+    )
+    return shown_text if len(shown_text) <= most else shown_text[: most - 1] + "…"

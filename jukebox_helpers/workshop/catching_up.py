@@ -59,7 +59,7 @@ def catch_up(number: int, say: Say = print) -> Workplace:
 
 def bring_clones(place: Workplace) -> str:
     """The clones are there, and a pull puts own commits on top of main; one that was deleted comes back as pushed."""
-    if place.is_sandbox:  # which sees to the rest at each start
+    if place.settings.is_sandbox:  # which sees to the rest at each start
         missing = [folder.name for folder in (place.clone, place.gitops) if not folder.exists()]
         if missing:
             sandbox.clone_again(place.settings.state)

@@ -3,15 +3,26 @@
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.actions import DATA_PIPELINE_NAME
 from jukebox_helpers.pipelines.compile import compile_file
-from jukebox_helpers.pipelines.laptop import check_pipeline
+from jukebox_helpers.pipelines.following import adhoc_name, find_run
 from jukebox_helpers.pipelines.read import read_pipeline
-from jukebox_helpers.pipelines.runs import read_run
-from jukebox_helpers.pipelines.training import failed_push, find_run
-from jukebox_helpers.sandbox import OVER
+from jukebox_helpers.pipelines.reports import digest
+from jukebox_helpers.pipelines.server import connect
+from jukebox_helpers.pipelines.statuses import read_status, read_statuses
+from jukebox_helpers.pipelines.training import failed_push, rebuild_name, training_of
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps import dvc
-from jukebox_helpers.steps.constants import GIT_KEYS, GIT_SECRET, MODEL, REMOTES, S3_KEYS, VERSION_FILE, WANTED_BUCKETS
+from jukebox_helpers.steps.constants import (
+    GIT_KEYS,
+    GIT_SECRET,
+    MODEL,
+    MODEL_HASH,
+    REMOTES,
+    S3_KEYS,
+    VERSION_FILE,
+    WANTED_BUCKETS,
+)
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG, listed_buckets, read_buckets
@@ -147,11 +158,13 @@ def check_fetch(place: Workplace) -> Found:
         raise failed(f"{name} with another git_version than the pipeline's version",
                      "git_version=version, so that exactly the pushed revision is fetched")  # fmt: skip
     check_what_is_given(name, pipeline.platform_of("exec-" + name))
-    if place.is_sandbox:
-        try:
-            check_pipeline(pipeline, place.settings)
-        except JukeboxError as error:
-            raise failed(error.what, f"a run that can start. {error.next_action}") from None
+    for label in pipeline.executors:
+        for entry in pipeline.platform_of(label).get("secretAsEnv", []):
+            for key in ("", *(pair["secretKey"] for pair in entry["keyToEnv"])):
+                if not place.settings.has_secret(entry["secretName"], key):
+                    step, what = label.removeprefix("exec-"), f"the key {key!r} of " * bool(key)
+                    raise failed(f"{step} needs {what}the Secret {entry['secretName']}, which this platform does not "
+                                 "have", "a run that can start: name what is there")  # fmt: skip
     return f"The compiled pipeline begins with {name}, with the Secrets it needs.", {"steps": len(steps)}
 
 
@@ -188,36 +201,36 @@ def check_push(place: Workplace) -> Found:
         raise not_attempted("The branch main of the git server still trains on data without a version.")
     revision = place.git("log", "-1", "--format=%H", "origin/main", "--", path)
     values = {"revision": revision}
-    if not place.is_sandbox:
-        return f"Revision {revision[:10]} is on main; the pipeline ct-pipeline trains it.", values
     # A push of several commits trains the last of them, and a failed one may have been repeated.
-    event = place.push_event(revision, *place.git("rev-list", f"{revision}..origin/main").split())
-    if not event:
-        raise failed(f"no push of {revision[:10]} that the sandbox has seen",
+    pushed = [*place.git("rev-list", f"{revision}..origin/main").split(), revision]
+    known = ((commit, read_status(place.settings, commit)) for commit in pushed)
+    commit, status = next(((commit, status) for commit, status in known if status), (revision, None))
+    if not status:
+        raise failed(f"no push of {revision[:10]} that the trigger has seen",
                      "one; git commit --allow-empty, then git push origin main")  # fmt: skip
-    run = find_run(place.settings, event["revision"])
-    if event["state"] not in OVER:
-        raise failed("a training that is not over", "its end; check again in some seconds")
-    if run is None:
-        error = failed_push(event)
+    if not status.over:
+        raise failed("a training that is still running", "its end; check again in some seconds")
+    run = training_of(place.settings, commit)
+    if run is None or status.state == "error" or not run.began:
+        error = failed_push(commit, status)
         raise failed(error.what, f"a run. {error.next_action}")
-    found = f"The push of {event['version']} was trained; it {run.state}. {run.error}".strip()
+    found = f"The push of {commit[:10]} was trained; it {run.state}. {run.error} {run.next_action}".strip()
     return found, values | {"state": run.state}
 
 
 def refuse_failed_push(place: Workplace, revision: str, repository: str = REPOSITORY) -> None:
     """Say that a push has failed, so that nobody waits for what it was to bring."""
-    event = place.push_event(revision, repository=repository)
-    if event.get("state") in OVER and event["state"] != "done":
-        error = failed_push(event)
-        raise failed(error.what, f"a push that succeeds. {error.next_action}")
+    for status in read_statuses(place.settings, revision, repository):
+        if status.state in ("failure", "error"):
+            error = failed_push(revision, status)
+            raise failed(error.what, f"a push that succeeds. {error.next_action}")
 
 
 def check_first_model(place: Workplace) -> Found:
     """The version file on main, its object in data-cache, and the model version that was trained on it."""
     if not place.on_main(VERSION_FILE):
-        runs = sorted(place.settings.runs.glob("data-pipeline-with-dvc-*/run.json"))
-        if runs and (run := read_run(runs[-1].parent)).state == "failed":
+        run = find_run(connect(place.settings), adhoc_name(DATA_PIPELINE_NAME))
+        if run and run.state == "failed":
             raise failed(f"a run of the data pipeline that failed: {run.error}", "a run that succeeds")
         raise not_attempted(f"There is no {VERSION_FILE} on main: the data pipeline has not run.")
     if not place.versioned_models():
@@ -249,19 +262,18 @@ def check_second_model(place: Workplace) -> Found:
 
 
 def check_reproduced(place: Workplace) -> Found:
-    """A run on this machine that rebuilt the first version without registering it, and the file that it made."""
+    """The run that rebuilt the first version without registering it, and the file that it made."""
     if not place.versioned_models():
         raise not_attempted("There is no model version to reproduce yet.")
     first = place.first_versioned_model()
-    for file in sorted(place.settings.runs.glob("training-pipeline-*/run.json"), reverse=True):
-        run = read_run(file.parent)
-        rebuilt = "register-model" not in [step.name for step in run.steps]
-        if run.arguments.get("version") != first["version"] or not rebuilt:
-            continue
-        if run.state != "succeeded":
-            raise failed(f"a rebuild that {run.state}: {run.error}", "a rebuild that succeeds")
-        sha256 = run.metadata("export-model", "onnx_model")["model sha256"]
-        if sha256 != first["metadata"]["model sha256"]:
-            raise failed(f"a rebuilt model with sha256 {sha256}", first["metadata"]["model sha256"])
-        return f"The rebuilt file has sha256 {sha256}, as the registered one.", {"model sha256": sha256}
-    raise not_attempted(f"No run on this machine has rebuilt {first['version']}.")
+    run = find_run(connect(place.settings), rebuild_name(first["version"]))
+    if run is None:
+        raise not_attempted(f"No run has rebuilt {first['version']}.")
+    if run.state == "running":
+        raise failed("a rebuild that is still running", "its end; check again in some seconds")
+    if run.state == "failed":
+        raise failed(f"a rebuild that failed: {run.error}", "a rebuild that succeeds")
+    sha256 = digest(place.settings, run, "export-model", "onnx_model", "sha256")
+    if sha256 != first["metadata"][MODEL_HASH]:
+        raise failed(f"a rebuilt model with sha256 {sha256}", first["metadata"][MODEL_HASH])
+    return f"The rebuilt file has sha256 {sha256}, as the registered one.", {"model sha256": sha256}

@@ -4,13 +4,7 @@ from pathlib import Path
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.revisions import git_credentials
-from jukebox_helpers.settings import (
-    GITOPS_REPOSITORY,
-    KIT,
-    REPOSITORY,
-    Settings,
-    find_settings,
-)
+from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, Settings, find_settings
 from jukebox_helpers.steps.constants import VERSION_FILE
 from jukebox_helpers.steps.dvc import read_version_file
 from jukebox_helpers.steps.git import git
@@ -27,20 +21,14 @@ class Clones:
         self.settings = settings or find_settings()
         self.clone = self.settings.clone(REPOSITORY)
         self.tables = self.settings.state / "tables"
-        beside = self.clone.parent if self.settings.platform == "sandbox" else KIT.parent
-        self.gitops = beside / GITOPS_REPOSITORY
-        self.practice = beside / "data-practice"
+        self.gitops = self.clone.parent / GITOPS_REPOSITORY
+        self.practice = self.clone.parent / "data-practice"
 
     def __repr__(self) -> str:
         return (
             f"Platform {self.settings.platform}, user {self.settings.user}\n"
             f"your clone     {self.clone}\nbuckets        {self.gitops}\npractice       {self.practice}"
         )
-
-    @property
-    def is_sandbox(self) -> bool:
-        """Whether this is a laptop."""
-        return self.settings.platform == "sandbox"
 
     def git(self, *arguments: str, folder: str | Path | None = None) -> str:
         """Run git in the attendee's clone, or in another folder, with the platform's credentials.

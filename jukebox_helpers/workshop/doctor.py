@@ -41,9 +41,10 @@ def examine() -> list[Finding]:
     except JukeboxError as error:
         return [*findings, Finding("platform", False, error.what, error.next_action)]
     findings.append(Finding("platform", True, f"{settings.platform}, namespace {settings.namespace}"))
-    looks: list[Callable[[Settings], Finding]] = [look_at_s3, look_at_repository]
-    if settings.platform == "rhoai":
-        looks = [look_at_token, look_at_cluster_domain, *looks, look_at_pipeline_server, look_at_registry]
+    looks: list[Callable[[Settings], Finding]] = [look_at_s3, look_at_repository, look_at_pipeline_server]
+    if not settings.is_sandbox:
+        looks = [look_at_token, look_at_cluster_domain, *looks]
+    looks.append(look_at_registry)
     return [*findings, *(look(settings) for look in looks)]
 
 

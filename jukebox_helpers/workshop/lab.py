@@ -63,6 +63,7 @@ def lab_environment(settings: Settings, theme: str = "") -> dict[str, str]:
     return {
         **os.environ,
         **terminal_connection(settings),
+        **kfp_connection(settings),
         "DVC_NO_ANALYTICS": "1",
         "JUKEBOX_STATE": str(settings.state),
         "JUPYTERLAB_SETTINGS_DIR": str(folder),
@@ -116,6 +117,11 @@ def terminal_connection(settings: Settings) -> dict[str, str]:
     secret = settings.secret(folders[0].name)
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
     return {key: secret[key] for key in keys} | {"AWS_ENDPOINT_URL": secret["AWS_S3_ENDPOINT"]}
+
+
+def kfp_connection(settings: Settings) -> dict[str, str]:
+    """What the command ``kfp`` looks for: https://kubeflow-pipelines.readthedocs.io/ (kfp --help)."""
+    return {"KFP_ENDPOINT": settings.pipeline_server, "KFP_EXISTING_TOKEN": settings.token}
 
 
 def start_lab(

@@ -7,17 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
-from jukebox_helpers.pipelines.laptop import run_pipeline
+from jukebox_helpers.pipelines.actions import run_file
 from jukebox_helpers.pipelines.lineage import compare_digests
 from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.pipelines.runs import Run
 from jukebox_helpers.pipelines.training import follow_training, rebuild
-from jukebox_helpers.settings import (
-    DATA_PIPELINE_YAML,
-    REPOSITORY,
-)
+from jukebox_helpers.settings import DATA_PIPELINE_YAML
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.steps.constants import CONNECTION_KEYS, MODEL, SONGS_ADDRESS, SONGS_OBJECT
 from jukebox_helpers.steps.files import file_digest
@@ -79,28 +75,8 @@ class Workplace(Storage):
         """
         source = self.clone / DATA_PIPELINE_YAML
         arguments = {"dataset_url": songs_argument(self.settings, songs), "repo_url": self.settings.repository_url()}
-        run_pipeline(source, arguments, self.settings, on_change=show or live_graph(source))
+        run_file(self.settings, source, arguments, show or live_graph(source))
         return self.head()
-
-    def push_event(self, *revisions: str, repository: str = REPOSITORY) -> dict[str, Any]:
-        """What became of a push, as the sandbox's trigger recorded it.
-
-        Args:
-            revisions: The commits that the push may have ended with. A push of several commits has one event, for
-                the last of them.
-            repository: The repository that was pushed to.
-
-        Returns:
-            The newest event of such a push; one to ``main`` where there is one, because the same commit may be
-            pushed to other branches, too. Empty where there was none, and in a workbench.
-        """
-        if not self.is_sandbox:
-            return {}
-        pushes = [
-            event for event in sandbox.pushes(self.settings)
-            if event["repository"] == repository and event["revision"] in revisions
-        ]  # fmt: skip
-        return ([event for event in pushes if event["ref"] == sandbox.MAIN] or pushes or [{}])[-1]
 
     def follow(self, revision: str, show: Callable[[Run], None] | None = None) -> str:
         """Follow the training that a push has started, until it ends.
@@ -112,13 +88,8 @@ class Workplace(Storage):
         Returns:
             How it ended, in one sentence.
         """
-        if not self.is_sandbox:
-            return f"The training of {revision[:10]} runs in the cluster: see Pipelines in OpenShift and Experiments."
-
-        run = follow_training(
-            self.settings, revision, lambda: self.push_event(revision), on_change=show or live_graph()
-        )
-        return f"The training of {revision[:10]} {run.state}. {run.error}".strip()
+        run = follow_training(self.settings, revision, show or live_graph())
+        return f"The training of {revision[:10]} {run.state}. {run.error} {run.next_action}".strip()
 
     @as_jukebox_error()
     def train_on(self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None) -> str:
@@ -162,13 +133,12 @@ class Workplace(Storage):
             os.getcwd()
         except FileNotFoundError:  # the clone was deleted under this kernel, and is back
             os.chdir(self.clone)
-        if self.is_sandbox:
-            folder = self.settings.secrets / "aws-connection-data"
+        if self.settings.is_sandbox:
             os.environ["JUKEBOX_STATE"] = str(self.settings.state)
-            if folder.is_dir():
-                values = self.settings.secret("aws-connection-data")
-                os.environ.update({key: values[key] for key in CONNECTION_KEYS})
-        elif "password" in os.environ and (server := self.settings.git_server or git_server()):
+        if self.settings.s3_endpoint and self.settings.has_secret("aws-connection-data"):
+            values = self.settings.secret("aws-connection-data")
+            os.environ.update({key: values[key] for key in CONNECTION_KEYS if key in values})
+        if "password" in os.environ and (server := self.settings.git_server or git_server()):
             key = f"credential.{server}.helper"
             os.environ.update(GIT_CONFIG_COUNT="2", GIT_CONFIG_KEY_0=key, GIT_CONFIG_KEY_1=key)
             # The empty one first: no other helper is asked, and none learns this password.

@@ -155,8 +155,8 @@ class Storage(Clones):
         """The buckets that are not there and, on a laptop, the connections that are not: each follows its bucket."""
         present = self.buckets()
         buckets = [f"bucket {name}" for name in names if name not in present]
-        secrets = [f"aws-connection-{name}" for name in names if self.is_sandbox and name in present]
-        return buckets + [f"Secret {secret}" for secret in secrets if not (self.settings.secrets / secret).is_dir()]
+        secrets = [f"aws-connection-{name}" for name in names if name in present]
+        return buckets + [f"Secret {secret}" for secret in secrets if not self.settings.has_secret(secret)]
 
 
 def count_rows(table: Path) -> dict[str, int]:

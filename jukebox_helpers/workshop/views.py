@@ -8,12 +8,13 @@ from typing import Any
 import pandas
 from rich.console import Console
 
-from jukebox_helpers import sandbox
 from jukebox_helpers.pipelines import lineage
-from jukebox_helpers.settings import GITOPS_REPOSITORY
+from jukebox_helpers.pipelines.statuses import read_statuses
+from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY
 from jukebox_helpers.show import lineage as lineage_module
 from jukebox_helpers.show.notes import Note
 from jukebox_helpers.steps.constants import MODEL
+from jukebox_helpers.steps.registry import registry_address
 from jukebox_helpers.workshop.doctor import examine
 from jukebox_helpers.workshop.place import Workplace
 
@@ -62,15 +63,14 @@ def doctor_table() -> Table:
 def links(place: Workplace) -> Table:
     """The addresses of this platform."""
     settings = place.settings
-    pages = f"{settings.cluster_domain}/" if place.is_sandbox else f"https://gitea-gitea.{settings.cluster_domain}/"
+    pages = settings.repository_url().removesuffix(f"{settings.user}/{REPOSITORY}.git")
     rows = {
         "git, to look at": pages,
         "your repository": settings.repository_url(),
         "buckets as code": settings.repository_url(GITOPS_REPOSITORY),
         "S3": settings.s3_endpoint,
-        "model registry": settings.cluster_domain
-        if place.is_sandbox
-        else "Model registry, in the OpenShift AI dashboard",
+        "model registry": registry_address(settings.known_cluster_domain(), settings.namespace, prod_flag=False),
+        "pipeline server": settings.pipeline_server,
         "your clone": str(place.clone),
     }
     return Table([{"what": what, "where": where} for what, where in rows.items()])
@@ -90,18 +90,18 @@ def show_file_on_main(place: Workplace, path: str) -> Note:
     return Note(f"{path} on main", code=text) if text else Note(f"{path} is not on main yet")
 
 
-def show_events(place: Workplace) -> Table:
-    """What the trigger recorded of the latest pushes."""
-    if not place.is_sandbox:
-        return Table([], "The cluster's trigger keeps its record in OpenShift: Pipelines, ct-pipeline.")
-    return Table(
-        [
-            {"repository": one["repository"], "ref": one["ref"], "revision": one["revision"][:10],
-             "state": one["state"], "why": one["detail"]}
-            for one in sandbox.pushes(place.settings)[-5:]
-        ],
-        "No push so far.",
-    )  # fmt: skip
+def show_pushes(place: Workplace) -> Table:
+    """What became of the newest push to each branch: its commit statuses on the git server."""
+    rows = []
+    for repository in (REPOSITORY, GITOPS_REPOSITORY):
+        heads = place.git("ls-remote", "--heads", place.settings.repository_url(repository)).splitlines()
+        for revision, ref in (head.split("\t") for head in heads):
+            row = {"repository": repository, "branch": ref.removeprefix("refs/heads/"), "revision": revision[:10]}
+            statuses = read_statuses(place.settings, revision, repository)
+            rows += [row | {"state": one.state, "why": one.description} for one in statuses] or [
+                row | {"state": "", "why": "no status: a push to main starts something, no other does"}
+            ]
+    return Table(rows, "No push so far.")
 
 
 def show_log(place: Workplace, folder: str | Path, path: str = ".") -> Note:

@@ -11,12 +11,13 @@ import shutil
 import subprocess
 
 import pytest
-import yaml
-from fake_pipelines_server import FakePipelines
 from loopback import RecordingGitServer, make_certificate
+from platform_server import PlatformServer
 from rendering import of_kind, render_ct_pipeline
 from throwaway import environment_with
 
+from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.pipelines.statuses import post_status, read_status
 from jukebox_helpers.settings import KIT, TRAINING_PIPELINE
 from jukebox_helpers.steps.git import git
 
@@ -127,21 +128,10 @@ def test_the_clone_gives_the_password_to_its_server_only(sandbox, run, tmp_path)
     assert other.requests == other.seen == []
 
 
-class QuickPipelines(FakePipelines):
-    """A pipeline server whose runs end at the first question, all steps at once."""
-
-    outcome = "SUCCEEDED"
-
-    def move_on(self, run, tasks, waiting):
-        tasks += [{"display_name": name, "state": self.outcome} for name in waiting]
-        run["state"] = self.outcome
-
-
 @pytest.fixture
 def server(tmp_path):
     """The pipeline server, and the files of the pod: its service account, the authorities that it trusts."""
-    server = QuickPipelines(make_certificate(tmp_path))
-    server.token = TOKEN
+    server = PlatformServer(make_certificate(tmp_path), TOKEN)
     account, trusted = tmp_path / "account", tmp_path / "trusted-ca"
     account.mkdir()
     trusted.mkdir()
@@ -173,27 +163,49 @@ def train(sandbox, run, server, python, tmp_path):
 def test_trains_the_revision_with_its_default_parameters(sandbox, server, train, revision):
     done = train()
     assert done.returncode == 0, done.stdout + done.stderr
-    [run], [version] = server.runs.values(), server.versions.values()
+    [run], [version] = server.runs, server.versions
     defaults = json.loads((KIT / "3-prod_datascience" / "default_parameters.json").read_text())
     assert defaults.pop("rankings") == "sample"  # the fetch reads it; a server refuses unknown parameters
     given = {**defaults, "version": revision[:10], "cluster_domain": sandbox.cluster_domain}
-    assert run["runtime_config"]["parameters"] == given
-    assert run["display_name"] == f"training-pipeline-{revision[:10]}" and version["display_name"] == revision[:10]
-    containers = version["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"].values()
-    assert {executor["container"]["image"] for executor in containers} == {IMAGE}
-    assert INDEX in yaml.safe_dump(version["pipeline_spec"])
+    assert run.parameters == given
+    assert run.display_name == f"training-pipeline-{revision[:10]}" and version.display_name == revision[:10]
+    assert {container["image"] for container in read_pipeline(version.spec).executors.values()} == {IMAGE}
+    assert INDEX in version.spec
+    assert read_status(sandbox, revision).state == "success"
     password = sandbox.secret("git-auth")["password"]
-    assert password not in done.stdout + done.stderr + json.dumps(server.versions) + json.dumps(server.runs)
+    assert password not in done.stdout + done.stderr + version.spec + str(run.parameters)
 
 
-def test_a_training_that_fails_fails_the_task(server, train):
-    server.outcome = "FAILED"
+def test_a_training_that_fails_fails_the_task(sandbox, server, train, revision):
+    server.runner.states = ["FAILED"]
     done = train()
     assert len(server.runs) == 1
-    assert done.returncode == 1 and "'training-pipeline' failed" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "the step's own words" in done.stderr and "Traceback" not in done.stderr
+    status = read_status(sandbox, revision)
+    assert status.state == "failure" and "the step's own words. Next: fix it." in status.description
+
+
+def test_a_training_that_cannot_start_is_said_on_the_commit(sandbox, server, train, revision):
+    server.proxy.fail("POST .*", 403, times=None)
+    assert train().returncode == 1 and server.runs == []
+    status = read_status(sandbox, revision)
+    assert status.state == "error" and "ds-pipeline-user-access-dspa" in status.description
 
 
 def test_the_report_says_how_it_ended(run):
     failed = run("report", CLONE="Succeeded", TRAIN="Failed")
     assert failed.returncode == 0 and "Training: Failed." in failed.stdout and "Next: read the log" in failed.stdout
     assert "Next" not in run("report", CLONE="Succeeded", TRAIN="Succeeded").stdout
+
+
+def test_the_report_sets_the_commit_status_where_nobody_has(sandbox, run, revision):
+    post_status(sandbox, revision, "pending", "The training pipeline is compiled.")
+    run("report", CLONE="Succeeded", TRAIN="Succeeded")
+    assert read_status(sandbox, revision).state == "pending"
+    run("report", CLONE="Succeeded", TRAIN="Failed")
+    status = read_status(sandbox, revision)
+    assert status.state == "error" and "The task train of ct-pipeline" in status.description
+    post_status(sandbox, revision, "failure", "Step 'train' failed.")
+    done = run("report", CLONE="Succeeded", TRAIN="Failed")
+    assert read_status(sandbox, revision).state == "failure" and "Note" not in done.stdout
+    assert "Note: the commit status is not set" in run("report", CLONE="Failed", TRAIN="None", password="wrong").stdout

@@ -2,24 +2,21 @@
 
 import base64
 import json
-import os
 import subprocess
-import sys
 import time
 
 import pytest
 from click.testing import CliRunner
-from fake_pipelines_server import FakePipelines
 from loopback import make_certificate, page_server
+from platform_server import PlatformServer
 from registry_server import RegistryServer
 
 from jukebox_helpers import settings
 from jukebox_helpers import workbench as workbench_module
 from jukebox_helpers.cli import cli
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines import connection
-from jukebox_helpers.pipelines import server as cluster_pipelines
-from jukebox_helpers.settings import KIT, find_settings
+from jukebox_helpers.pipelines import connection, following
+from jukebox_helpers.settings import find_settings
 from jukebox_helpers.steps import git_password, registry
 from jukebox_helpers.workshop import ask_cluster_domain, doctor
 
@@ -52,11 +49,11 @@ def workbench(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(monkeypatch, workbench):
-    fake = FakePipelines()
-    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", fake.url)
-    fake.token = (workbench / "serviceaccount" / "token").read_text()
-    yield fake
-    fake.close()
+    platform = PlatformServer(token=(workbench / "serviceaccount" / "token").read_text())
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", platform.url)
+    monkeypatch.setattr(following, "PAUSE", 0.05)
+    yield platform
+    platform.close()
 
 
 @pytest.mark.parametrize(
@@ -218,17 +215,20 @@ def test_doctor_explains_a_registry_that_is_none_or_refuses(models, failure, fou
 
 
 @pytest.mark.parametrize(
-    ("change", "found", "next_action"),
+    ("page", "found", "next_action"),
     [
-        ({"token": "another"}, "answers 401", "The token may have expired: restart the workbench"),
-        ({"page": 403}, "does not accept the token", "The token may have expired: restart the workbench"),
-        ({"page": 200}, "e.g. a login page", "check the variable KF_PIPELINES_ENDPOINT"),
-        ({"page": 503}, "there is none at", "Configure pipeline server"),
+        (None, "answers 401", "The token may have expired: restart the workbench"),
+        (403, "does not accept the token", "The token may have expired: restart the workbench"),
+        (200, "e.g. a login page", "check the variable KF_PIPELINES_ENDPOINT"),
+        (503, "there is none at", "Configure pipeline server"),
     ],
 )
-def test_doctor_explains_a_pipeline_server_that_is_none_or_refuses(server, change, found, next_action, monkeypatch):
+def test_doctor_explains_a_pipeline_server_that_is_none_or_refuses(server, page, found, next_action, monkeypatch):
     monkeypatch.setattr(connection, "PAUSES", (0.01,))
-    vars(server).update(change)
+    if page:
+        server.proxy.fail(".*", page, times=None, page=True)
+    else:
+        workbench_module.service_account("token").write_text("another")
     finding = doctor.look_at_pipeline_server(find_settings())
     assert not finding.good and found in finding.found and next_action in finding.next_action
 
@@ -246,8 +246,8 @@ def test_doctor_explains_pages_where_git_and_s3_should_be(workbench, monkeypatch
 
 
 def test_doctor_names_the_variable_of_each_certificate(workbench, monkeypatch):
-    certificate = make_certificate(workbench)
-    pipelines, models = FakePipelines(certificate), RegistryServer(certificate)
+    certificate, token = make_certificate(workbench), workbench_module.service_account("token").read_text()
+    pipelines, models = PlatformServer(certificate, token), RegistryServer(certificate)
     monkeypatch.setattr(registry, "open_registry", lambda *_, **__: models.open())
     monkeypatch.setattr(settings, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET", "cluster_domain"):
@@ -310,7 +310,6 @@ def jukebox(*arguments):
 
 def test_import_schedule_and_run_as_the_dashboard_does(server, workbench, monkeypatch):
     monkeypatch.setenv("cluster_domain", DOMAIN)
-    monkeypatch.setattr(cluster_pipelines.time, "sleep", lambda seconds: None)
     assert jukebox("import")[1].startswith("Imported: data-pipeline-with-dvc ")
     assert jukebox("import")[1].startswith("Already there: ")
     assert jukebox("schedule", "--dataset-url", SONGS)[1].startswith("Scheduled: data-pipeline-with-dvc-daily, ")
@@ -318,42 +317,40 @@ def test_import_schedule_and_run_as_the_dashboard_does(server, workbench, monkey
     status, output, error = jukebox("run", "data-pipeline", "--dataset-url", SONGS)
     assert status == 0, error
     assert "succeeded" in output
-    [run], [recurring] = server.runs.values(), server.recurring.values()
+    [run], [recurring] = server.runs, server.recurring
     expected = {"dataset_url": SONGS, "repo_url": f"https://gitea-gitea.{DOMAIN}/user7/jukebox.git"}
-    assert run["runtime_config"]["parameters"] == recurring["runtime_config"]["parameters"] == expected
-    assert run["display_name"] == "data-pipeline-with-dvc-adhoc-run"
+    assert run.parameters == recurring.parameters == expected
+    assert run.display_name == "data-pipeline-with-dvc-adhoc-run"
+    assert "No news" not in output  # nobody has asked the git server of that domain
 
 
-def test_nothing_runs_that_was_not_imported(server, workbench, monkeypatch):
+def test_what_was_not_imported_is_not_scheduled_and_a_run_imports_it(server, workbench, monkeypatch):
     monkeypatch.setenv("cluster_domain", DOMAIN)
-    for command in (("schedule",), ("run", "data-pipeline")):
-        error = jukebox(*command, "--dataset-url", SONGS)[2]
-        assert "has no pipeline 'data-pipeline-with-dvc'" in str(error) and "./jukebox import" in str(error)
+    error = jukebox("schedule", "--dataset-url", SONGS)[2]
+    assert "has no pipeline 'data-pipeline-with-dvc'" in str(error) and "./jukebox import" in str(error)
+    assert jukebox("run", "data-pipeline", "--dataset-url", SONGS)[0] == 0
+    assert [version.spec for version in server.versions] == [settings.DATA_PIPELINE_YAML.read_text()]
 
 
 def test_training_in_the_cluster_runs_a_revisions_own_pipeline(server, sandbox, monkeypatch):
     workbench_module.NAMESPACE_FILE.write_text(sandbox.namespace)
     monkeypatch.setenv("cluster_domain", sandbox.cluster_domain)
-    monkeypatch.setattr(cluster_pipelines.time, "sleep", lambda seconds: None)
     for key, value in sandbox.secret("git-auth").items():
         monkeypatch.setenv(key, value)
     status, output, error = jukebox("run", "training-pipeline", "--json")
     assert status == 0, error
     run = json.loads(output[output.index("{") :])
-    [version], [known] = server.versions.values(), server.runs.values()
-    assert version["display_name"] == run["arguments"]["version"] and len(version["display_name"]) == 10
-    assert known["display_name"] == f"training-pipeline-{version['display_name']}"
-    assert known["runtime_config"]["parameters"]["cluster_domain"] == sandbox.cluster_domain
-    assert known["runtime_config"]["parameters"]["model_name"] == "jukebox"
-    assert jukebox("import", "training-pipeline")[1] == f"Already there: training-pipeline {version['display_name']}\n"
+    [version], [known] = server.versions, server.runs
+    assert version.display_name == run["arguments"]["version"] and len(version.display_name) == 10
+    assert known.display_name == f"training-pipeline-{version.display_name}"
+    assert known.parameters["cluster_domain"] == sandbox.cluster_domain
+    assert known.parameters["model_name"] == "jukebox"
+    assert jukebox("import", "training-pipeline")[1] == f"Already there: training-pipeline {version.display_name}\n"
 
 
-@pytest.mark.parametrize("command", [["import"], ["schedule", "--dataset-url", SONGS]])
-def test_the_sandbox_says_what_to_do_instead(sandbox, command):
-    environment = {**os.environ, "PYTHONPATH": str(KIT), "JUKEBOX_STATE": str(sandbox.state)}
-    result = subprocess.run(
-        [sys.executable, "-m", "jukebox_helpers", *command], env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 1
-    assert "The sandbox has no pipeline server" in result.stderr
-    assert "Next: " in result.stderr and "./jukebox run data-pipeline" in result.stderr
+def test_doctor_looks_at_the_same_things_on_a_laptop(sandbox, monkeypatch):
+    monkeypatch.setenv("JUKEBOX_STATE", str(sandbox.state))
+    found = findings()
+    assert {"S3", "git repository", "pipeline server", "model registry"} <= set(found)
+    assert not {"token", "cluster domain"} & set(found)
+    assert found["pipeline server"].good and found["model registry"].good

@@ -3,6 +3,7 @@
 https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/images/creating-images
 """
 
+import copy
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import kfp_local
 import pytest
 from rich.console import Console
 
@@ -22,8 +24,6 @@ from jukebox_helpers.steps import sample_data
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.demo import Demo
 from jukebox_helpers.workshop.songs import songs_argument
-from jukebox_sandbox import runner_process
-from jukebox_sandbox.containers import container_env, hide_jukebox, with_environments
 
 UID = 1000790000
 """Of the range that OpenShift gives to a project; it has no entry in /etc/passwd."""
@@ -77,23 +77,48 @@ def test_this_user_is_nobody_and_can_write_nowhere(start):
     assert said == [f"'getpwuid(): uid not found: {UID}'", "False", "False", "False", "['HOME', 'PATH']"]
 
 
+def for_this_machine(pipeline, settings):
+    """The pipeline's spec, each container with the environment that the platform spec gives it, nothing installed."""
+    spec = copy.deepcopy(pipeline.spec)
+    for label, executor in spec["deploymentSpec"]["executors"].items():
+        container, given = executor["container"], pipeline.platform_of(label)
+        known = {
+            pair["envVar"]: settings.secret(entry["secretName"])[pair["secretKey"]]
+            for entry in given.get("secretAsEnv", [])
+            for pair in entry["keyToEnv"]
+        }
+        known |= {entry["name"]: settings.namespace for entry in given.get("fieldPathAsEnv", [])}
+        container["env"] = [{"name": name, "value": value} for name, value in known.items()]
+        if "pip install" in container["command"][2]:
+            container["command"] = container["command"][3:]
+    return spec
+
+
+def hide_jukebox(folder):
+    """A folder to import from in which Jukebox is absent, as in a container."""
+    hidden = folder / "python"
+    hidden.mkdir()
+    for package in ("jukebox_helpers", "jukebox_sandbox"):
+        (hidden / f"{package}.py").write_text(f"raise ImportError('there is no {package} in a container')\n")
+    return hidden
+
+
 @pytest.fixture
 def run(start, fresh_sandbox, tmp_path):
     """Run a compiled pipeline as that user; a step gets the values that the YAML names, and nothing else."""
 
     def run(pipeline, arguments):
-        environments = {label: container_env(pipeline, label, fresh_sandbox) for label in pipeline.executors}
         folder = tmp_path / pipeline.name
         (folder / "artifacts").mkdir(parents=True)
         (folder / "artifacts").chmod(0o770)  # the group 0 may write, as to a volume in OpenShift
         order = {
-            "spec": with_environments(pipeline.spec, environments),
+            "spec": for_this_machine(pipeline, fresh_sandbox),
             "arguments": arguments,
             "folder": str(folder / "artifacts"),
         }
         # The container has no Jukebox.
         server = {"JUKEBOX_GIT_SERVER": fresh_sandbox.cluster_domain}
-        with start("python3", "-P", runner_process.__file__, PYTHONPATH=str(hide_jukebox(folder)), **server) as process:
+        with start("python3", "-P", kfp_local.__file__, PYTHONPATH=str(hide_jukebox(folder)), **server) as process:
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             log = process.stdout.read()

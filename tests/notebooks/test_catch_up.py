@@ -135,7 +135,9 @@ def test_there_is_no_notebook_eight(place):
 
 def test_clones_of_a_workbench_pull_with_own_commits_and_edits(tmp_path):
     """There, the attendee has cloned with plain git."""
-    place = SimpleNamespace(is_sandbox=False, clone=tmp_path / "jukebox", gitops=tmp_path / "mlops-gitops")
+    place = SimpleNamespace(
+        settings=SimpleNamespace(is_sandbox=False), clone=tmp_path / "jukebox", gitops=tmp_path / "mlops-gitops"
+    )
     server, other = tmp_path / "server.git", tmp_path / "other"
     git("init", "--quiet", "--bare", "--initial-branch=main", str(server))
     for folder in (other, place.clone, place.gitops):

@@ -1,18 +1,18 @@
 """Each exercise: untouched, wrong, right, on a real sandbox; and the engine around them."""
 
 import dataclasses
-import json
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 from quick_model import register_quick_model
+from server_runs import pretend_run
 from stand_in import stand_in_configuration
-from waiting import DEADLINE
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.runs import Run, Step
+from jukebox_helpers.pipelines.statuses import post_status
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.show.sliders import typical_song
 from jukebox_helpers.steps.constants import MODEL, VERSION_FILE
@@ -23,8 +23,6 @@ from jukebox_helpers.workshop.engine import RESULT_TYPE, Exercise, failed, not_a
 from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
 from jukebox_helpers.workshop.place import Workplace, load_songs
 from jukebox_helpers.workshop.quizzes import questions, quiz
-from jukebox_sandbox import events
-from jukebox_sandbox.events import record
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +161,7 @@ def test_fetch(place):
         (
             right.replace("'password': 'password',", "'password': 'password', 'token': 'token',"),
             "failed",
-            ["needs the key 'token'", "a run that can start"],
+            ["needs the key 'token' of the Secret git-auth", "a run that can start"],
         ),
         (
             right.replace("(cluster_domain=cluster_domain, git_version=version)", "("),
@@ -185,43 +183,32 @@ def test_push(place):
     place.git("commit", "--quiet", "--message", "Train", str(TRAINING_PIPELINE))
     said("push", "failed", "not pushed")
     place.git("push", "--quiet", "origin", "main")
-    event = events.wait_for(place.settings.state, place.head(), timeout=DEADLINE)
-    said("push", "failed", "started no run")  # this sandbox trains nothing
+    head = place.head()
     for state, words in (
-        ("running", "a training that is not over"), ("ignored", "ignored: to another branch"),
-        ("failed", "failed: the sandbox stopped"),
+        ("pending", "a training that is still running"), ("error", "failed: the sandbox stopped"),
+        ("success", "failed: nobody knows what ran"),
     ):  # fmt: skip
-        record(place.settings.state, event, state, words.partition(": ")[2])
+        post_status(place.settings, head, state, words.partition(": ")[2])
         said("push", "failed", words)
-    run_of(place, "training-pipeline-1", version=place.head()[:10], state="failed", error="no version file")
+    pretend_run(place.settings, f"training-pipeline-{head[:10]}", "FAILED", "no version file")
+    post_status(place.settings, head, "failure", "no version file")
     assert said("push", "passed", "it failed. no version file").values["state"] == "failed"
-
-
-def run_of(place, name, version, state, error="", steps=("export-model",), sha256=""):
-    """The record of a run, as the runner keeps it."""
-    folder = place.settings.runs / name
-    output = folder / "artifacts" / "x" / "export-model" / "executor_output.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    artifact = {"artifacts": [{"metadata": {"model sha256": sha256}}]}
-    output.write_text(json.dumps({"artifacts": {"onnx_model": artifact}}))
-    Run(name, name[:-2], str(folder), {"version": version}, [Step(one) for one in steps], state, error).save()
 
 
 def test_first_model_needs_data_and_a_model(place):
     said("first-model", "not attempted", "the data pipeline has not run")
-    run_of(place, "data-pipeline-with-dvc-1", version="", state="failed", error="column tempo is missing")
+    pretend_run(place.settings, "data-pipeline-with-dvc-adhoc-run", "FAILED", "column tempo is missing")
     said("first-model", "failed", "column tempo is missing")
     (place.clone / VERSION_FILE).write_text((place.practice / VERSION_FILE).read_text())
     place.git("add", VERSION_FILE)
     place.git("commit", "--quiet", "--message", "Data")
     place.git("push", "--quiet", "origin", "main")
-    event = events.wait_for(place.settings.state, place.head(), timeout=DEADLINE)
-    record(place.settings.state, event, "running")
+    post_status(place.settings, place.head(), "pending", "")
     said("first-model", "failed", "no model trained on it", "wait")
-    failure = "exit code 1\nError: Step 'train' failed: no memory\nNext: Take fewer songs."
-    record(place.settings.state, event, "failed", failure)
+    failure = "Step 'train' failed: no memory. Next: Take fewer songs."
+    post_status(place.settings, place.head(), "failure", failure)
     said("first-model", "failed", "failed: Step 'train' failed: no memory", "Take fewer songs. Then commit and push")
-    record(place.settings.state, event, "done")
+    post_status(place.settings, place.head(), "success", "")
     said("second-model", "not attempted", "0 version")
     said("reproduce", "not attempted", "no model version")
     # An early push has registered a model without a data version; it is not the first version of anything.
@@ -248,15 +235,23 @@ def test_reproduce_compares_the_bytes(place):
     assert place.first_versioned_model() == first
     assert first["version"] in views.comparison(place).title and "0000000000" not in views.comparison(place).title
     said("reproduce", "not attempted", first["version"])
-    run_of(place, "training-pipeline-2", first["version"], "failed", "no revision")
-    said("reproduce", "failed", "no revision")
-    run_of(place, "training-pipeline-3", first["version"], "succeeded", sha256="0" * 64)
-    said("reproduce", "failed", "0" * 64, first["metadata"]["model sha256"])
-    run_of(place, "training-pipeline-4", first["version"], "succeeded", sha256=first["metadata"]["model sha256"])
+    name, right = f"reproduce-{first['version']}", model_of(place, first)
+    for state, words in (("RUNNING", "still running"), ("FAILED", "no revision")):
+        pretend_run(place.settings, name, state, "no revision")
+        said("reproduce", "failed", words)
+    pretend_run(place.settings, name, "SUCCEEDED", model=b"other bytes")
+    said("reproduce", "failed", hashlib.sha256(b"other bytes").hexdigest(), first["metadata"]["model sha256"])
+    pretend_run(place.settings, name, "SUCCEEDED", model=right)
     said("reproduce", "passed")
-    # The training of a push is no rebuild.
-    run_of(place, "training-pipeline-5", first["version"], "succeeded", steps=("register-model",))
+    # The training of a push is not a rebuild.
+    pretend_run(place.settings, f"training-pipeline-{first['version']}", "SUCCEEDED", model=b"other bytes")
     said("reproduce", "passed")
+
+
+def model_of(place, record):
+    """The bytes of a registered model."""
+    bucket, _, key = record["uri"].removeprefix("s3://").partition("/")
+    return place.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
 def test_the_solution_of_reproduce_takes_the_version_that_its_check_expects(place, monkeypatch):

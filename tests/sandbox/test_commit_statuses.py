@@ -245,13 +245,15 @@ def test_what_the_command_says_itself_counts(place: Place, said: str, fails: boo
     assert states == ["pending", said, *ends]
 
 
-def test_a_push_of_buckets_has_no_status(place: Place) -> None:
+def test_a_push_of_buckets_says_what_was_done(place: Place) -> None:
     clone = place.settings.clone("mlops-gitops")
     git(clone, "commit", "--quiet", "--allow-empty", "-m", "Nothing")
     git(clone, "push", "--quiet")
     revision = git(clone, "rev-parse", "HEAD")
     assert events.wait_for(place.state, revision, DEADLINE)["state"] == "done"
-    assert place.ask(f"/mlops-gitops/commits/{revision}/status")[1]["statuses"] == []
+    [status] = place.ask(f"/mlops-gitops/commits/{revision}/status")[1]["statuses"]
+    assert (status["context"], status["status"]) == ("buckets", "success")
+    assert status["description"] == "pipeline: unchanged; models: unchanged"
 
 
 def test_what_a_stop_cuts_short_is_an_error_and_what_waited_is_done_after_it(place: Place) -> None:

@@ -1,6 +1,6 @@
 """The data pipeline from its compiled YAML, against real S3 and real git."""
 
-import dataclasses
+import contextlib
 import hashlib
 import http.server
 import io
@@ -9,17 +9,18 @@ import shutil
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 from loopback import RecordingGitServer
+from server_runs import artifact_metadata
 from waiting import DEADLINE
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.laptop import run_pipeline
+from jukebox_helpers.pipelines.following import logs, run_pipeline
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import RunFailed
+from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT
 from jukebox_helpers.steps import data_cache, data_versions, git, sample_data, transfer
 from jukebox_helpers.steps import dvc as dvc_module
@@ -82,6 +83,11 @@ def run(settings, songs, repo_url):
     """Run the pipeline; a file goes where a command puts it, because no step sees a file of this machine."""
     arguments = {"dataset_url": songs_argument(settings, songs), "repo_url": repo_url}
     return run_pipeline(KIT / DATA_PIPELINE_YAML, arguments, settings)
+
+
+def log_of(settings, run):
+    """All that the steps of a run have printed."""
+    return "\n".join(logs(connect(settings), run.id).values())
 
 
 def bare_of(settings, repo_url):
@@ -215,7 +221,7 @@ def test_an_id_that_looks_like_a_message_forges_none(platform, s3, songs, reposi
     assert failed.next_action.startswith("correct the source and run again.")
     assert "All is well" in failed.what
     assert "ValueError" not in [line.split(":")[0] for line in failed.what.splitlines()]
-    log = Path(failed.run.folder, "log.txt").read_text()
+    log = log_of(platform, failed.run)
     assert all(line.isprintable() for text in (str(failed), log) for line in text.splitlines())
 
 
@@ -229,8 +235,8 @@ def test_rare_songs_and_other_encodings_are_accepted_and_reported(platform, s3, 
         return table.set_column(table.schema.get_field_index("event_timestamp"), "event_timestamp", times)
 
     finished = run(platform, broken(songs, rare), repository)
-    assert finished.metadata("validate", "metrics")["unusual_values"] == 1
-    log = Path(finished.folder, "log.txt").read_text()
+    assert artifact_metadata(platform, finished)["metrics"]["unusual_values"] == 1
+    log = log_of(platform, finished)
     assert "column 'tempo' is usually between 30.0 and 250.0: 1 of " in log
     assert "column 'event_timestamp' has the time zone 'America/Lima'; times are read in UTC" in log
 
@@ -278,11 +284,16 @@ def test_a_step_reads_no_file_of_this_machine(platform, songs, repository):
 
 @pytest.mark.parametrize("name", ["dataset_url", "repo_url"])
 def test_an_address_with_a_password_is_refused_and_said_nowhere(platform, songs, repository, name):
-    before = set(platform.runs.glob("*"))
-    arguments = {"dataset_url": str(songs), "repo_url": repository, name: "http://somebody:hunter2@127.0.0.1:9/x"}
+    before = connect(platform).client.list_runs(page_size=1, namespace="").total_size
+    arguments = {
+        "dataset_url": songs_argument(platform, songs),
+        "repo_url": repository,
+        name: "http://somebody:hunter2@127.0.0.1:9/x",
+    }
     with pytest.raises(JukeboxError, match=name) as refused:
         run_pipeline(KIT / DATA_PIPELINE_YAML, arguments, platform)
-    assert "hunter2" not in str(refused.value) and set(platform.runs.glob("*")) == before
+    assert "hunter2" not in str(refused.value)
+    assert connect(platform).client.list_runs(page_size=1, namespace="").total_size == before
     # In a cluster nobody stands before the steps, so these refuse it, too.
     with pytest.raises(ValueError, match="password in it") as refused:
         clone_main("http://somebody:hunter2@127.0.0.1:9/x", "nowhere")
@@ -304,26 +315,33 @@ def test_the_git_password_is_for_the_platforms_server_only(platform, s3, songs, 
     assert other.requests == other.seen == [] and objects(s3) == before
 
 
-def with_secret(settings, tmp_path, name, **values):
-    """The same platform, with one secret changed."""
-    state = tmp_path / "other-state"
-    shutil.copytree(settings.secrets, state / "secrets")
-    write_secret(state / "secrets" / name, values)
-    return dataclasses.replace(settings, state=state)
+@contextlib.contextmanager
+def changed_secret(settings, name, **values):
+    """The platform with other values in a Secret, for as long as the block runs."""
+    before = settings.secret(name)
+    write_secret(settings.secrets / name, values)
+    try:
+        yield
+    finally:
+        write_secret(settings.secrets / name, before)
 
 
 def test_wrong_credentials_change_nothing(platform, s3, songs, repository, tmp_path):
-    wrong = with_secret(platform, tmp_path / "a", "aws-connection-data", AWS_SECRET_ACCESS_KEY="wrong")
     address = songs_argument(platform, songs)
     before = objects(s3)
-    with pytest.raises(RunFailed, match="'check-access'.*refuses these credentials"):
-        run(wrong, address, repository)
-    wrong = with_secret(platform, tmp_path / "b", "git-auth", password="wrong-password")
-    with pytest.raises(RunFailed, match="'check-access'.*git server refuses") as caught:
-        run(wrong, address, repository)
+    with (
+        changed_secret(platform, "aws-connection-data", AWS_SECRET_ACCESS_KEY="wrong"),
+        pytest.raises(RunFailed, match="'check-access'.*refuses these credentials"),
+    ):
+        run(platform, address, repository)
+    with (
+        changed_secret(platform, "git-auth", password="wrong-password"),
+        pytest.raises(RunFailed, match="'check-access'.*git server refuses") as caught,
+    ):
+        run(platform, address, repository)
     assert objects(s3) == before
     assert len(git_log(platform, repository)) == 1
-    assert "wrong-password" not in (wrong.runs / caught.value.run.id / "log.txt").read_text()
+    assert "wrong-password" not in log_of(platform, caught.value.run)
 
 
 def test_a_missing_bucket_is_named(platform, s3, songs, repository):
@@ -645,11 +663,11 @@ def test_no_secret_in_logs_or_repository(platform, songs, repository):
     finished = run(platform, songs, repository)
     secrets = {**platform.secret("aws-connection-data"), **platform.secret("git-auth")}
     hidden = [secrets["AWS_SECRET_ACCESS_KEY"], secrets["password"]]
-    text = (platform.runs / finished.id / "log.txt").read_text()
+    text = log_of(platform, finished)
     objects_of_git = subprocess.run(
         ["git", "log", "-p", "--all"], cwd=bare_of(platform, repository), capture_output=True, text=True
     ).stdout
     for value in hidden:
         assert value not in text and value not in objects_of_git
-        for file in (platform.runs / finished.id).rglob("*"):
+        for file in (platform.state / "pipeline-server").rglob("*"):
             assert not file.is_file() or value.encode() not in file.read_bytes(), file

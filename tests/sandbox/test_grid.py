@@ -6,9 +6,9 @@ import pytest
 
 from jukebox_helpers import settings as settings_module
 from jukebox_helpers.pipelines import compile, read, runs
-from jukebox_helpers.pipelines.laptop import run_pipeline
+from jukebox_helpers.pipelines.following import run_pipeline
 from jukebox_helpers.pipelines.training import candidates
-from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.settings import KIT
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,10 @@ ARGUMENTS = {
 }
 
 
-def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
-    settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
+def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, sandbox):
     grid = [{"epochs": 1}, {"epochs": 3}]
-    run = run_pipeline(training_until_grid, {**ARGUMENTS, "grid": grid}, settings)
-    better, worse = candidates(run)
+    run = run_pipeline(training_until_grid, {**ARGUMENTS, "grid": grid}, sandbox)
+    better, worse = candidates(sandbox, run)
     assert (better["epochs"], worse["epochs"]) == (3, 1)
     assert better["log_loss"] < worse["log_loss"]
     # The loop itself is no step: its candidates are.
@@ -57,15 +56,13 @@ def test_a_grid_runs_a_step_for_each_candidate(training_until_grid, tmp_path):
     assert "for-loop-1" not in {step.name for step in run.steps}
 
 
-def test_an_empty_grid_scores_nothing(training_until_grid, tmp_path):
-    settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
-    run = run_pipeline(training_until_grid, ARGUMENTS, settings)
+def test_an_empty_grid_scores_nothing(training_until_grid, sandbox):
+    run = run_pipeline(training_until_grid, ARGUMENTS, sandbox)
     assert run.state == "succeeded"
     assert "score-candidate" not in {step.name for step in run.steps if step.state == "succeeded"}
-    assert candidates(run) == []
+    assert candidates(sandbox, run) == []
 
 
-def test_an_unknown_hyperparameter_in_the_grid_fails_by_name(training_until_grid, tmp_path):
-    settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
+def test_an_unknown_hyperparameter_in_the_grid_fails_by_name(training_until_grid, sandbox):
     with pytest.raises(runs.RunFailed, match="'depth'"):
-        run_pipeline(training_until_grid, {**ARGUMENTS, "grid": [{"depth": 3}]}, settings)
+        run_pipeline(training_until_grid, {**ARGUMENTS, "grid": [{"depth": 3}]}, sandbox)

@@ -30,6 +30,7 @@ COMMANDS = {
     "down": ([], 0, "Stopped"),
     "import": ([], *NO_SANDBOX),
     "lab": ([], *NEEDS_CHECKOUT),
+    "log": (["a-run"], *NO_SANDBOX),
     "load-rankings": (["songs/song_rankings.parquet"], *NO_SANDBOX),
     "notebooks": ([], *NEEDS_CHECKOUT),
     "pack": (["packed"], *NEEDS_CHECKOUT),

@@ -1,7 +1,5 @@
 # ruff: noqa: UP045 - what a step or pipeline takes is `Optional[...]`: kfp reads no `| None`
 import itertools
-import os
-from pathlib import Path
 from typing import NamedTuple, Optional
 
 import pytest
@@ -14,7 +12,7 @@ LIST = [1, 2, 3]
 @pytest.fixture(scope="module")
 def runs(sandbox, tmp_path_factory):
     """A runner for the tests of this file."""
-    made = Runs(tmp_path_factory.mktemp("runner") / "state", Path(os.environ["JUKEBOX_STATE"]), sandbox.s3_endpoint)
+    made = Runs(tmp_path_factory.mktemp("runner") / "state", sandbox.state, sandbox.s3_endpoint)
     made.runner.start()
     yield made
     made.runner.stop()

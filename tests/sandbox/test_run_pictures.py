@@ -8,9 +8,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nested import boxes, nested
 
 from jukebox_helpers.pipelines import compile
-from jukebox_helpers.pipelines.laptop import run_pipeline
+from jukebox_helpers.pipelines.following import run_pipeline
 from jukebox_helpers.pipelines.runs import Run, Step
-from jukebox_helpers.settings import Settings
 from jukebox_helpers.show.graphs import COLOURS, live_graph, pipeline_graph
 
 
@@ -20,29 +19,24 @@ def compiled(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    state = tmp_path_factory.mktemp("state")
-    return Settings("sandbox", state, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
-
-
-@pytest.fixture(scope="module")
-def run(compiled, settings):
-    return run_pipeline(compiled, {}, settings)
+def run(compiled, sandbox):
+    return run_pipeline(compiled, {}, sandbox)
 
 
 def test_a_run_puts_states_and_times_on_every_box(compiled, run):
     graph = pipeline_graph(compiled, run)
+    seconds = {step.name: step.seconds for step in run.steps}
     steps, around, _ = boxes(graph.mermaid)
     found = {re.split("  |<br/>", label)[0]: style for label, style in steps.items()}
     assert found == {"✓ flip": "succeeded", "✓ say-2": "succeeded", "– say-3": "skipped", "✓ say": "succeeded"}
     assert [title.split()[0] for title in around] == ["✓", "✓", "✓", "✓", "–"]
-    assert f"✓ flip  {run.step('flip').seconds:.1f} s" in repr(graph)
-    assert repr(graph).startswith(f"nested: succeeded after {run.seconds:.1f} s")
+    assert f"✓ flip  {seconds['flip']:.1f} s" in repr(graph)
+    assert repr(graph).startswith("nested: succeeded")
 
 
-def test_a_run_is_drawn_from_the_yaml_that_it_kept(compiled, run, tmp_path):
+def test_a_run_is_drawn_from_what_it_runs(compiled, run):
     assert pipeline_graph(run=run) == pipeline_graph(compiled, run)
-    bare = Run("r", "p", str(tmp_path), {}, [Step("one", "succeeded", 1.25), Step("two", "running")])
+    bare = Run("r", "r", "p", {}, [Step("one", "succeeded", 1.25), Step("two", "running")])
     assert repr(pipeline_graph(run=bare)) == "p: running\n  ✓ one  1.2 s\n  ▶ two"
 
 
@@ -66,30 +60,33 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_a_notebook_shows_one_picture_that_changes_in_place_until_a_step_fails(compiled, tmp_path):
+def test_a_notebook_shows_one_picture_that_changes_in_place_until_a_step_fails(compiled, sandbox):
     source = f"""
 from pathlib import Path
 from jukebox_helpers.pipelines.runs import RunFailed
-from jukebox_helpers.pipelines.laptop import run_pipeline
+from jukebox_helpers.pipelines.following import follow, start_run
+from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.pipelines.server import connect
+from jukebox_helpers.settings import find_settings
 from jukebox_helpers.show.graphs import live_graph
-from jukebox_helpers.settings import Settings
-here = Settings("sandbox", Path({str(tmp_path)!r}), "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
+server, compiled = connect(find_settings()), read_pipeline(Path({str(compiled)!r}).read_text())
 show = live_graph(Path({str(compiled)!r}))
 states = []
-def follow(run):
+def see(run):
     show(run)
     states.append(run.state)
 try:
-    run_pipeline(Path({str(compiled)!r}), {{"words": ["fail"]}}, here, on_change=follow)
+    follow(server, start_run(server, compiled, {{"words": ["fail"]}}, "a-run"), see)
 except RunFailed as failure:
     show(failure.run)
-assert len(states) > 4"""
+assert len(states) > 1"""
     book = new_notebook(cells=[new_code_cell(source)])
     NotebookClient(book, kernel_name="python3").execute()
+    assert len(book.cells[0].outputs) == 1, book.cells[0].outputs
     (output,) = book.cells[0].outputs
     assert set(output["data"]) == {"text/vnd.mermaid", "text/plain"}
     graph = output["data"]["text/vnd.mermaid"]
-    assert "Pipeline nested: failed after" in graph
+    assert "Pipeline nested: failed" in graph
     styles = {label.split()[1]: style for label, style in boxes(graph)[0].items()}
     assert (styles["flip"], styles["say-2"]) == ("succeeded", "failed")
     assert styles["say-3"] == "skipped"
@@ -99,8 +96,8 @@ assert len(states) > 4"""
 
 def test_where_nothing_can_change_in_place_each_finished_step_gets_a_line(compiled, run, capsys):
     show = live_graph(compiled)
-    show(Run("r", "nested", run.folder, {}, [Step("flip", "running")]))
-    first = Run("r", "nested", run.folder, {}, [Step("flip", "succeeded", 1.0), Step("say-3", "running")])
+    show(Run("r", "r", "nested", {}, [Step("flip", "running")]))
+    first = Run("r", "r", "nested", {}, [Step("flip", "succeeded", 1.0), Step("say-3", "running")])
     for news in (first, first):
         show(news)
     first.steps[1].state = "failed"

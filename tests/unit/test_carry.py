@@ -9,6 +9,10 @@ import pytest
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import carry, compile, definitions
 
+MESSAGES = definitions.library_module(carry.AROUND[0]).definitions
+AROUND = "".join(f"{MESSAGES[name].source}\n\n" for name in ("FAILURE", "parts", "saying_why"))
+"""What is around every step."""
+
 SHAPES = """\
 import os
 import urllib.parse
@@ -88,7 +92,9 @@ def step(tmp_path, monkeypatch):
         spec = importlib.util.spec_from_file_location("steps_file", file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return carry.carried(getattr(module, name))
+        text = carry.carried(getattr(module, name))
+        assert text.count(AROUND) == 1
+        return text.replace(AROUND, "")
 
     yield step
     definitions.library_module.cache_clear()

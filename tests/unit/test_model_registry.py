@@ -15,7 +15,8 @@ def a_sandbox(state: Path, url: str, token: str = TOKEN) -> Settings:
     """The settings of a sandbox whose registry is at an address."""
     (state / "secrets" / "pipeline-server").mkdir(parents=True)
     (state / "secrets" / "pipeline-server" / "token").write_text(token)
-    return Settings("sandbox", state, "user1-toolings", url, "")
+    token_file = state / "secrets" / "pipeline-server" / "token"
+    return Settings("sandbox", state, "user1-toolings", url, "", token_file=token_file)
 
 
 def test_a_sandbox_opens_its_own_registry_with_its_own_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -489,7 +489,7 @@ def test_a_list_that_makes_no_sense_is_refused(ask, kind, query):
 @pytest.mark.parametrize("path", ["v2beta1/healthz", "v2beta1/runs", "v1alpha1/runs/x/nodes/y/log", "nothing"])
 def test_who_has_no_token_learns_nothing(server, header, path):
     answer = requests.get(f"{server.url}/apis/{path}", headers=header, timeout=30)
-    assert (answer.status_code, answer.json()["message"], answer.json()["code"]) == (401, "Unauthorized", 16)
+    assert (answer.status_code, answer.text) == (401, "Unauthorized\n")
 
 
 def test_the_server_is_healthy_and_serves_one_user(client):

@@ -145,8 +145,8 @@ def test_the_sources_are_there_to_be_read(data_pipeline):
     text = (KIT / settings.DATA_PIPELINE_YAML).read_text()
     assert "     def transform_songs(source: str, target: str) -> dict:\n" in text
     program = data_pipeline.executors["exec-load"]["command"][-1]
-    assert '    """Put a file into a bucket, whole or not at all."""\n' in program
-    assert "Args:" not in program
+    assert "\ndef load_object(" in program and '"""' not in program
+    assert program.endswith("\nload = saying_why(load)\n")
 
 
 def test_a_part_of_a_pipeline_holds_what_its_last_step_needs(training_pipeline):

@@ -1,22 +1,99 @@
-"""The runs of this machine, as their folders tell."""
+"""A run in our words: what the server says of its tasks, step by step, and never more than it says."""
 
-from jukebox_helpers.pipelines.runs import Run
-from jukebox_helpers.pipelines.training import find_run
-from jukebox_helpers.settings import Settings
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kfp_server_api
+import pytest
+
+from jukebox_helpers.pipelines.read import CompiledPipeline, documents
+from jukebox_helpers.pipelines.runs import RunFailed, run_from, take_over
+
+BEGIN = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SPEC = {
+    "pipelineInfo": {"name": "p"},
+    "root": {"dag": {"tasks": {name: {"componentRef": {"name": f"comp-{name}"}} for name in ("fetch", "loop")}}},
+    "components": {
+        "comp-fetch": {"executorLabel": "exec-fetch"},
+        "comp-loop": {"dag": {"tasks": {"score": {"componentRef": {"name": "comp-score"}}}}},
+        "comp-score": {"executorLabel": "exec-score"},
+    },
+}
 
 
-def test_the_newest_training_of_a_revision_is_found(tmp_path):
-    settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "http://127.0.0.1:2")
-    first, other = "0123456789", "9876543210"
-    for name, version in (
-        ("training-pipeline-20261124-235959-aa", first),
-        ("training-pipeline-20261125-000000-bb", first),
-        ("training-pipeline-20261125-000001-cc", other),
-        ("another-pipeline-20261125-000002-dd", first),
-    ):
-        (settings.runs / name).mkdir(parents=True)
-        Run(name, "p", str(settings.runs / name), {"version": version}, state="succeeded").save()
-    (settings.runs / "training-pipeline-20261125-000003-ee").mkdir()  # it has not begun
-    assert find_run(settings, first + "a" * 30).id == "training-pipeline-20261125-000000-bb"
-    assert find_run(settings, other).id == "training-pipeline-20261125-000001-cc"
-    assert find_run(settings, "abcdef0123") is None
+def task(name: str, state: str, seconds: float = 0.0, **more: Any) -> kfp_server_api.V2beta1PipelineTaskDetail:
+    end = BEGIN + timedelta(seconds=seconds) if seconds else datetime.fromtimestamp(0, UTC)
+    return kfp_server_api.V2beta1PipelineTaskDetail(
+        display_name=name, state=state, start_time=BEGIN, end_time=end, **more
+    )
+
+
+def answer(state: str, *tasks: Any, root: str = "") -> kfp_server_api.V2beta1Run:
+    return kfp_server_api.V2beta1Run(
+        run_id="1",
+        display_name="p-adhoc-run",
+        state=state,
+        runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters={"a": 1}, pipeline_root=root),
+        run_details=kfp_server_api.V2beta1RunDetails(task_details=list(tasks)),
+        created_at=BEGIN,
+        finished_at=BEGIN + timedelta(seconds=9),
+    )
+
+
+def read(news: Any) -> Any:
+    return run_from(news, CompiledPipeline(SPEC, {}))
+
+
+def states(run: Any) -> dict[str, str]:
+    return {step.name: step.state for step in run.steps}
+
+
+def test_a_run_is_read_with_its_name_arguments_and_steps():
+    run = read(answer("RUNNING", root="s3://elsewhere/runs"))
+    assert (run.id, run.name, run.pipeline, run.arguments) == ("1", "p-adhoc-run", "p", {"a": 1})
+    assert states(run) == {"fetch": "pending", "score": "pending"} and run.state == "running"
+    assert run.root == "s3://elsewhere/runs" and run.compiled.spec == SPEC
+    assert "compiled" not in run.as_json()
+
+
+@pytest.mark.parametrize("spec", [SPEC, {"pipeline_spec": SPEC, "platform_spec": {}}])
+def test_a_server_answers_with_one_document_or_both(spec):
+    assert documents(spec) == CompiledPipeline(SPEC, {})
+
+
+def test_steps_are_taken_over_and_drivers_are_not_steps():
+    run = read(answer("RUNNING"))
+    rows = [task("fetch-driver", "SUCCEEDED", 1), task("fetch", "SUCCEEDED", 2.5), task("executor", "SUCCEEDED", 2)]
+    assert take_over(run, answer("RUNNING", *rows))
+    assert states(run) == {"fetch": "succeeded", "score": "pending"} and run.steps[0].seconds == 2.5
+    assert not take_over(run, answer("RUNNING", *rows))  # nothing is new
+
+
+@pytest.mark.parametrize(
+    ("rows", "state"),
+    [
+        (["SUCCEEDED", "RUNNING"], "running"),
+        (["SUCCEEDED", "SUCCEEDED"], "succeeded"),
+        (["SUCCEEDED", "FAILED", "RUNNING"], "failed"),
+        (["SKIPPED"], "skipped"),
+        (["CACHED"], "succeeded"),
+        (["RUNTIME_STATE_UNSPECIFIED"], "pending"),
+    ],
+)
+def test_a_step_in_a_loop_has_the_strongest_state_of_its_tasks(rows, state):
+    run = read(answer("RUNNING", *(task("score", row) for row in rows)))
+    assert states(run)["score"] == state
+
+
+def test_when_a_run_is_over_what_never_ran_was_skipped():
+    run = read(answer("SUCCEEDED", task("fetch", "SUCCEEDED")))
+    assert states(run) == {"fetch": "succeeded", "score": "skipped"} and run.state == "succeeded"
+
+
+def test_when_a_run_has_failed_nothing_of_it_is_pending_or_running():
+    run = read(answer("FAILED", task("fetch", "RUNNING")))
+    assert states(run) == {"fetch": "failed", "score": "skipped"} and run.seconds == 9.0
+    run.error, run.next_action = "Line one.\nLine two.", "Fix the data."
+    error = RunFailed(run)
+    assert error.what == "Step 'fetch' of 'p' failed: Line one.\nLine two."
+    assert error.next_action == "Fix the data. (The log: ./jukebox log 1)"

@@ -1,11 +1,10 @@
 """What the sandbox reads and keeps: its configuration, its state folder, Secrets, the record of a run."""
 
-import json
 import stat
 
 import pytest
 
-from jukebox_sandbox import compiled, configuration, containers, runner, state
+from jukebox_sandbox import configuration, state
 from jukebox_sandbox.errors import SandboxError
 
 
@@ -46,7 +45,7 @@ def test_a_state_of_an_older_kit_moves_aside_what_has_no_place_and_only_once(tmp
 
 def test_the_registry_of_version_1_moves_aside_to_be_copied(tmp_path):
     (tmp_path / "version").write_text("1\n")
-    for name in ("registry/registry.db", "before-1/oddity/c", "runs/r/run.json"):
+    for name in ("registry/registry.db", "before-1/oddity/c", "work/jukebox/a"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(name)
     said = state.bring_up_to_date(tmp_path)
@@ -55,7 +54,7 @@ def test_the_registry_of_version_1_moves_aside_to_be_copied(tmp_path):
     assert content(tmp_path) == {
         state.OLDER_REGISTRY: "registry/registry.db",
         "before-1/oddity/c": "before-1/oddity/c",
-        "runs/r/run.json": "runs/r/run.json",
+        "work/jukebox/a": "work/jukebox/a",
         "version": "2\n",
     }
 
@@ -109,42 +108,3 @@ def test_what_is_not_a_configuration_is_refused(tmp_path, text, problem):
         (tmp_path / "sandbox.toml").write_text(text)
     with pytest.raises(SandboxError, match=problem):
         configuration.read_configuration(tmp_path / "sandbox.toml")
-
-
-@pytest.mark.parametrize("failed", [True, False])
-def test_the_end_of_a_run_says_where_each_step_was(tmp_path, failed):
-    steps = [compiled.Step("a", "succeeded"), compiled.Step("b", "running"), compiled.Step("c")]
-    run = compiled.Run("r", "p", str(tmp_path), {}, steps, error="why")
-    run.finish(failed, 1.5)
-    assert [step.state for step in run.steps] == ["succeeded", "failed", "skipped"]
-    assert (run.state, run.error, run.seconds) == (("failed", "why", 1.5) if failed else ("succeeded", "", 1.5))
-    assert json.loads((tmp_path / "run.json").read_text())["state"] == run.state
-    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        (["ValueError: first", "during which", "KeyError: 'second'"], "'second'"),
-        (["a.b.RefreshError: what", "  more of it", ""], "what\n  more of it"),
-        (["KeyboardInterrupt"], "KeyboardInterrupt"),
-        (["SystemExit: "], "SystemExit"),
-        (["killed", "", "out of memory"], "killed\nout of memory"),
-    ],
-)
-def test_why_a_step_failed_is_its_last_exception(lines, said):
-    assert runner.last_exception(lines) == said
-
-
-def declaring(requirement):
-    command = ["sh", "-c", f'python3 -m pip install --quiet \'{requirement}\' && "$0" "$@"', "program"]
-    executors = {"exec-a-step": {"container": {"command": command}}}
-    return compiled.CompiledPipeline({"deploymentSpec": {"executors": executors}}, {})
-
-
-@pytest.mark.parametrize("marker", ["python_version < '3'", "sys_platform == 'amiga'"])
-def test_a_package_of_another_platform_is_not_missed(marker):
-    text = "no-such-package==1.0 ; " + marker.replace("'", '"')
-    containers.check_packages(declaring(text), strict=True)
-    with pytest.raises(SandboxError, match="Step 'a-step' declares no-such-package==1.0"):
-        containers.check_packages(declaring(text.split(" ;")[0]), strict=False)

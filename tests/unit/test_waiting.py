@@ -70,6 +70,6 @@ def test_an_error_of_the_question_ends_it(clock: Clock) -> None:
 
 
 def test_nothing_else_in_the_library_waits_in_a_loop_of_its_own() -> None:
-    """``connection`` and ``registry`` try a request a few times again: they count attempts, they wait for nothing."""
+    """Those that try a request a few times again are named: they count attempts, they wait for nothing."""
     sleepers = modules_with(lambda node: isinstance(node, ast.Call) and ast.unparse(node.func).endswith("sleep"))
     assert sleepers == {"waiting.py", "pipelines/connection.py", "steps/registry.py"}

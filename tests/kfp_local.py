@@ -1,8 +1,7 @@
-"""The process in which KFP's local runner runs a compiled pipeline. `runner` starts it by its path.
+"""KFP's own local runner in a process, for a test that runs the steps as another user. It is started by its path.
 
 It reads one line of JSON on standard input: ``spec`` (the pipeline spec), ``arguments``, ``folder`` (for the
-artifacts). Its environment is all that a container would have, so nothing of Jukebox can be imported here.
-When standard input closes, whoever wanted the run is gone: this process and all that it started end.
+artifacts). When standard input closes, it ends with all that it started.
 """
 
 import json
@@ -35,7 +34,7 @@ def main() -> int:
     threading.Thread(target=end_with_the_starter, daemon=True).start()
     spec = json_format.ParseDict(order["spec"], pipeline_spec_pb2.PipelineSpec())
     # KFP would write its interpreter's path over every "python3", unquoted in a script of `sh -c` and in arguments,
-    # too. As in a container, `python3` is found on PATH; `runner` puts this interpreter's folder first.
+    # too. As in a container, `python3` is found on PATH.
     subprocess_task_handler.replace_python_executable = lambda command, _: command
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=order["folder"])
     try:

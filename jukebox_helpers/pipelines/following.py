@@ -1,0 +1,258 @@
+"""Runs on a pipeline server: started, found, followed to their end, and why one failed."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.arguments import check_arguments
+from jukebox_helpers.pipelines.read import CompiledPipeline, documents, read_pipeline
+from jukebox_helpers.pipelines.runs import Run, RunFailed, run_from, take_over, tasks_of
+from jukebox_helpers.pipelines.server import Imported, PipelineServer, connect
+from jukebox_helpers.settings import Settings
+from jukebox_helpers.steps.messages import parts, printable, read_failure
+from jukebox_helpers.waiting import wait_until
+
+OnChange = Callable[[Run], None]
+
+PAUSE = 0.5
+"""Seconds between two questions about a run."""
+
+
+def nobody(run: Run) -> None:
+    """Tell nobody of a change."""
+
+
+def start_run(
+    server: PipelineServer,
+    compiled: CompiledPipeline,
+    arguments: dict[str, Any],
+    name: str,
+    version: Imported | None = None,
+) -> Run:
+    """Start a run.
+
+    Args:
+        server: The platform's pipeline server.
+        compiled: What runs.
+        arguments: The pipeline's arguments.
+        name: The run's name in the dashboard.
+        version: The imported version that holds it; None sends the pipeline along, and imports nothing.
+
+    Returns:
+        The run.
+
+    Raises:
+        JukeboxError: If an argument is missing or unknown, or the server refuses.
+    """
+    check_arguments(compiled, arguments)
+    with tempfile.TemporaryDirectory(prefix="jukebox-run-") as folder:
+        if version:
+            source = {"pipeline_id": version.pipeline_id, "version_id": version.version_id}
+        else:
+            file = Path(folder, "pipeline.yaml")
+            file.write_text(compiled.text())
+            source = {"pipeline_package_path": str(file)}
+        with server.asking():
+            # Without an experiment, it goes to the project's default one.
+            started = server.client.run_pipeline(experiment_id=None, job_name=name, params=arguments, **source)
+    return run_from(started, compiled)
+
+
+def run_pipeline(
+    source: Path | CompiledPipeline,
+    arguments: dict[str, Any],
+    settings: Settings,
+    on_change: OnChange = nobody,
+    name: str = "",
+) -> Run:
+    """Run a pipeline that is sent along, and follow it to its end. Nothing is imported.
+
+    Args:
+        source: The compiled YAML, or a compiled pipeline that was changed after reading.
+        arguments: The pipeline's arguments.
+        settings: The platform.
+        on_change: Called whenever a step changes its state.
+        name: The run's name; that of an ad-hoc run where not given.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        JukeboxError: If it cannot start.
+        RunFailed: If a step has failed.
+    """
+    server = connect(settings)
+    compiled = source if isinstance(source, CompiledPipeline) else read_pipeline(source.read_text())
+    return follow(server, start_run(server, compiled, arguments, name or adhoc_name(compiled.name)), on_change)
+
+
+def adhoc_name(pipeline: str) -> str:
+    """The name of a run that is started by hand."""
+    return f"{pipeline}-adhoc-run"
+
+
+def follow(server: PipelineServer, run: Run, on_change: OnChange = nobody, timeout: float = 7200.0) -> Run:
+    """Follow a run until it ends.
+
+    Args:
+        server: The platform's pipeline server.
+        run: The run; brought up to date.
+        on_change: Called whenever a step changes its state.
+        timeout: How long to follow it, in seconds.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        JukeboxError: If the server stops answering, or the run does not end in time.
+        RunFailed: If the run has failed or was cancelled.
+    """
+
+    def ended() -> Any:
+        try:
+            news = ask(server, run.id)
+        except JukeboxError as error:
+            raise JukeboxError(
+                f"The run {run.name!r} ({run.id}) goes on, but cannot be followed any more: {error.what}",
+                f"Follow it in the dashboard, project {server.namespace}.",
+            ) from None
+        if take_over(run, news):
+            on_change(run)
+        return news if run.state != "running" else None
+
+    def late() -> JukeboxError:
+        return JukeboxError(
+            f"The run {run.name!r} ({run.id}) did not end within {timeout:.0f} s.",
+            f"Look at it in the dashboard, project {server.namespace}; it goes on.",
+        )
+
+    on_change(run)
+    news = wait_until(ended, timeout, late, every=PAUSE)
+    if run.state == "failed":
+        explain(server, run, news)
+        raise RunFailed(run)
+    return run
+
+
+def find_run(server: PipelineServer, name: str) -> Run | None:
+    """The newest run of a name, in its present state, with the reason if it has failed; None if there is none."""
+    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    with server.asking():
+        found = server.client.list_runs(
+            page_size=1,
+            sort_by="created_at desc",
+            namespace=server.namespace,
+            filter=json.dumps({"predicates": [predicate]}),
+        ).runs
+    if not found:
+        return None
+    news = ask(server, found[0].run_id)
+    run = run_from(news, compiled_of(server, news))
+    if run.state == "failed":
+        explain(server, run, news)
+    return run
+
+
+def compiled_of(server: PipelineServer, news: Any) -> CompiledPipeline:
+    """What a run runs: it comes with the run, or is that of the imported version that the run names."""
+    if news.pipeline_spec:
+        return documents(news.pipeline_spec)
+    version = news.pipeline_version_reference
+    with server.asking():
+        found = server.client.get_pipeline_version(version.pipeline_id, version.pipeline_version_id)
+    return documents(found.pipeline_spec)
+
+
+def ask(server: PipelineServer, run_id: str) -> Any:
+    """What the server says of a run."""
+    with server.asking():
+        return server.client.get_run(run_id)
+
+
+def explain(server: PipelineServer, run: Run, news: Any) -> None:
+    """Find out why a run failed: from the last failure line in the log of the step that failed.
+
+    A server says of tasks when they ran and how they ended, never why.
+
+    Args:
+        server: The platform's pipeline server.
+        run: The failed run; gets ``error`` and ``next_action``.
+        news: What the server says of it.
+    """
+    if news.state == "CANCELED":
+        run.error, run.next_action = "It was cancelled.", "Start it again when you want it."
+        return
+    for _, pod in pods_of(run, news, "FAILED"):
+        with contextlib.suppress(JukeboxError):
+            if found := read_failure(step_log(server, run.id, pod)):
+                run.error, run.next_action = found
+                return
+    errors = [news.error, *(status.error for status in news.state_history or [])]
+    said = [error.message for error in errors if error and error.message]
+    what, next_action = parts(printable(said[-1] if said else "the server does not say why."))
+    run.error = what
+    run.next_action = next_action or f"Read the step's log in the dashboard, project {server.namespace}, {run.name}."
+
+
+def step_log(server: PipelineServer, run_id: str, pod: str) -> str:
+    """The log of a step.
+
+    Args:
+        server: The platform's pipeline server.
+        run_id: The run's id.
+        pod: The pod's name, from the run's tasks.
+
+    Returns:
+        What the step printed.
+
+    Raises:
+        JukeboxError: If the server does not have it.
+    """
+    client, headers = server.client.runs.api_client, dict[str, str]()
+    with server.asking():
+        # The generated client has no method for it.
+        client.update_params_for_auth(headers, [], ["Bearer"])
+        address = f"{client.configuration.host}/apis/v1alpha1/runs/{quote(run_id)}/nodes/{quote(pod)}/log"
+        return client.rest_client.request("GET", address, headers=headers).data.decode(errors="replace")
+
+
+def logs(server: PipelineServer, run_id: str) -> dict[str, str]:
+    """The logs of a run's steps.
+
+    Args:
+        server: The platform's pipeline server.
+        run_id: The run's id.
+
+    Returns:
+        What each step printed, by step; those that the server does not have are left out.
+    """
+    news = ask(server, run_id)
+    found: dict[str, str] = {}
+    for name, pod in pods_of(run_from(news, compiled_of(server, news)), news):
+        with contextlib.suppress(JukeboxError):
+            found[name] = found.get(name, "") + step_log(server, run_id, pod)
+    return found
+
+
+def pods_of(run: Run, news: Any, state: str = "") -> Iterator[tuple[str, str]]:
+    """The pods of a run's steps.
+
+    Args:
+        run: The run.
+        news: What the server says of it. A step's row names its pods as children; the rows of pods have no name.
+        state: Only those of steps in this state, in KFP's word.
+
+    Yields:
+        The step, and the name of a pod.
+    """
+    steps = {step.name for step in run.steps}
+    for task in tasks_of(news):
+        if task.display_name in steps and state in ("", task.state):
+            for child in task.child_tasks or ():
+                if child.pod_name:
+                    yield task.display_name, child.pod_name

@@ -1,0 +1,89 @@
+"""What answers at the sandbox's one address beside git and its pages: the APIs of the platform."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from jukebox_sandbox.commit_statuses import CommitStatuses
+from jukebox_sandbox.door import GIT_ROOT
+from jukebox_sandbox.pipeline_server.creation import Runner
+from jukebox_sandbox.pipeline_server.schedules import Clock
+from jukebox_sandbox.state import Sandbox
+
+
+class Later:
+    """A WSGI application that its first request makes: a start does not wait for its imports.
+
+    Args:
+        make: Makes it.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._made: Any = None
+        self._making = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        with self._making:
+            if self._made is None:
+                self._made = self._make()
+        answered: Iterable[bytes] = self._made(environ, respond)
+        return answered
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the APIs are about.
+
+    Attributes:
+        engine: The database of the pipeline server.
+        repositories: The names of the git repositories.
+        statuses: The statuses of their commits.
+        runner: What runs pipelines.
+        clock: What makes the runs of schedules.
+    """
+
+    engine: Engine
+    repositories: list[str]
+    statuses: CommitStatuses
+    runner: Runner
+    clock: Clock
+
+
+def applications(settings: Sandbox, parts: Parts) -> dict[str, Later]:
+    """The APIs of the sandbox by the beginning of their paths. The door in front of them asks who is there.
+
+    Args:
+        settings: The sandbox.
+        parts: What they are about.
+    """
+
+    def gitea() -> Any:
+        from jukebox_sandbox.gitea import make_app
+
+        return make_app(settings, parts.repositories, parts.statuses)
+
+    def registry() -> Any:
+        from flask import Flask
+
+        from jukebox_sandbox.pipeline_server.registry.api import registry_blueprint
+
+        application = Flask("model_registry", static_folder=None)
+        application.register_blueprint(registry_blueprint(parts.engine))
+        return application
+
+    def pipelines() -> Any:
+        from jukebox_sandbox.pipeline_server.api import Service, create_application
+        from jukebox_sandbox.pipeline_server.api.recurring_runs import add_schedules
+
+        logs = settings.state / "pipeline-server" / "logs"
+        application = create_application(Service(parts.engine, parts.runner, logs))
+        add_schedules(application, parts.clock)
+        return application
+
+    server = Later(pipelines)
+    return {GIT_ROOT: Later(gitea), "/api/model_registry": Later(registry), "/apis": server, "/sandbox": server}
