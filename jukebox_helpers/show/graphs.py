@@ -12,7 +12,7 @@ from typing import Any
 
 from jukebox_helpers.pipelines.read import CompiledPipeline, read_pipeline
 from jukebox_helpers.pipelines.runs import Run, StepState
-from jukebox_helpers.show.progress import MARKS
+from jukebox_helpers.show.progress import MARKS, in_seconds
 
 COLOURS = {
     "pending": "fill:#eceff1,stroke:#78909c,color:#263238",
@@ -78,7 +78,7 @@ class Task:
         """State, name and time."""
         mark = MARKS[self.state][0] + " " if self.state else ""
         timed = self.state in ("succeeded", "failed") and not self.inside
-        return f"{mark}{self.name}{f'  {self.seconds:.1f} s' if timed else ''}"
+        return f"{mark}{self.name}{f'  {in_seconds(self.seconds)}' if timed else ''}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +114,8 @@ def pipeline_graph(source: str | Path | CompiledPipeline | None = None, run: Run
         name, tasks = pipeline.name, read_tasks(pipeline, pipeline.spec["root"])
     if run:
         show_run(tasks, run)
-    title = f"{name}: {run.state}{f' after {run.seconds:.1f} s' if run.seconds else ''}" if run else name
+    took = f" after {in_seconds(run.seconds)}" if run and run.state != "running" else ""
+    title = f"{name}: {run.state}{took}" if run else name
     direction = "LR" if len(tasks) <= 6 and not any(task.inside for task in tasks) else "TB"
     lines = [LAYOUT, f"flowchart {direction}", f"  accTitle: Pipeline {title}", *mermaid_tasks(tasks, "t", "  ")]
     return PipelineGraph("\n".join([*lines, *colours()]), "\n".join([title, *text_tasks(tasks, "  ")]), tasks)
@@ -243,7 +244,7 @@ def live_graph(source: Path | CompiledPipeline | None = None) -> Callable[[Run],
         for step in run.steps:
             if step.state in ("succeeded", "failed") and (run.id + step.name) not in shown:
                 shown[run.id + step.name] = True
-                print(f"  {MARKS[step.state][0]} {step.name:<22} {step.seconds:6.1f} s", flush=True)
+                print(f"  {MARKS[step.state][0]} {step.name:<22} {in_seconds(step.seconds):>10}", flush=True)
 
     return draw if draws() else tell
 

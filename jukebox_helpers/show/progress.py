@@ -20,6 +20,11 @@ MARKS = {
 }
 
 
+def in_seconds(seconds: float) -> str:
+    """How long something took; a pipeline server knows whole seconds."""
+    return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
+
+
 class RunProgress:
     """Shows a run: in a terminal the running step turns, everywhere each finished step gets a line.
 
@@ -48,7 +53,9 @@ class RunProgress:
             if step.state in ("succeeded", "failed") and (run.id, step.name) not in self.shown:
                 self.shown.add((run.id, step.name))
                 mark, style = MARKS[step.state]
-                self.console.print(f"  [{style}]{mark}[/] {step.name:<22} {step.seconds:6.1f} s", highlight=False)
+                self.console.print(
+                    f"  [{style}]{mark}[/] {step.name:<22} {in_seconds(step.seconds):>6}", highlight=False
+                )
         running = [step.name for step in run.steps if step.state == "running"]
         self.status.update(f"{', '.join(running)} …" if running else "…")
 
@@ -95,15 +102,15 @@ def run_table(run: Run) -> Table:
         run: The run.
 
     Returns:
-        The table: step, state, seconds.
+        The table: step, state, time.
     """
-    table = Table(title=f"{run.pipeline}: {run.state} after {run.seconds:.1f} s", title_justify="left")
+    table = Table(title=f"{run.pipeline}: {run.state} after {in_seconds(run.seconds)}", title_justify="left")
     table.add_column("step")
     table.add_column("state")
-    table.add_column("seconds", justify="right")
+    table.add_column("took", justify="right")
     for step in run.steps:
         mark, style = MARKS[step.state]
-        table.add_row(step.name, f"[{style}]{mark} {step.state}[/]", f"{step.seconds:.1f}")
+        table.add_row(step.name, f"[{style}]{mark} {step.state}[/]", in_seconds(step.seconds))
     return table
 
 

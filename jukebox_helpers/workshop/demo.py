@@ -22,7 +22,7 @@ from jukebox_helpers.settings import (
     Settings,
 )
 from jukebox_helpers.show import lineage as lineage_module
-from jukebox_helpers.show.progress import RunProgress
+from jukebox_helpers.show.progress import RunProgress, in_seconds
 from jukebox_helpers.steps import sample_data
 from jukebox_helpers.steps.constants import MODEL, RANKINGS_ADDRESS, RANKINGS_OBJECT, WANTED_BUCKETS
 from jukebox_helpers.steps.tables import validate_rankings, validate_songs
@@ -92,7 +92,7 @@ class Demo:
                 runs.append(run)
 
             go(show)
-        self.note(f"{runs[-1].pipeline} {runs[-1].state} after {runs[-1].seconds:.1f} s; run {runs[-1].id}")
+        self.note(f"{runs[-1].pipeline} {runs[-1].state} after {in_seconds(runs[-1].seconds)}; run {runs[-1].id}")
         return runs[-1]
 
     def run_data_pipeline(self, songs: Path | None = None) -> str:
