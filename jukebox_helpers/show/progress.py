@@ -54,7 +54,7 @@ class RunProgress:
                 self.shown.add((run.id, step.name))
                 mark, style = MARKS[step.state]
                 self.console.print(
-                    f"  [{style}]{mark}[/] {step.name:<22} {in_seconds(step.seconds):>6}", highlight=False
+                    f"  [{style}]{mark}[/] {step.name:<22} {in_seconds(step.seconds):>10}", highlight=False
                 )
         running = [step.name for step in run.steps if step.state == "running"]
         self.status.update(f"{', '.join(running)} …" if running else "…")
