@@ -77,7 +77,7 @@ class Task:
     def label(self) -> str:
         """State, name and time."""
         mark = MARKS[self.state][0] + " " if self.state else ""
-        timed = self.state in ("succeeded", "failed") and not self.inside
+        timed = self.state in ("succeeded", "failed") and not self.inside and self.seconds >= 1
         return f"{mark}{self.name}{f'  {in_seconds(self.seconds)}' if timed else ''}"
 
 
@@ -114,7 +114,7 @@ def pipeline_graph(source: str | Path | CompiledPipeline | None = None, run: Run
         name, tasks = pipeline.name, read_tasks(pipeline, pipeline.spec["root"])
     if run:
         show_run(tasks, run)
-    took = f" after {in_seconds(run.seconds)}" if run and run.state != "running" else ""
+    took = f" after {in_seconds(run.seconds)}" if run and run.seconds >= 1 else ""
     title = f"{name}: {run.state}{took}" if run else name
     direction = "LR" if len(tasks) <= 6 and not any(task.inside for task in tasks) else "TB"
     lines = [LAYOUT, f"flowchart {direction}", f"  accTitle: Pipeline {title}", *mermaid_tasks(tasks, "t", "  ")]
