@@ -218,7 +218,12 @@ def step_log(server: PipelineServer, run_id: str, pod: str) -> str:
         # The generated client has no method for it.
         client.update_params_for_auth(headers, [], ["Bearer"])
         address = f"{client.configuration.host}/apis/v1alpha1/runs/{quote(run_id)}/nodes/{quote(pod)}/log"
-        return client.rest_client.request("GET", address, headers=headers).data.decode(errors="replace")
+        answer = client.rest_client.request("GET", address, headers=headers)
+    text = answer.data.decode(errors="replace")
+    # For a log that it does not have, a server answers 200, and says so in JSON.
+    if "json" in (answer.getheader("Content-Type") or "") and "error_message" in text:
+        raise JukeboxError(f"The pipeline server has no log of {pod}.", "Read it in the dashboard.")
+    return text
 
 
 def logs(server: PipelineServer, run_id: str) -> dict[str, str]:

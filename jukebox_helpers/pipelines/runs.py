@@ -82,7 +82,8 @@ class RunFailed(JukeboxError):
     def __init__(self, run: Run) -> None:
         failed = next((step.name for step in run.steps if step.state == "failed"), "")
         where = f"Step {failed!r} of {run.pipeline!r} failed" if failed else f"Pipeline {run.pipeline!r} failed"
-        super().__init__(f"{where}: {run.error}", f"{run.next_action} (The log: ./jukebox log {run.id})".strip())
+        what = run.error if run.error.startswith("Step ") else f"{where}: {run.error}"
+        super().__init__(what, f"{run.next_action} (The log: ./jukebox log {run.id})".strip())
         self.run = run
 
 
