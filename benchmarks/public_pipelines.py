@@ -85,9 +85,8 @@ def main() -> int:
         for file in files:
             outcome, said = outcome_of(server, file)
             console.print(f"{file.name}: {outcome}. {said}", markup=False, highlight=False)
-            words = re.sub(r"\s+", " ", re.sub("^The pipeline server of .* answers \\d+: ", "", said)).replace(
-                "|", "\\|"
-            )
+            words = re.sub("^The pipeline server of .* answers [0-9]+: ", "", " ".join(said.split()))
+            words = words.replace("|", "\\|")
             rows.append((file.relative_to(folder).with_suffix(""), outcome, words[:200]))
     counted = Counter(outcome for _, outcome, _ in rows)
     counts = ", ".join(f"{number} {outcome}" for outcome, number in counted.most_common())
