@@ -79,7 +79,8 @@ def show_status(as_json: bool) -> bool:
 
 def push_line(event: dict[str, Any]) -> str:
     """A push in a line: what became of it, as its commit says."""
-    said = f"{event['status'] or event['state']}: {event['description'] or event['detail']}".rstrip(": ")
+    lines = (event["description"] or event["detail"]).splitlines() or [""]
+    said = f"{event['status'] or event['state']}: {lines[0]}".rstrip(": ")
     return f"{event['repository']} {event['revision'][:10]} {said}"
 
 

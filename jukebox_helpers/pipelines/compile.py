@@ -200,18 +200,18 @@ def too_large(what: str, size: int, limit: int, sources: list[str]) -> JukeboxEr
     )
 
 
-def compile_file(source: str | Path) -> None:
-    """Run a pipeline's file, which compiles it beside itself, with the library of its own checkout.
+def compile_file(source: str | Path, library: Path | None = None) -> None:
+    """Run a pipeline's file, which compiles it beside itself.
 
     Args:
         source: One of the pipeline files, in the kit, a clone or the checkout of a revision.
+        library: The checkout whose library is used; its own where not given.
 
     Raises:
         JukeboxError: If the file does not run; the message holds the end of what it printed.
     """
     source = Path(source)
-    checkout = source.resolve().parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    environment = {**os.environ, "PYTHONPATH": str(library or source.resolve().parent.parent)}
     result = subprocess.run([sys.executable, str(source)], env=environment, capture_output=True, text=True)
     if result.returncode != 0:
         tail = "\n".join((result.stderr or result.stdout).strip().splitlines()[-12:])

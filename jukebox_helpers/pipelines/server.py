@@ -17,6 +17,7 @@ from jukebox_helpers.pipelines.arguments import check_arguments
 from jukebox_helpers.pipelines.connection import AlreadyThere, NotThere, explained, polite
 from jukebox_helpers.pipelines.read import CompiledPipeline, documents, read_pipeline
 from jukebox_helpers.settings import Settings
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.workbench import certificate_authority
 
 PAGE = 100
@@ -176,12 +177,16 @@ class PipelineServer:
             raise
 
     def add_version(self, pipeline: str, pipeline_id: str, file: Path, version: str) -> Imported:
-        """Make a version of a pipeline, unless it is there."""
+        """Make a version of a pipeline, unless it is there; another file of that name gets a name of its own."""
+        digest = file_digest(str(file), "sha256")[:8]
+        compiled = read_pipeline(file.read_text())
         # A server that keeps pipelines as Kubernetes resources refuses a name that any pipeline's version has:
         # https://github.com/kubeflow/pipelines/issues/13534
         names = (version, f"{pipeline}-{version}")
         for name in names:
             if known := next((v for v in self.versions(pipeline_id) if v.display_name in names), None):
+                if documents(known.pipeline_spec) != compiled and not version.endswith(digest):
+                    return self.add_version(pipeline, pipeline_id, file, f"{version}-{digest}")
                 return Imported(pipeline, pipeline_id, known.display_name, known.pipeline_version_id, new=False)
             with contextlib.suppress(AlreadyThere), self.asking():
                 made = self.client.upload_pipeline_version(str(file), name, pipeline_id)

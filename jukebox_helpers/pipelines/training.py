@@ -16,7 +16,7 @@ from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, defau
 from jukebox_helpers.pipelines.runs import Run, RunFailed
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.pipelines.statuses import CommitStatus, State, post_status, read_status
-from jukebox_helpers.settings import TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
+from jukebox_helpers.settings import KIT, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
 from jukebox_helpers.steps.constants import DATA_HASH, MODEL_HASH, RANKINGS_HASH
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.messages import parts
@@ -29,19 +29,26 @@ DELIVERY = 120.0
 """Seconds after which a push that the trigger has not seen will not come any more; a pod needs some to start."""
 
 
+PUBLIC_PROTOCOLS = Path("jukebox_helpers/pipelines/following.py")
+"""A revision that has it registers its models by the Model Registry's protocol; older ones did so in MLflow."""
+
+
 @contextmanager
-def compiled_revision(settings: Settings, revision: str) -> Iterator[tuple[Path, str]]:
+def compiled_revision(settings: Settings, revision: str, registers: bool = True) -> Iterator[tuple[Path, str]]:
     """Compile the training pipeline of a revision, from its own files.
 
     Args:
         settings: The platform.
         revision: A commit that is on the git server.
+        registers: Whether it registers a model. Then a revision of an older kit, whose library knows only a registry
+            that is gone, is compiled with this kit's library.
 
     Yields:
         The checkout, and the revision's whole name.
     """
     with checkout(settings, revision) as folder:
-        compile_file(folder / TRAINING_PIPELINE)
+        older = registers and not (folder / PUBLIC_PROTOCOLS).is_file()
+        compile_file(folder / TRAINING_PIPELINE, KIT if older else None)
         yield folder, git("rev-parse", "HEAD", folder=str(folder))
 
 
@@ -183,7 +190,7 @@ def rebuild(settings: Settings, record: dict[str, Any], on_change: OnChange = no
         RunFailed: If a step has failed.
     """
     metadata = record["metadata"]
-    with compiled_revision(settings, str(metadata.get("git revision") or record["version"])) as (folder, _):
+    with compiled_revision(settings, str(metadata.get("git revision") or record["version"]), False) as (folder, _):
         pipeline = read_pipeline((folder / TRAINING_PIPELINE_YAML).read_text()).until("export-model")
         parameters = default_parameters(folder)
     fetch = "fetch-data-from-dvc" if DATA_HASH in metadata else "fetch-data"

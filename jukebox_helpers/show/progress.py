@@ -110,7 +110,8 @@ def run_table(run: Run) -> Table:
     table.add_column("took", justify="right")
     for step in run.steps:
         mark, style = MARKS[step.state]
-        table.add_row(step.name, f"[{style}]{mark} {step.state}[/]", in_seconds(step.seconds))
+        took = in_seconds(step.seconds) if step.state in ("succeeded", "failed") else ""
+        table.add_row(step.name, f"[{style}]{mark} {step.state}[/]", took)
     return table
 
 

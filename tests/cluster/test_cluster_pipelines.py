@@ -173,6 +173,17 @@ def test_two_pipelines_of_one_revision_where_versions_share_one_space_of_names(p
     assert server.latest(NAME)[0].version_id == imported.version_id
 
 
+def test_another_file_under_the_name_of_a_version_gets_a_name_of_its_own(platform, server, tmp_path):
+    """A revision that is compiled again by another kit is another file; what runs is what was just compiled."""
+    first = server.import_pipeline(YAML, "0123456789")
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(YAML.read_text().replace("Fetches the songs", "Brings the songs"))
+    second = server.import_pipeline(changed, "0123456789")
+    assert second.new and second.version.startswith("0123456789-") and len(second.version) == 19
+    assert server.import_pipeline(changed, "0123456789") == type(second)(**vars(second) | {"new": False})
+    assert server.import_pipeline(YAML, "0123456789").version_id == first.version_id
+
+
 def test_a_failed_new_version_leaves_the_pipeline_as_it_was(platform, server):
     server.import_pipeline(YAML, "0123456789")
     platform.proxy.fail("POST .*/upload_version", 500)

@@ -1,13 +1,15 @@
-"""The gate's tolerances come from the revision's default_parameters.json, through the compiled pipeline."""
+"""Revisions on the server: the gate's tolerances are a revision's own, and one of an older kit still trains."""
 
 import json
 
 import pytest
 
+from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import RunFailed
-from jukebox_helpers.pipelines.training import train_revision
+from jukebox_helpers.pipelines.training import PUBLIC_PROTOCOLS, compiled_revision, train_revision
+from jukebox_helpers.settings import TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps.git import git
 
 
@@ -30,3 +32,19 @@ def test_a_revision_sets_the_tolerances_of_its_gate(sandbox, tmp_path):
     with pytest.raises(RunFailed, match=words):
         train_revision(sandbox, git("rev-parse", "HEAD", folder=clone))
     assert not model_registry(sandbox).versions("gate")
+
+
+def test_a_revision_of_an_older_kit_is_trained_with_this_kits_library_and_rebuilt_with_its_own(sandbox, tmp_path):
+    """Its own library knows only a registry that is gone."""
+    clone = tmp_path / "jukebox"
+    with git_credentials(sandbox):
+        git("clone", "--quiet", sandbox.repository_url(), str(clone))
+        (clone / PUBLIC_PROTOCOLS).unlink()
+        (clone / "jukebox_helpers" / "__init__.py").write_text("raise ImportError('the older library')\n")
+        git("-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qam", "An older kit", folder=str(clone))
+        git("push", "--quiet", "origin", "HEAD:refs/heads/older", folder=str(clone))
+    revision = git("rev-parse", "HEAD", folder=str(clone))
+    with compiled_revision(sandbox, revision) as (folder, whole):
+        assert whole == revision and (folder / TRAINING_PIPELINE_YAML).is_file()
+    with pytest.raises(JukeboxError, match="the older library"), compiled_revision(sandbox, revision, registers=False):
+        pass
