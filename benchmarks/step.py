@@ -40,7 +40,7 @@ def empty_steps() -> None:
     """Do nothing, several times, one after the other."""
     before = None
     for _ in range(STEPS):
-        task = nothing()
+        task = nothing().set_caching_options(False)
         if before is not None:
             task.after(before)
         before = task
