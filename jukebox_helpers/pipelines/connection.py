@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from jukebox_helpers.errors import JukeboxError
 
@@ -108,8 +109,10 @@ def explained(host: str, namespace: str) -> Iterator[None]:
         ) from None
 
 
-def configure(namespace: str) -> str:
-    """What to do where a project has no pipeline server."""
+def configure(host: str, namespace: str) -> str:
+    """What to do where nobody answers at the address of a project's pipeline server."""
+    if urlsplit(host).hostname == "127.0.0.1":
+        return "Run ./jukebox status: the sandbox may have stopped. ./jukebox up starts it."
     return f"In the OpenShift AI dashboard, open the project {namespace} > Pipelines > Configure pipeline server."
 
 
@@ -143,7 +146,7 @@ def refusal(error: Any, host: str, namespace: str) -> JukeboxError:
             f"{next_actions[401]} If that does not help: {next_actions[403]}",
         )
     if "html" in kind:
-        return JukeboxError(f"{answered} with a page: there is none at {host}.", configure(namespace))
+        return JukeboxError(f"{answered} with a page: there is none at {host}.", configure(host, namespace))
     if "json" in kind and error.status == 404:
         return NotThere(
             f"{answered}: {said}", "See in the dashboard whether it was deleted, then ./jukebox import it again."
@@ -172,14 +175,15 @@ def unreachable(error: Any, host: str, namespace: str) -> JukeboxError:
         return untrusted(host, cause)
     if isinstance(cause, NameResolutionError):
         return JukeboxError(
-            f"The project {namespace!r} has no pipeline server: {host} is not a known address.", configure(namespace)
+            f"The project {namespace!r} has no pipeline server: {host} is not a known address.",
+            configure(host, namespace),
         )
     if isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError):
         return JukeboxError(
             f"The pipeline server {host} did not answer in time; what was asked may still be done.",
             "Look in the dashboard, and at the server's pods, then run this again.",
         )
-    return JukeboxError(f"The pipeline server {host} cannot be reached: {cause}", configure(namespace))
+    return JukeboxError(f"The pipeline server {host} cannot be reached: {cause}", configure(host, namespace))
 
 
 def untrusted(host: str, reason: object) -> JukeboxError:

@@ -464,7 +464,9 @@ def test_a_project_without_a_pipeline_server():
 def test_a_server_that_is_not_there():
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(JukeboxError, match="cannot be reached"):
+    with pytest.raises(
+        JukeboxError, match=r"cannot be reached.*\nNext: Run ./jukebox status: the sandbox may have stopped"
+    ):
         PipelineServer(address, "user1-toolings", timeout=DEADLINE).find_pipeline(NAME)
 
 
