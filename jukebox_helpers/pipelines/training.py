@@ -9,11 +9,11 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_file
-from jukebox_helpers.pipelines.following import OnChange, find_run, follow, nobody, run_pipeline, start_run
+from jukebox_helpers.pipelines.following import OnChange, ask, find_run, follow, nobody, run_pipeline, start_run
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.reports import artifacts, digest
 from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, default_parameters, server_head
-from jukebox_helpers.pipelines.runs import Run, RunFailed
+from jukebox_helpers.pipelines.runs import Run, RunFailed, take_over
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.pipelines.statuses import CommitStatus, State, post_status, read_status
 from jukebox_helpers.settings import KIT, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
@@ -149,9 +149,15 @@ def follow_training(settings: Settings, revision: str, on_change: OnChange = nob
     )
     wait_until(lambda: read_status(settings, revision), DELIVERY, lambda: unseen, every=0.5)
 
+    server, seen = connect(settings), list[Run]()
+
     def ended() -> CommitStatus | None:
         status = read_status(settings, revision)
-        if run := training_of(settings, revision):
+        if seen:  # its pipeline is known: only its states are asked for
+            take_over(seen[0], ask(server, seen[0].id))
+        elif run := training_of(settings, revision):
+            seen.append(run)
+        for run in seen:
             on_change(run)
         return status if status and status.over else None
 
@@ -162,6 +168,7 @@ def follow_training(settings: Settings, revision: str, on_change: OnChange = nob
     run = training_of(settings, revision)
     if run is None or status.state == "error" or not run.began:
         raise failed_push(revision, status)
+    on_change(run)  # with the reason, if it has failed
     return run
 
 
