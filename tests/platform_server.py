@@ -11,6 +11,7 @@ from doors import behind_the_door
 from failing_proxy import FailingProxy
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from waiting import DEADLINE
 
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.steps.messages import FAILURE
@@ -42,13 +43,15 @@ class ActingRunner:
         self.states: list[str] = []
         self.write = True
         self.before = lambda run_id: None
+        self.acting: list[threading.Thread] = []
 
     def check(self, spec_text: str) -> None:
         """Refuse nothing."""
 
     def submit(self, run_id: str) -> None:
         """Begin a run."""
-        threading.Thread(target=self.act, args=(run_id,), daemon=True).start()
+        self.acting.append(threading.Thread(target=self.act, args=(run_id,), daemon=True))
+        self.acting[-1].start()
 
     def terminate(self, run_id: str) -> None:
         """End a run."""
@@ -56,6 +59,11 @@ class ActingRunner:
 
     def retry(self, run_id: str) -> None:
         """Nobody asks for it here."""
+
+    def close(self) -> None:
+        """Wait until nothing writes any more."""
+        for thread in self.acting:
+            thread.join(DEADLINE)
 
     def end(self, run_id: str, state: str) -> None:
         """Write the end of a run."""
@@ -109,8 +117,7 @@ class PlatformServer:
     """
 
     def __init__(self, certificate: ssl.SSLContext | None = None, token: str = TOKEN) -> None:
-        # Its runner may still write when it is closed.
-        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.folder = tempfile.TemporaryDirectory()
         state = Path(self.folder.name)
         self.engine, logs = tables.open_database(state), state / "pipeline-server" / "logs"
         self.runner = ActingRunner(self.engine, logs)
@@ -151,6 +158,7 @@ class PlatformServer:
 
     def close(self) -> None:
         """Stop it."""
+        self.runner.close()
         self.proxy.close()
         self.server.close()
         self.engine.dispose()
