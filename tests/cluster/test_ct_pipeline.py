@@ -17,6 +17,7 @@ from rendering import of_kind, render_ct_pipeline
 from throwaway import environment_with
 
 from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.statuses import post_status, read_status
 from jukebox_helpers.settings import KIT, TRAINING_PIPELINE
 from jukebox_helpers.steps.git import git
@@ -151,9 +152,9 @@ def train(sandbox, run, server, python, tmp_path):
         pytest.skip(f"this machine makes no mount namespace: {works.stderr.strip()}")
     before = [*pod, "sh", "-ec", POD, tmp_path / "account", "env", "PIP_NO_INDEX=1", f"PATH={python}:{os.defpath}"]
 
-    def train():
-        assert run("clone").returncode == 0
-        changed = {"KF_PIPELINES_ENDPOINT": server.url, "cluster_domain": sandbox.cluster_domain}
+    def train(**changed):
+        assert run("clone", **changed).returncode == 0
+        changed |= {"KF_PIPELINES_ENDPOINT": server.url, "cluster_domain": sandbox.cluster_domain}
         changed["JUKEBOX_GIT_SERVER"] = sandbox.cluster_domain
         return run("train", before, **changed, JUKEBOX_STATE=tmp_path / "state")
 
@@ -190,6 +191,20 @@ def test_a_training_that_cannot_start_is_said_on_the_commit(sandbox, server, tra
     assert train().returncode == 1 and server.runs == []
     status = read_status(sandbox, revision)
     assert status.state == "error" and "ds-pipeline-user-access-dspa" in status.description
+
+
+def test_a_revision_that_does_not_compile_is_said_on_the_commit(sandbox, server, train, tmp_path):
+    clone = tmp_path / "mine"
+    with git_credentials(sandbox):
+        git("clone", "--quiet", sandbox.repository_url(), str(clone))
+        (clone / TRAINING_PIPELINE).write_text("from kfp import dls\n")
+        git("-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qam", "A typing error", folder=str(clone))
+        git("push", "--quiet", "origin", "HEAD:refs/heads/typing-error", folder=str(clone))
+    revision = git("rev-parse", "HEAD", folder=str(clone))
+    done = train(REVISION=revision, VERSION=revision[:10])
+    assert done.returncode == 1 and server.pipelines == server.runs == []
+    status = read_status(sandbox, revision)
+    assert status.state == "error" and "cannot import name 'dls'" in status.description
 
 
 def test_the_report_says_how_it_ended(run):
