@@ -2,6 +2,8 @@
 
 import base64
 import json
+import shutil
+import socket
 import subprocess
 import time
 
@@ -354,3 +356,18 @@ def test_doctor_looks_at_the_same_things_on_a_laptop(sandbox, monkeypatch):
     assert {"S3", "git repository", "pipeline server", "model registry"} <= set(found)
     assert not {"token", "cluster domain"} & set(found)
     assert found["pipeline server"].good and found["model registry"].good
+
+
+def test_doctor_on_a_laptop_says_what_does_not_answer(sandbox, tmp_path, monkeypatch):
+    """As after a power cut: the addresses are there, and nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    description = (sandbox.state / "platform.json").read_text()
+    (tmp_path / "platform.json").write_text(description.replace(sandbox.cluster_domain, nobody))
+    shutil.copytree(sandbox.secrets, tmp_path / "secrets")
+    monkeypatch.setenv("JUKEBOX_STATE", str(tmp_path))
+    monkeypatch.setattr(connection, "PAUSES", (0.01,))
+    found = findings()
+    assert not any(found[what].good for what in ("git repository", "pipeline server", "model registry"))
+    server = found["pipeline server"]
+    assert "cannot be reached" in server.found and "./jukebox up starts it" in server.next_action
