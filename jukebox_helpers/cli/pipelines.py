@@ -164,11 +164,16 @@ def log(run: str, step: str | None) -> None:
     from jukebox_helpers.steps.messages import printable
 
     found = logs(connect(find_settings()), run)
+    if not found:
+        raise JukeboxError(
+            f"The pipeline server has no log of the run {run}.",
+            "A cluster keeps them as long as the pods: see the run in the dashboard.",
+        )
     if step and step not in found:
-        raise JukeboxError(f"There is no log of a step {step!r}.", f"There are: {', '.join(found) or 'none'}.")
+        raise JukeboxError(f"There is no log of a step {step!r}.", f"There are: {', '.join(found)}.")
     for name, text in found.items():
         if step in (None, name):
-            click.echo(f"── {name}\n{printable(text, len(text))}")
+            click.echo(f"── {name}\n{printable(text, most=None)}")
 
 
 def read_grid(file: Path) -> list[dict[str, Any]]:

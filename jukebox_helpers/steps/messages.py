@@ -92,12 +92,12 @@ def read_failure(log: str) -> tuple[str, str] | None:
     return None
 
 
-def printable(text: str, most: int = 2_000) -> str:
+def printable(text: str, most: int | None = 2_000) -> str:
     """A foreign text without what a terminal obeys: control characters escaped, and cut.
 
     Args:
         text: The text.
-        most: How many characters are kept.
+        most: How many characters are kept; None for all.
 
     Returns:
         One that shows what it is. Line breaks stay.
@@ -106,4 +106,4 @@ def printable(text: str, most: int = 2_000) -> str:
         one if one == "\n" or (one.isprintable() and not "\u2028" <= one <= "\u2029") else repr(one)[1:-1]
         for one in text
     )
-    return shown_text if len(shown_text) <= most else shown_text[: most - 1] + "…"
+    return shown_text if most is None or len(shown_text) <= most else shown_text[: most - 1] + "…"

@@ -371,3 +371,38 @@ def test_doctor_on_a_laptop_says_what_does_not_answer(sandbox, tmp_path, monkeyp
     assert not any(found[what].good for what in ("git repository", "pipeline server", "model registry"))
     server = found["pipeline server"]
     assert "cannot be reached" in server.found and "./jukebox up starts it" in server.next_action
+
+
+@pytest.fixture
+def failed_run(server, workbench, monkeypatch):
+    """The id of a run whose second step has failed."""
+    monkeypatch.setenv("cluster_domain", DOMAIN)
+    server.runner.states = ["SUCCEEDED", "FAILED"]
+    assert "the step's own words" in str(jukebox("run", "data-pipeline", "--dataset-url", SONGS)[2])
+    [run] = server.runs
+    return run.id
+
+
+def test_the_log_of_a_run_is_that_of_each_step_or_of_one(server, failed_run):
+    status, whole, _ = jukebox("log", failed_run)
+    assert status == 0
+    assert whole.startswith("── check-access\ncheck-access is done\n") and "── extract\nTraceback …" in whole
+    assert jukebox("log", failed_run, "check-access") == (0, "── check-access\ncheck-access is done\n\n", None)
+
+
+def test_a_log_is_printed_whole_and_no_terminal_obeys_it(server, failed_run):
+    for file in server.runner.logs.glob("*/*.log"):
+        file.write_text("\x1b[2J\t" * 3_000 + "the end")
+    printed = jukebox("log", failed_run, "extract")[1]
+    assert printed == "── extract\n" + "\\x1b[2J\\t" * 3_000 + "the end\n"
+
+
+def test_a_log_that_is_not_there_is_said(server, failed_run):
+    unknown = jukebox("log", failed_run, "load")
+    assert unknown[0] == 1
+    assert str(unknown[2]) == "There is no log of a step 'load'.\nNext: There are: check-access, extract."
+    missing = jukebox("log", "no-such-run")
+    assert missing[0] == 1 and "404: " in str(missing[2]) and "no-such-run" in str(missing[2])
+    shutil.rmtree(server.runner.logs / failed_run)
+    gone = jukebox("log", failed_run)
+    assert gone[0] == 1 and gone[1] == "" and f"has no log of the run {failed_run}" in str(gone[2])

@@ -56,4 +56,5 @@ def test_a_line_that_was_cut_off_is_not_replaced_by_an_earlier_one():
 def test_foreign_text_is_cut_and_its_control_characters_are_shown():
     assert printable("a\tb\r\u202e\u2028ü\n") == "a\\tb\\r\\u202e\\u2028ü\n"
     assert len(printable("x" * 9_000)) == 2_000
+    assert printable("\t" * 9_000, most=None) == "\\t" * 9_000
     assert parts("a Next: b Next: c") == ("a Next: b", "c")
