@@ -16,7 +16,8 @@ from jukebox_helpers.settings import need_checkout, state_folder
 def up(as_json: bool) -> None:
     """Start the sandbox of this laptop.
 
-    A real S3 server, a real git server, the trigger of the training and the model registry, on loopback.
+    A real S3 server, a real git server, the trigger of the training, a pipeline server and the model registry, on
+    loopback.
     """
     need_checkout()
     from jukebox_helpers import sandbox

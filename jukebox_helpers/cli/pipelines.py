@@ -116,7 +116,7 @@ def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool
 @click.option("--revision", default="origin/main", show_default=True, help="The revision of the training pipeline.")
 @as_json
 def import_(pipeline: str, revision: str, as_json: bool) -> None:
-    """Import a pipeline in OpenShift AI.
+    """Import a pipeline into the pipeline server.
 
     A new one, or a new version of the one that is there, named by its git revision. The data pipeline is the
     compiled YAML of the checkout that you stand in.
@@ -138,7 +138,7 @@ def import_(pipeline: str, revision: str, as_json: bool) -> None:
 @click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
 @as_json
 def schedule(dataset_url: str | None, repo_url: str | None, as_json: bool) -> None:
-    """Run the imported data pipeline every day in OpenShift AI.
+    """Let the pipeline server run the imported data pipeline every day.
 
     One run at a time, its latest version. Again with something else, it replaces the schedule.
     """

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -208,14 +209,19 @@ def compile_file(source: str | Path, library: Path | None = None) -> None:
         library: The checkout whose library is used; its own where not given.
 
     Raises:
-        JukeboxError: If the file does not run; the message holds the end of what it printed.
+        JukeboxError: If the file does not run. The first line says where and why, the others are what it printed last.
     """
-    source = Path(source)
-    environment = {**os.environ, "PYTHONPATH": str(library or source.resolve().parent.parent)}
+    source = Path(source).resolve()
+    root = source.parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(library or root)}
     result = subprocess.run([sys.executable, str(source)], env=environment, capture_output=True, text=True)
     if result.returncode != 0:
-        tail = "\n".join((result.stderr or result.stdout).strip().splitlines()[-12:])
+        # A revision's folder is gone when this is read: files are named as in the repository.
+        lines = (result.stderr or result.stdout).strip().replace(f"{root}{os.sep}", "").splitlines()[-12:]
+        why = lines[-1] if lines else f"exit code {result.returncode}"
+        places = [found for line in lines if (found := re.match(r'  File "([^/.<].*)", line (\d+)', line))]
+        where = f"{places[-1][1]}, line {places[-1][2]}: " if places else ""
         raise JukeboxError(
-            f"{source} does not compile:\n{tail}",
-            "Mend the file (the last line says what), then run it again.",
+            "\n".join([f"{source.relative_to(root)} does not compile: {where}{why}", *lines]),
+            "Correct the file, then run it again.",
         )

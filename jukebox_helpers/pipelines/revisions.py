@@ -104,4 +104,4 @@ def default_parameters(folder: Path) -> dict[str, Any]:
         known = json.loads(file.read_text())
         return {name: value for name, value in known.items() if name != "rankings"}
     except (OSError, ValueError, AttributeError) as error:
-        raise JukeboxError(f"{file.name} cannot be read: {error}", "Mend the file, commit and push.") from None
+        raise JukeboxError(f"{file.name} cannot be read: {error}", "Correct the file, commit and push.") from None

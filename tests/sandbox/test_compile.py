@@ -115,8 +115,24 @@ def test_a_file_that_does_not_compile_says_why(tmp_path):
     folder.mkdir()
     file = folder / "broken.py"
     file.write_text("import kfp\nraise ValueError('this is why')\n")
-    with pytest.raises(JukeboxError, match="this is why"):
+    with pytest.raises(JukeboxError, match="this is why") as failed:
         compiling.compile_file(file)
+    where = "5-data-versioning/broken.py does not compile: 5-data-versioning/broken.py, line 2: "
+    assert failed.value.what.splitlines()[0] == f"{where}ValueError: this is why"
+    assert str(tmp_path) not in failed.value.what
+
+
+def test_a_syntax_error_in_a_step_is_named_in_the_first_line(tmp_path):
+    folder = tmp_path / "3-prod_datascience"
+    folder.mkdir()
+    (folder / "step.py").write_text("import os\n\ndef (\n")
+    (folder / "pipeline.py").write_text("import step\n")
+    with pytest.raises(JukeboxError) as failed:
+        compiling.compile_file(folder / "pipeline.py")
+    assert failed.value.what.splitlines()[0] == (
+        "3-prod_datascience/pipeline.py does not compile: "
+        "3-prod_datascience/step.py, line 3: SyntaxError: invalid syntax"
+    )
 
 
 NAMES = """

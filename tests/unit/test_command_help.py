@@ -14,3 +14,8 @@ def test_every_command_explains_itself(command):
     result = CliRunner().invoke(cli, [*command, "--help"])
     assert result.exit_code == 0
     assert len(result.output.split("Usage:")[1].split("Options:")[0].splitlines()) > 2
+
+
+@pytest.mark.parametrize("command", [("import",), ("schedule",)], ids=" ".join)
+def test_what_a_laptop_does_too_is_not_said_of_a_cluster_only(command):
+    assert "OpenShift" not in CliRunner().invoke(cli, [*command, "--help"]).output
