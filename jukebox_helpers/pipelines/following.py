@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.arguments import check_arguments
+from jukebox_helpers.pipelines.connection import NotThere
 from jukebox_helpers.pipelines.read import CompiledPipeline, documents, read_pipeline
 from jukebox_helpers.pipelines.runs import Run, RunFailed, run_from, take_over, tasks_of
 from jukebox_helpers.pipelines.server import Imported, PipelineServer, connect
@@ -191,6 +192,8 @@ def explain(server: PipelineServer, run: Run, news: Any) -> None:
         with contextlib.suppress(JukeboxError):
             if found := read_failure(step_log(server, run.id, pod)):
                 run.error, run.next_action = found
+                if run.error.startswith("ModuleNotFoundError: No module named"):
+                    run.next_action = "Declare the package in the step, as the others are, then push or run it again."
                 return
     errors = [news.error, *(status.error for status in news.state_history or [])]
     said = [error.message for error in errors if error and error.message]
@@ -235,8 +238,17 @@ def logs(server: PipelineServer, run_id: str) -> dict[str, str]:
 
     Returns:
         What each step printed, by step; those that the server does not have are left out.
+
+    Raises:
+        JukeboxError: If there is no such run.
     """
-    news = ask(server, run_id)
+    try:
+        news = ask(server, run_id)
+    except NotThere:
+        raise JukeboxError(
+            f"The pipeline server has no run {run_id!r}.",
+            "Give the run's id: what started it printed it, and ./jukebox status names that of a push.",
+        ) from None
     found: dict[str, str] = {}
     for name, pod in pods_of(run_from(news, compiled_of(server, news)), news):
         with contextlib.suppress(JukeboxError):

@@ -35,6 +35,10 @@ def git_credentials(settings: Settings) -> Iterator[None]:
                 os.environ[key] = value
 
 
+class NoRevision(JukeboxError):
+    """The git server has no such revision, or gives none."""
+
+
 def repository_argument(settings: Settings, repo_url: str | None) -> str:
     """The data pipeline's argument ``repo_url``.
 
@@ -78,16 +82,16 @@ def checkout(settings: Settings, revision: str) -> Iterator[Path]:
         The folder.
 
     Raises:
-        JukeboxError: If the server has no such revision, or no such repository.
+        NoRevision: If the server has no such revision, or no such repository.
     """
     with tempfile.TemporaryDirectory(prefix="jukebox-revision-") as folder:
         try:
             with git_credentials(settings):
                 clone_main(settings.repository_url(), folder)
-            git("checkout", "--quiet", "--detach", revision, folder=folder)
+            git("checkout", "--quiet", "--detach", revision, "--", folder=folder)
         except (OSError, RuntimeError, ValueError) as error:
             told = JukeboxError.told(error)
-            raise JukeboxError(
+            raise NoRevision(
                 f"Revision {revision!r} cannot be checked out from {settings.repository_url()}: {told.what}",
                 told.next_action or "Push the commit first, or name one that is on the server.",
             ) from None

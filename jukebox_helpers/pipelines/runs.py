@@ -83,7 +83,8 @@ class RunFailed(JukeboxError):
         failed = next((step.name for step in run.steps if step.state == "failed"), "")
         where = f"Step {failed!r} of {run.pipeline!r} failed" if failed else f"Pipeline {run.pipeline!r} failed"
         what = run.error if run.error.startswith("Step ") else f"{where}: {run.error}"
-        super().__init__(what, f"{run.next_action} (The log: ./jukebox log {run.id})".strip())
+        log = f"./jukebox log {run.id}"
+        super().__init__(what, f"{run.next_action} (The log: {log})" if run.next_action else f"Read the log: {log}")
         self.run = run
 
 

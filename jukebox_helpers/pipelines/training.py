@@ -12,7 +12,7 @@ from jukebox_helpers.pipelines.compile import compile_file
 from jukebox_helpers.pipelines.following import OnChange, ask, find_run, follow, nobody, run_pipeline, start_run
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.reports import artifacts, digest
-from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, checkout, default_parameters, server_head
+from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, NoRevision, checkout, default_parameters, server_head
 from jukebox_helpers.pipelines.runs import Run, RunFailed, take_over
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.pipelines.statuses import CommitStatus, State, post_status, read_status
@@ -86,14 +86,22 @@ def train_revision(
             )
         say(settings, revision, "pending", f"Run {run.name} ({run.id}) has started.")
         follow(server, run, on_change)
+    except NoRevision:  # there is no commit that could have a status
+        raise
     except RunFailed as error:
-        say(settings, revision, "failure", f"{error.what} Next: {error.next_action}")
+        say(settings, revision, "failure", in_sentences(error))
         raise
     except JukeboxError as error:
-        say(settings, revision, "error", f"{error.what} Next: {error.next_action}")
+        say(settings, revision, "error", in_sentences(error))
         raise
     say(settings, revision, "success", f"Run {run.name} has succeeded.")
     return run
+
+
+def in_sentences(error: JukeboxError) -> str:
+    """An error for a commit status, which has no lines of its own for what to do next."""
+    what = error.what.rstrip()
+    return f"{what}{'' if what.endswith(('.', '!', '?')) else '.'} Next: {error.next_action}"
 
 
 def say(settings: Settings, revision: str, state: State, description: str) -> None:

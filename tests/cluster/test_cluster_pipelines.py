@@ -1,6 +1,7 @@
 """Import, schedule and run against the sandbox's pipeline server, behind a proxy that says no."""
 
 import itertools
+import json
 import shutil
 import socket
 
@@ -319,6 +320,20 @@ def test_a_failed_run_says_which_step_and_why(platform, server, imported):
     assert (found.state, found.error, found.next_action) == ("failed", "the step's own words.", "fix it.")
     printed = logs(server, found.id)
     assert list(printed) == ["check-access", "extract"] and printed["check-access"] == "check-access is done\n"
+
+
+def test_a_package_that_a_step_does_not_declare_says_what_to_do(platform, server, imported, monkeypatch):
+    words = {"what": "ModuleNotFoundError: No module named 'requests'", "next": ""}
+    monkeypatch.setattr("platform_server.WHY", json.dumps(words))
+    platform.runner.states = ["FAILED"]
+    with pytest.raises(RunFailed, match=r"named 'requests'\nNext: Declare the package in the step, as the others are"):
+        run(server, imported)
+
+
+def test_an_unknown_run_has_no_log_and_nothing_to_import(server):
+    with pytest.raises(JukeboxError, match=r"has no run 'no-such'") as failed:
+        logs(server, "no-such")
+    assert "./jukebox status" in failed.value.next_action and "import" not in failed.value.next_action
 
 
 def test_where_the_log_cannot_be_had_the_dashboard_is_named(platform, server, imported):

@@ -6,9 +6,9 @@ import pytest
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.registry import model_registry
-from jukebox_helpers.pipelines.revisions import git_credentials
+from jukebox_helpers.pipelines.revisions import NoRevision, git_credentials
 from jukebox_helpers.pipelines.runs import RunFailed
-from jukebox_helpers.pipelines.training import PUBLIC_PROTOCOLS, compiled_revision, train_revision
+from jukebox_helpers.pipelines.training import PUBLIC_PROTOCOLS, compiled_revision, in_sentences, train_revision
 from jukebox_helpers.settings import TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps.git import git
 
@@ -48,3 +48,15 @@ def test_a_revision_of_an_older_kit_is_trained_with_this_kits_library_and_rebuil
         assert whole == revision and (folder / TRAINING_PIPELINE_YAML).is_file()
     with pytest.raises(JukeboxError, match="the older library"), compiled_revision(sandbox, revision, registers=False):
         pass
+
+
+def test_a_revision_that_is_not_on_the_server_gets_no_commit_status(sandbox, capsys):
+    with pytest.raises(NoRevision, match=r"'no-such' cannot be checked out .*invalid reference") as failed:
+        train_revision(sandbox, "no-such")
+    assert failed.value.next_action == "Push the commit first, or name one that is on the server."
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_is_whole_sentences_in_a_commit_status():
+    assert in_sentences(JukeboxError("No module named 'x'", "Declare it.")) == "No module named 'x'. Next: Declare it."
+    assert in_sentences(JukeboxError("It broke.", "Repair it.")) == "It broke. Next: Repair it."

@@ -97,3 +97,5 @@ def test_when_a_run_has_failed_nothing_of_it_is_pending_or_running():
     error = RunFailed(run)
     assert error.what == "Step 'fetch' of 'p' failed: Line one.\nLine two."
     assert error.next_action == "Fix the data. (The log: ./jukebox log 1)"
+    run.next_action = ""
+    assert RunFailed(run).next_action == "Read the log: ./jukebox log 1"
