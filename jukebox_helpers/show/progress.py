@@ -95,6 +95,11 @@ def upload_progress(what: str, size: int, console: Console, patience: float = 2.
             bar.stop()
 
 
+def titled(title: str) -> Table:
+    """A table that is as wide as its title, which would be broken otherwise."""
+    return Table(title=title, title_justify="left", min_width=len(title))
+
+
 def run_table(run: Run) -> Table:
     """All steps of a run as a table.
 
@@ -104,7 +109,7 @@ def run_table(run: Run) -> Table:
     Returns:
         The table: step, state, time.
     """
-    table = Table(title=f"{run.pipeline}: {run.state} after {in_seconds(run.seconds)}", title_justify="left")
+    table = titled(f"{run.pipeline}: {run.state} after {in_seconds(run.seconds)}")
     table.add_column("step")
     table.add_column("state")
     table.add_column("took", justify="right")
@@ -124,7 +129,7 @@ def candidates_table(candidates: list[dict[str, Any]]) -> Table:
     Returns:
         The table, in the given order; a hyperparameter that a candidate leaves at its default is not shown for it.
     """
-    table = Table(title="The grid's candidates, on training songs that they did not see", title_justify="left")
+    table = titled("The grid's candidates, on training songs that they did not see")
     names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")

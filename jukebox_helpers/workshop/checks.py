@@ -214,7 +214,8 @@ def check_push(place: Workplace) -> Found:
     if run is None or status.state == "error" or not run.began:
         error = failed_push(commit, status)
         raise failed(error.what, f"a run. {error.next_action}")
-    found = f"The push of {commit[:10]} was trained; it {run.state}. {run.error} {run.next_action}".strip()
+    next_action = run.next_action[:1].upper() + run.next_action[1:]
+    found = f"The push of {commit[:10]} was trained; it {run.state}. {run.error} {next_action}".strip()
     return found, values | {"state": run.state}
 
 

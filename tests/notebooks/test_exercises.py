@@ -190,9 +190,9 @@ def test_push(place):
     ):  # fmt: skip
         post_status(place.settings, head, state, words.partition(": ")[2])
         said("push", "failed", words)
-    pretend_run(place.settings, f"training-pipeline-{head[:10]}", "FAILED", "no version file")
+    pretend_run(place.settings, f"training-pipeline-{head[:10]}", "FAILED", "No version file. Next: make one.")
     post_status(place.settings, head, "failure", "no version file")
-    assert said("push", "passed", "it failed. no version file").values["state"] == "failed"
+    assert said("push", "passed", "it failed. No version file. Make one.").values["state"] == "failed"
 
 
 def test_first_model_needs_data_and_a_model(place):

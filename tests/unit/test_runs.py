@@ -5,9 +5,11 @@ from typing import Any
 
 import kfp_server_api
 import pytest
+from rich.console import Console
 
 from jukebox_helpers.pipelines.read import CompiledPipeline, documents
-from jukebox_helpers.pipelines.runs import RunFailed, run_from, take_over
+from jukebox_helpers.pipelines.runs import Run, RunFailed, Step, run_from, take_over
+from jukebox_helpers.show.progress import candidates_table, run_table
 
 BEGIN = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SPEC = {
@@ -99,3 +101,10 @@ def test_when_a_run_has_failed_nothing_of_it_is_pending_or_running():
     assert error.next_action == "Fix the data. (The log: ./jukebox log 1)"
     run.next_action = ""
     assert RunFailed(run).next_action == "Read the log: ./jukebox log 1"
+
+
+def test_titles_of_tables_stand_on_one_line(capsys):
+    run = Run("1", "a-run", "data-pipeline-with-dvc", {}, [Step("load", "succeeded", 1.0)], "succeeded", seconds=12.0)
+    for table in (run_table(run), candidates_table([{"epochs": 10}])):
+        Console(width=100).print(table)
+        assert capsys.readouterr().out.splitlines()[0].strip() == table.title
