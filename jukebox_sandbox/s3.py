@@ -67,11 +67,15 @@ def explained(made: Any) -> Iterator[None]:
     Raises:
         SandboxError: If the server cannot be reached, refuses the credentials, or answers with an error.
     """
+    from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
     endpoint = made.meta.endpoint_url
     try:
-        yield
+        try:
+            yield
+        except S3UploadFailedError as error:  # it wraps what the server has answered
+            raise error.__context__ or error from None
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in WRONG_CREDENTIALS:
@@ -80,7 +84,8 @@ def explained(made: Any) -> Iterator[None]:
                 "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
             ) from error
         raise SandboxError(
-            f"The S3 server {endpoint} answers: {error}", "Check AWS_S3_ENDPOINT, and the server itself."
+            f"The S3 server {endpoint} answers: {error}",
+            "Check AWS_S3_ENDPOINT, and the server itself: whether its disk is full, what its log says.",
         ) from error
     except SSLError as error:
         raise SandboxError(

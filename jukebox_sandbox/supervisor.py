@@ -24,6 +24,7 @@ from jukebox_sandbox.door import Door
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import MAIN
 from jukebox_sandbox.locks import try_lock
+from jukebox_sandbox.log import write_to_log
 from jukebox_sandbox.object_store import ObjectStore
 from jukebox_sandbox.parts import Parts, applications
 from jukebox_sandbox.pipeline_server.registry.conversion import convert
@@ -206,6 +207,7 @@ def main() -> int:
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
     os.ftruncate(sys.stdout.fileno(), 0)  # the log is of this start only
+    write_to_log()
     try:
         supervisor = Supervisor(state, read_configuration(file))
         for number in (signal.SIGTERM, signal.SIGINT):

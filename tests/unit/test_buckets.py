@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from botocore.stub import Stubber
 from loopback import make_certificate, page_server
 
 from jukebox_helpers.settings import KIT
@@ -126,3 +127,18 @@ def test_a_certificate_needs_its_authority(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
         with pytest.raises(SandboxError, match="answers with a page"):
             buckets.apply(["data"], sandbox_s3.client(connection))
+
+
+def test_an_upload_that_the_server_refuses_says_what_the_server_said(tmp_path: Path) -> None:
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    client = sandbox_s3.client({"AWS_S3_ENDPOINT": "http://127.0.0.1:1", **dict.fromkeys(keys, "key")})
+    file = tmp_path / "file"
+    file.touch()
+    with Stubber(client) as server, pytest.raises(SandboxError) as caught, sandbox_s3.explained(client):
+        server.add_client_error("put_object", "InternalError", "the volume is full")
+        client.upload_file(str(file), "pipeline", "key")
+    assert caught.value.what == (
+        "The S3 server http://127.0.0.1:1 answers: "
+        "An error occurred (InternalError) when calling the PutObject operation: the volume is full"
+    )
+    assert "disk is full" in caught.value.next_action

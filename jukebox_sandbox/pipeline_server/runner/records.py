@@ -32,6 +32,20 @@ def set_run_state(run: Run, state: str, error: str = "") -> None:
     run.state_history = [*run.state_history, moment(state)]
 
 
+def end_run(session: Session, run: Run, state: str, error: str = "") -> None:
+    """Set how a run ended; what was under way in it has ended, too.
+
+    Args:
+        session: The transaction.
+        run: The run.
+        state: Its last state.
+        error: Why, if it has not succeeded.
+    """
+    set_run_state(run, state, error)
+    for task in session.scalars(select(Task).where(Task.run_id == run.id, Task.finished_at.is_(None))):
+        task.state, task.error, task.finished_at = "FAILED", error, run.finished_at
+
+
 def node_hash(name: str) -> int:
     """The number that Argo gives a node: FNV-1a, 32 bits, of its name."""
     number = 0x811C9DC5

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jukebox_sandbox.errors import SandboxError
@@ -19,18 +19,19 @@ from jukebox_sandbox.pipeline_server.runner.containers import ENDED_FROM_OUTSIDE
 from jukebox_sandbox.pipeline_server.runner.packages import owners
 from jukebox_sandbox.pipeline_server.runner.plan import check_needs
 from jukebox_sandbox.pipeline_server.runner.processes import Processes
-from jukebox_sandbox.pipeline_server.runner.records import OVER, Records, set_run_state
+from jukebox_sandbox.pipeline_server.runner.records import OVER, Records, end_run, set_run_state
 from jukebox_sandbox.pipeline_server.runner.refusals import check
 from jukebox_sandbox.pipeline_server.runner.resolve import Names
 from jukebox_sandbox.pipeline_server.runner.step import Facilities
 from jukebox_sandbox.pipeline_server.runner.values import WrongValue
 from jukebox_sandbox.pipeline_server.runner.volumes import Volumes
 from jukebox_sandbox.pipeline_server.runner.walk import Walk, root_parameters
-from jukebox_sandbox.pipeline_server.tables import Run, Task
+from jukebox_sandbox.pipeline_server.tables import Run
 from jukebox_sandbox.state import Sandbox
 
 CUT_SHORT = "The pipeline server stopped before this run was done."
 WHAT_NEXT = "\nNext: retry it; steps that are done are not repeated."
+ROOM = "\nNext: Make room on the disk, and retry the run; steps that are done are not repeated."
 AGAIN = 5.0
 """Seconds until a failed write is tried again."""
 CAN_BE_RETRIED = ("FAILED", "CANCELED")
@@ -65,9 +66,7 @@ class Runner:
         with Session(self.engine) as session, session.begin():
             for run in session.scalars(select(Run).where(Run.state.in_(("RUNNING", "CANCELING")))):
                 end, reason = ("CANCELED", ENDED_FROM_OUTSIDE) if run.state == "CANCELING" else ("FAILED", CUT_SHORT)
-                set_run_state(run, end, reason + (WHAT_NEXT if end == "FAILED" else ""))
-                for task in session.scalars(select(Task).where(Task.run_id == run.id, Task.finished_at.is_(None))):
-                    task.state, task.error, task.finished_at = "FAILED", reason, run.finished_at
+                end_run(session, run, end, reason + (WHAT_NEXT if end == "FAILED" else ""))
             waiting = list(session.scalars(select(Run.id).where(Run.state == "PENDING").order_by(Run.number)))
         self._thread.start()
         self._loop.call_soon_threadsafe(self._processes.get_ready)
@@ -158,7 +157,7 @@ class Runner:
         with Session(self.engine) as session, session.begin():
             run = session.scalars(select(Run).where(Run.id == run_id)).one_or_none()
             if run and run.state not in OVER:
-                set_run_state(run, state, error)
+                end_run(session, run, state, error)
 
     async def _follow(self, run_id: str) -> None:
         """Run one run to its end, and write down how it ended."""
@@ -166,6 +165,9 @@ class Runner:
             error = await self._run(run_id)
         except (SandboxError, WrongValue) as refusal:
             error = str(refusal)
+        except DBAPIError as problem:
+            traceback.print_exc()
+            error = f"The pipeline server's database cannot be used: {problem.orig}.{ROOM}"
         except Exception as unexpected:
             traceback.print_exc()
             error = f"The pipeline server has failed: {type(unexpected).__name__}: {unexpected}"
