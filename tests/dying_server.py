@@ -1,7 +1,8 @@
 """One request of a pipeline server that dies at a write. It is started by its path, as a process of its own.
 
-``python dying_server.py STATE before|after N import FILE | run | tick``: it ends right before or after the Nth commit
-of its database, as a kill would, or prints what the request gave.
+``python dying_server.py STATE before|after N import FILE | run | tick | steps FILE SHARED ENDPOINT``: it ends right
+before or after the Nth commit of its database that writes, as a kill would, or prints what the request gave. ``steps``
+runs a pipeline, with the S3 server of the sandbox whose state is SHARED.
 """
 
 import json
@@ -34,19 +35,39 @@ class IdleRunner:
 
 def die_at(engine: Any, when: str, number: int) -> None:
     """End this process at a commit."""
-    commits = [0]
+    commits, writes = [0], [False]
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        writes[0] = writes[0] or statement.startswith(("INSERT", "UPDATE", "DELETE"))
 
     def count(*_: Any) -> None:
-        commits[0] += 1
+        commits[0] += writes[0]
+        writes[0] = False
         if commits[0] == number:
             os._exit(9)
 
+    event.listen(engine, "before_cursor_execute", note)
     event.listen(engine if when == "before" else Session, "commit" if when == "before" else "after_commit", count)
+
+
+def run_steps(state: Path, when: str, number: int, pipeline: str, shared: str, endpoint: str) -> str:
+    """Run a pipeline; the state that its run ended in."""
+    from running import Runs
+
+    runs = Runs(state, Path(shared), endpoint)
+    die_at(runs.engine, when, number)
+    runs.runner.start()
+    ended = runs.run(Path(pipeline).read_text(), {"folder": str(state)}).state
+    runs.runner.stop()
+    return ended
 
 
 def main() -> None:
     """Do one thing."""
     state, when, number, what = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    if what == "steps":
+        print(json.dumps([200, run_steps(state, when, number, *sys.argv[5:])]))
+        return
     engine = tables.open_database(state)
     runner = IdleRunner()
     application = create_application(Service(engine, runner, state / "logs"))

@@ -128,6 +128,7 @@ class Task(Base):
     """One row of a run's ``task_details``: the root, a DAG, a driver, an executor, an iteration of a loop.
 
     A step has three, as in a cluster: its driver, a DAG of its name, and in that its executor, whose pod has the log.
+    The rows outlive their run, as those of ML Metadata do: the cache has them.
 
     Attributes:
         name: As Argo shows it: the task's name in the spec, ``<task>-driver``, ``executor``, ``executor(0)`` where a
@@ -148,7 +149,7 @@ class Task(Base):
     )
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(36), unique=True, default=new_id)
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[str] = mapped_column(String(36), index=True)
     parent_id: Mapped[str | None] = mapped_column(String(36))
     name: Mapped[str] = mapped_column(String(256))
     scope: Mapped[str] = mapped_column(Text)
@@ -167,11 +168,14 @@ class Task(Base):
 
 
 class Artifact(Base):
-    """An artifact that a step wrote: where its bytes are, its type (``system.Dataset``), its metadata."""
+    """An artifact that a step wrote: where its bytes are, its type (``system.Dataset``), its metadata.
+
+    It outlives its run, as in ML Metadata: a cached step of another run has it, too.
+    """
 
     __tablename__ = "artifacts"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[str] = mapped_column(String(36), index=True)
     name: Mapped[str] = mapped_column(Text)
     type: Mapped[str] = mapped_column(String(128))
     uri: Mapped[str] = mapped_column(Text)

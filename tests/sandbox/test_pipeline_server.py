@@ -2,9 +2,11 @@
 
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import requests
 from kfp import Client, compiler, dsl
+from kfp_server_api import ApiException
 from waiting import eventually
 
 
@@ -74,3 +76,75 @@ def test_a_run_that_fails_says_so(client, package):
 def test_the_token_is_asked_for_at_the_one_address(server):
     answer = requests.get(f"{server.url}/apis/v2beta1/runs", timeout=30)
     assert (answer.status_code, answer.text) == (401, "Unauthorized\n")
+
+
+@dsl.component(base_image="python:3.12")
+def talk(file: str):
+    """Say more than a log can hold."""
+    import os
+
+    with open(file, "w") as note:
+        note.write(str(os.getpid()))
+    while True:
+        print("la" * 100)
+
+
+@dsl.pipeline(name="talking")
+def talking(file: str):
+    """One step."""
+    talk(file=file)
+
+
+def test_a_run_is_deleted_while_its_log_is_written(client, sandbox, tmp_path):
+    compiler.Compiler().compile(talking, str(tmp_path / "talking.yaml"))
+    file = tmp_path / "pid"
+    run = client.create_run_from_pipeline_package(str(tmp_path / "talking.yaml"), {"file": str(file)}).run_id
+    logs = sandbox.state / "pipeline-server" / "logs" / run
+    eventually(lambda: file.is_file() and file.read_text() and any(log.stat().st_size for log in logs.iterdir()))
+    client.delete_run(run)
+    assert not psutil.pid_exists(int(file.read_text())) and not logs.exists()
+    with pytest.raises(ApiException, match=f"Run {run} not found"):
+        client.get_run(run)
+
+
+@dsl.component(base_image="python:3.12")
+def write(word: str, data: dsl.Output[dsl.Dataset]):
+    """Write a file."""
+    with open(data.path, "w") as file:
+        file.write(word)
+
+
+@dsl.component(base_image="python:3.12")
+def read_behind(gate: str, data: dsl.Input[dsl.Dataset]) -> str:
+    """Read the file, where the gate is open."""
+    with open(gate), open(data.path) as file:
+        return file.read()
+
+
+@dsl.pipeline(name="cached-then-read")
+def cached_then_read(gate: str):
+    """Two steps."""
+    read_behind(gate=gate, data=write(word=gate).output).set_caching_options(False)
+
+
+def test_what_a_deleted_run_wrote_is_still_there_for_the_runs_that_took_it_from_the_cache(client, tmp_path):
+    compiler.Compiler().compile(cached_then_read, str(tmp_path / "pipeline.yaml"))
+    gate = tmp_path / "gate"
+
+    def begun():
+        run = client.create_run_from_pipeline_package(str(tmp_path / "pipeline.yaml"), {"gate": str(gate)})
+        return ended(client, run.run_id)
+
+    gate.touch()
+    first = begun()
+    gate.unlink()
+    second = begun()
+    assert (first.state, second.state) == ("SUCCEEDED", "FAILED")
+    client.delete_run(first.run_id)
+    gate.touch()
+    client._run_api.run_service_retry_run(second.run_id)
+    assert client.wait_for_run_completion(second.run_id, 60, sleep_duration=1).state == "SUCCEEDED"
+    third = begun()
+    assert third.state == "SUCCEEDED"
+    executors = [task.state for task in third.run_details.task_details if task.display_name == "executor"]
+    assert executors == ["SKIPPED", "SUCCEEDED"]

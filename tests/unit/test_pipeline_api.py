@@ -17,6 +17,7 @@ from pipeline_servers import TOKEN, pipeline_server
 from small_pipeline import a_pipeline
 from sqlalchemy import event
 
+from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server import tables
 
 OPERATIONS = ("EQUALS", "NOT_EQUALS", "GREATER_THAN", "LESS_THAN_EQUALS", "IN", "IS_SUBSTRING", "", 1, 4, None)
@@ -351,6 +352,17 @@ def test_a_run_under_way_is_ended_before_it_is_deleted(server, client, experimen
     run = run_of(client, experiment, imported).run_id
     client.delete_run(run)
     assert server.runner.heard[-1] == ("terminate", run)
+
+
+def test_a_run_that_ends_while_it_is_deleted_is_deleted(server, client, experiment, imported, monkeypatch):
+    def has_ended(run_id):
+        raise SandboxError(f"Run {run_id} has ended already: it is SUCCEEDED.")
+
+    monkeypatch.setattr(server.runner, "terminate", has_ended)
+    run = run_of(client, experiment, imported).run_id
+    client.delete_run(run)
+    with pytest.raises(kfp_server_api.ApiException, check=NOT_FOUND):
+        client.get_run(run)
 
 
 def test_the_log_of_a_step_is_read_and_nothing_beside_it(server, client, experiment, imported, ask):

@@ -1,5 +1,6 @@
 """Runs: create, list, get, terminate, retry, archive, delete."""
 
+import contextlib
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from kfp_server_api import (
 from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session, defer
 
+from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server import tables
 from jukebox_sandbox.pipeline_server.api.listing import list_page, seconds
 from jukebox_sandbox.pipeline_server.api.messages import answer, body, make, timestamp
@@ -217,7 +219,8 @@ def delete(run_id: str) -> Response:
     with open_session() as session:
         if find_run(session, run_id).state in UNFINISHED:
             session.rollback()  # what the runner writes is not held up by what was read here
-            service().runner.terminate(run_id)
+            with contextlib.suppress(SandboxError):  # it has just ended by itself
+                service().runner.terminate(run_id)
         session.delete(find_run(session, run_id))
         session.commit()
     shutil.rmtree(service().logs / run_id, ignore_errors=True)
