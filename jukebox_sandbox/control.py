@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_sandbox import s3
-from jukebox_sandbox.configuration import read_configuration
+from jukebox_sandbox.configuration import Configuration, read_configuration
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import events, is_running
 from jukebox_sandbox.guard import PACKAGES
-from jukebox_sandbox.locks import signal_group, take_lock, try_lock
+from jukebox_sandbox.locks import one_at_a_time, signal_group, take_lock, try_lock
 from jukebox_sandbox.ports import LOOPBACK
 from jukebox_sandbox.repositories import bare_repository, uncommitted
 from jukebox_sandbox.state import USER, bring_up_to_date, read_sandbox
@@ -47,13 +47,18 @@ def up(state: Path, file: Path, *, lifeline: bool = False, timeout: float = 60.0
             "Set JUKEBOX_STATE to another folder.",
         )
     configuration = read_configuration(file)
-    if described_by(state) is not None:
-        return []
-    if state.exists() and any(state.iterdir()) and not _is_state(state):
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with one_at_a_time(state):
+        return [] if described_by(state) is not None else _prepare_and_start(state, configuration, lifeline, timeout)
+
+
+def _prepare_and_start(state: Path, configuration: Configuration, lifeline: bool, timeout: float) -> list[str]:
+    """Start a sandbox that is not running."""
+    if any(state.iterdir()) and not _is_state(state):
         raise SandboxError(
             f"{state} is not empty and is not the state of a sandbox.", "Set JUKEBOX_STATE to a new folder."
         )
-    state.mkdir(parents=True, exist_ok=True)
+    (state / "supervisor.lock").touch(0o600)  # first of all: it says what this folder is
     state.chmod(0o700)
     notes = [] if is_running(state) else list(filter(None, [bring_up_to_date(state)]))
     is_new = not all(bare_repository(state, USER, name).is_dir() for name in configuration.repositories)

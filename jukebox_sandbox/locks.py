@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 GRACE = 3.0
@@ -28,6 +29,24 @@ def try_lock(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Do what is in the block while no other process does it for the same folder.
+
+    Args:
+        folder: The folder, which is there.
+
+    Yields:
+        Nothing, as soon as the others are done.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def take_lock(path: Path, patience: float = 2 * GRACE) -> int | None:

@@ -13,6 +13,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -30,6 +31,7 @@ from jukebox_helpers.steps import s3
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_sandbox import buckets, events
 from jukebox_sandbox.configuration import read_configuration
+from jukebox_sandbox.control import ALREADY_RUNNING
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import sign
 from jukebox_sandbox.ports import known_ports
@@ -657,6 +659,27 @@ def test_up_is_idempotent_and_two_sandboxes_do_not_meet(own: Settings, sandbox: 
         buckets.apply(["data"], s3.s3_client({**mine, "AWS_S3_ENDPOINT": others["AWS_S3_ENDPOINT"]}))
     assert ask(own, "/", sandbox.secret("git-auth")["password"])[0] == 401
     assert deliver(own, {}, key=sandbox.secret("sandbox")["webhook_key"])[0] == 403
+
+
+def test_of_servers_that_start_on_one_state_folder_one_holds_it(tmp_path: Path) -> None:
+    state, file = tmp_path / "state", stand_in_configuration(tmp_path)
+    with ThreadPoolExecutor() as starts:
+        began = [starts.submit(laptop.up, state, lifeline=True, configuration=file) for _ in range(3)]
+    first, second, third = (one.result() for one in began)
+    try:
+        assert first.cluster_domain == second.cluster_domain == third.cluster_domain
+        known = laptop.status(state)
+        another = [sys.executable, "-m", "jukebox_sandbox.supervisor", str(state), str(file)]
+        done = subprocess.run(another, cwd=KIT, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (ALREADY_RUNNING, "", "")
+        assert laptop.status(state) == known
+        holders = [
+            one.pid for one in psutil.process_iter(["cmdline"])
+            if {"jukebox_sandbox.supervisor", str(state)} <= set(one.info["cmdline"] or [])
+        ]  # fmt: skip
+        assert holders == [known["pid"]]
+    finally:
+        laptop.down(state, delete=True)
 
 
 def hang(settings: Settings) -> str:
