@@ -4,6 +4,7 @@ The filter is the cluster's: event ``push``, branch ``main``, version = the firs
 Payload: https://docs.gitea.com/usage/webhooks
 """
 
+import errno
 import hashlib
 import hmac
 import json
@@ -40,14 +41,20 @@ def record(state: Path, event: dict[str, Any], outcome: str, detail: str = "") -
 
     Returns:
         The event with its new state.
+
+    Raises:
+        OSError: If it cannot be written, e.g. because the disk is full.
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     event = {**event, "state": outcome, "detail": detail, "at": now}
-    line = json.dumps(event) + "\n"
+    line = (json.dumps(event) + "\n").encode()
     # One write: readers that follow the file never see half a line of ours between two of another thread.
     descriptor = os.open(state / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, line.encode())
+        written = os.write(descriptor, line)
+        if written < len(line):  # half a line would spoil the next one
+            os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR) - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(state / "events.jsonl"))
     finally:
         os.close(descriptor)
     return event

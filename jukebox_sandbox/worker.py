@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from jukebox_sandbox import buckets, guard
 from jukebox_sandbox.commit_statuses import FINAL, CommitStatuses, in_a_line
 from jukebox_sandbox.configuration import Configuration
@@ -19,6 +21,9 @@ from jukebox_sandbox.repositories import bare_repository, clean_environment, git
 
 CUT_SHORT = "the sandbox stopped before this was done; git commit --allow-empty, and push"
 """What becomes of an event that a stop has overtaken, and what to do next."""
+
+AGAIN = 5.0
+"""Seconds until a failed write is tried again."""
 
 LOST = "the event of this push was lost; queued at the start"
 
@@ -156,11 +161,21 @@ class Worker:
         return latest is not None and latest.state in FINAL
 
     def _settle(self, event: dict[str, Any], outcome: str, detail: str = "") -> None:
-        """Record the end of an event, and say it on its commit where the command has not said more already."""
-        if not self._is_final(event["repository"], event["revision"]):
-            self._post(event, "success" if outcome == "done" else "error", detail)
-        # After the status: an event that is over is never looked at again.
-        record(self.state, event, outcome, detail)
+        """Record the end of an event, and say it on its commit where the command has not said more already.
+
+        A full disk keeps it waiting: else nobody would learn how the push ended, and no other one would begin.
+        """
+        while True:
+            try:
+                if not self._is_final(event["repository"], event["revision"]):
+                    self._post(event, "success" if outcome == "done" else "error", detail)
+                # After the status: an event that is over is never looked at again.
+                record(self.state, event, outcome, detail)
+                return
+            except (OSError, SQLAlchemyError) as problem:
+                print(f"The end of {event['version']} cannot be written: {problem}", file=sys.stderr)
+                if self._stopping.wait(AGAIN):
+                    return
 
     def _post(self, event: dict[str, Any], state: str, detail: str) -> None:
         if context := self._context(event["repository"]):
