@@ -67,8 +67,7 @@ def outcome_of(server: PipelineServer, file: Path) -> tuple[str, str]:
     try:
         follow(server, run, timeout=SECONDS)
     except RunFailed as error:
-        began = any(step.state == "failed" for step in error.run.steps)
-        return ("fails" if began else "refused"), error.what
+        return ("fails" if error.run.began else "refused"), error.what
     except JukeboxError:
         server.client.terminate_run(run.id)
         return "takes long", f"It was ended after {SECONDS:.0f} s."
