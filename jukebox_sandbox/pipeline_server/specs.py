@@ -155,7 +155,7 @@ def check_parameters(spec: Spec, parameters: dict[str, Any]) -> None:
         RequestError: If a parameter is missing, has another type, or is not the pipeline's.
     """
     known = spec.message.root.input_definitions.parameters
-    for name, parameter in known.items():
+    for name, parameter in sorted(known.items()):  # the message has them in another order in every process
         if name in parameters:
             _check_value(name, parameter, parameters[name])
         elif not parameter.is_optional and not parameter.HasField("default_value"):

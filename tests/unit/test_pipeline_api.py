@@ -19,6 +19,7 @@ from sqlalchemy import event
 
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server import tables
+from jukebox_sandbox.pipeline_server.specs import check_parameters, read_spec
 
 OPERATIONS = ("EQUALS", "NOT_EQUALS", "GREATER_THAN", "LESS_THAN_EQUALS", "IN", "IS_SUBSTRING", "", 1, 4, None)
 
@@ -247,6 +248,14 @@ def test_a_parameter_that_does_not_fit_is_refused(client, experiment, imported, 
 def test_a_parameter_that_is_missing_is_refused(client, experiment, imported):
     with pytest.raises(kfp_server_api.ApiException, check=INVALID, match="parameter text is not optional"):
         client.run_pipeline(experiment, "missing", pipeline_id=imported.id, version_id=imported.version)
+
+
+def test_of_missing_parameters_the_first_is_named(package):
+    (document, *_) = yaml.safe_load_all(package.read_text())
+    letters = "hgfedcba"
+    document["root"]["inputDefinitions"] = {"parameters": {one: {"parameterType": "STRING"} for one in letters}}
+    with pytest.raises(SandboxError, match="parameter a is not optional"):
+        check_parameters(read_spec(yaml.safe_dump(document)), {})
 
 
 def test_true_is_no_number(package, client, tmp_path):
