@@ -76,6 +76,44 @@ class Containers:
         self.failures.append(f"Step {name!r} cannot begin: {error}.")
         return "FAILED"
 
+    def _executor(self, task: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The container of a task, and what the platform spec says of it."""
+        label = self.pipeline.component(task)["executorLabel"]
+        return self.pipeline.executors[label]["container"], self.pipeline.platform_of(label)
+
+    def _variables(self, dag: Dag, name: str, task: dict[str, Any], pod_name: str) -> dict[str, str]:
+        """The variables that the pipeline gives a step."""
+        names = self.names_in(dag, name)
+        return environment.declared_environment(
+            name,
+            *self._executor(task),
+            self.facilities.sandbox,
+            lambda spec: parameter(spec, dag, task, names),
+            pod_name,
+        )
+
+    def get_ready(self, dag: Dag, name: str, task: dict[str, Any]) -> None:
+        """Begin to make the pod of a step whose turn comes soon, if it is certain to need one.
+
+        Args:
+            dag: The DAG that it is in.
+            name: Its name there.
+            task: Its task.
+        """
+        cached = task.get("cachingOptions", {}).get("enableCache")
+        scope = f"{dag.scope}/{name}"
+        with self.records.transaction() as session:
+            done = self.records.find(session, scope, "executor")  # before the run was retried
+        if cached or done or task.keys() & {"triggerPolicy", "retryPolicy"}:
+            return
+        pod_name = self.records.pod(scope, "executor", "executor")
+        try:
+            values = self._variables(dag, name, task, pod_name)
+        except (WrongValue, SandboxError, OSError):
+            return  # what it says here, the step says when its turn has come
+        command = self._executor(task)[0]["command"]
+        self.facilities.pods.create_ahead(self.records.run_id, pod_name, name, command, values)
+
     async def run(self, dag: Dag, name: str, task: dict[str, Any], inputs: Inputs, wanted: bool) -> str:
         """Run one step.
 
@@ -90,8 +128,7 @@ class Containers:
             ``SUCCEEDED``, ``FAILED`` or ``SKIPPED``.
         """
         component = self.pipeline.component(task)
-        label = component["executorLabel"]
-        container, platform = self.pipeline.executors[label]["container"], self.pipeline.platform_of(label)
+        container, platform = self._executor(task)
         node = dag.tasks[name] = Node(name, component)
         scope = f"{dag.scope}/{name}"
         if self._taken_over(node, scope):
@@ -163,15 +200,7 @@ class Containers:
                     row = self.records.put(session, own, "executor", name, "RUNNING", parent=(scope, "executor"))
             state, error = "FAILED", ENDED_FROM_OUTSIDE
             try:
-                names = self.names_in(dag, step.name)
-                values = environment.declared_environment(
-                    step.name,
-                    step.container,
-                    step.platform,
-                    self.facilities.sandbox,
-                    lambda spec: parameter(spec, dag, task, names),
-                    row.pod_name,
-                )
+                values = self._variables(dag, step.name, task, row.pod_name)
                 if number is not None:
                     values["KFP_RETRY_INDEX"] = str(number)
                 with self.facilities.volumes.mounted(step.name, step.mounts):

@@ -18,6 +18,7 @@ from jukebox_sandbox.pipeline_server.runner.artifacts import Store, root_of
 from jukebox_sandbox.pipeline_server.runner.containers import ENDED_FROM_OUTSIDE, Containers, unfinished
 from jukebox_sandbox.pipeline_server.runner.packages import owners
 from jukebox_sandbox.pipeline_server.runner.plan import check_needs
+from jukebox_sandbox.pipeline_server.runner.pods import Pods
 from jukebox_sandbox.pipeline_server.runner.processes import Processes
 from jukebox_sandbox.pipeline_server.runner.records import OVER, Records, end_run, set_run_state
 from jukebox_sandbox.pipeline_server.runner.refusals import check
@@ -62,7 +63,8 @@ class Runner:
         """Begin: runs that an earlier server left undone are FAILED and say so, those that wait begin."""
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
         store, volumes = Store(self.sandbox.secret("s3")), Volumes(self.folder / "volumes")
-        self._facilities = Facilities(self.sandbox, self.variables, self.folder, self._processes, store, volumes)
+        pods = Pods(self.sandbox, self.variables, self.folder, self._processes)
+        self._facilities = Facilities(self.sandbox, self.folder, pods, store, volumes)
         with Session(self.engine) as session, session.begin():
             for run in session.scalars(select(Run).where(Run.state.in_(("RUNNING", "CANCELING")))):
                 end, reason = ("CANCELED", ENDED_FROM_OUTSIDE) if run.state == "CANCELING" else ("FAILED", CUT_SHORT)
@@ -195,5 +197,8 @@ class Runner:
         check_needs(pipeline, parameters, self.sandbox, self._facilities.volumes)
         root = root_of(run.pipeline_root, pipeline.name, run.id)
         containers = Containers(pipeline, records, self._facilities, self._slots, names, root)
-        succeeded = await Walk(pipeline, records, containers, names).run(parameters)
+        try:
+            succeeded = await Walk(pipeline, records, containers, names).run(parameters)
+        finally:
+            await asyncio.shield(self._facilities.pods.end_ahead(run_id))
         return "" if succeeded else "\n".join(dict.fromkeys(containers.failures)) or "A step failed."

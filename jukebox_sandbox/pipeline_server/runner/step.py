@@ -4,17 +4,13 @@ import asyncio
 import copy
 import json
 import re
-import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jukebox_sandbox.errors import SandboxError
-from jukebox_sandbox.pipeline_server.runner import environment
 from jukebox_sandbox.pipeline_server.runner.artifacts import Store, as_ml_metadata_returns, local_path
-from jukebox_sandbox.pipeline_server.runner.packages import declared, guard_folder
-from jukebox_sandbox.pipeline_server.runner.processes import Processes
+from jukebox_sandbox.pipeline_server.runner.pods import Pods
 from jukebox_sandbox.pipeline_server.runner.resolve import Inputs
 from jukebox_sandbox.pipeline_server.runner.values import WrongValue, normal, text_of, value_of
 from jukebox_sandbox.pipeline_server.runner.volumes import Volumes
@@ -33,18 +29,16 @@ class Facilities:
     """What all steps share.
 
     Attributes:
-        sandbox: Whose Secrets and S3 server there are.
-        variables: What else every step has in its environment.
-        folder: Holds ``scratch``, ``logs`` and what is the same for all steps.
-        processes: The processes of steps.
+        sandbox: Whose Secrets there are.
+        folder: Holds ``logs``.
+        pods: What steps run in.
         store: The S3 server.
         volumes: The volume claims.
     """
 
     sandbox: Sandbox
-    variables: dict[str, str]
     folder: Path
-    processes: Processes
+    pods: Pods
     store: Store
     volumes: Volumes
 
@@ -157,14 +151,14 @@ def arguments(step: Step, told: dict[str, Any], scratch: Path) -> list[str]:
     return found
 
 
-async def execute(step: Step, facilities: Facilities, pod: str, declared_values: dict[str, str]) -> Outputs:
+async def execute(step: Step, facilities: Facilities, pod_name: str, variables: dict[str, str]) -> Outputs:
     """Run a step: fetch its inputs, run its process, store its outputs.
 
     Args:
         step: The step.
         facilities: What all steps share.
-        pod: The name of its pod, which is that of its log.
-        declared_values: The variables that the pipeline gives it.
+        pod_name: The name of its pod, which is that of its log.
+        variables: The variables that the pipeline gives it.
 
     Returns:
         What it gave.
@@ -173,36 +167,28 @@ async def execute(step: Step, facilities: Facilities, pod: str, declared_values:
         StepFailed: If it ended badly, or what it wrote cannot be kept.
         SandboxError: If S3 cannot be reached.
     """
-    scratch = facilities.folder / "scratch" / uuid.uuid4().hex
+    pod = await facilities.pods.take(step.run_id, pod_name, step.name, step.container["command"], variables)
     try:
-        for name in ("home", "tmp", "outputs", "mounts"):
-            (scratch / name).mkdir(parents=True, mode=0o700)
-        told = executor_input(step, scratch)
-        await asyncio.to_thread(_fetch, step, facilities.store, scratch / "mounts")
-        log = facilities.folder / "logs" / step.run_id / f"{pod}.log"
+        told = executor_input(step, pod.folder)
+        await asyncio.to_thread(_fetch, step, facilities.store, pod.folder / "mounts")
+        log = facilities.folder / "logs" / step.run_id / f"{pod_name}.log"
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        guard = guard_folder(facilities.folder / "guards", declared(step.name, step.container["command"]))
-        values = environment.container_environment(scratch, guard, facilities.folder)
-        values |= facilities.variables | environment.service_token(facilities.sandbox, scratch) | declared_values
         order = {
-            "environment": values,
-            "folder": str(scratch / "home"),
             "log": str(log),
-            "mounts": str(scratch / "mounts"),
             "source": step.container["command"][-1],
-            "arguments": arguments(step, told, scratch),
+            "arguments": arguments(step, told, pod.folder),
         }
         seconds = step.platform.get("activeDeadlineSeconds")
         try:
-            code = await facilities.processes.run(order, float(seconds) if seconds else None)
+            code = await facilities.pods.processes.run(pod.started, order, float(seconds) if seconds else None)
         except TimeoutError:
             raise StepFailed(f"it took longer than the {seconds} seconds that the pipeline allows") from None
         if code:
             ended = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
             raise StepFailed(f"its process {ended}; its log says why")
-        return await asyncio.to_thread(_collect, step, told, facilities.store, scratch)
+        return await asyncio.to_thread(_collect, step, told, facilities.store, pod.folder)
     finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True))
+        await asyncio.shield(facilities.pods.end(pod))
 
 
 def _fetch(step: Step, store: Store, mounts: Path) -> None:

@@ -5,13 +5,15 @@ Argo does this in a cluster, with what `backend/src/v2/compiler/argocompiler/dag
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from jukebox_sandbox.pipeline_server.runner.containers import Containers
 from jukebox_sandbox.pipeline_server.runner.expressions import WrongExpression, condition
 from jukebox_sandbox.pipeline_server.runner.graph import Dag, outputs
+from jukebox_sandbox.pipeline_server.runner.pods import AHEAD
 from jukebox_sandbox.pipeline_server.runner.records import OMITTED, Records
 from jukebox_sandbox.pipeline_server.runner.resolve import (
     Inputs,
@@ -88,6 +90,10 @@ class Walk:
                     self._begin(dag, name, tasks[name], before[name], states, running)
                 if not running:
                     break
+                if "FAILED" not in states.values():
+                    for name in islice(upcoming(before, states), AHEAD):
+                        if "dag" not in self.pipeline.component(tasks[name]):
+                            self.containers.get_ready(dag, name, tasks[name])
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for one in done:
                     states[running.pop(one)] = one.result()
@@ -226,6 +232,22 @@ class Walk:
             with self.records.transaction() as session:
                 put(session, one.scope, *row, ended)
         return ended
+
+
+def upcoming(before: dict[str, list[str]], begun: Collection[str]) -> Iterator[str]:
+    """The tasks of a DAG that have not begun, in an order in which they can.
+
+    Args:
+        before: Which tasks each task waits for.
+        begun: Those that have begun.
+
+    Yields:
+        Their names.
+    """
+    known = set(begun)
+    while ready := sorted(name for name in before if name not in known and known.issuperset(before[name])):
+        yield from ready
+        known.update(ready)
 
 
 def root_parameters(pipeline: Specification, given: dict[str, Any]) -> dict[str, Any]:
