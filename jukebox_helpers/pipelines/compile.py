@@ -130,7 +130,7 @@ def compact(source: str) -> str:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Constant | ast.JoinedStr) or node.end_lineno == node.lineno:
             continue
-        if '"""' in (ast.get_source_segment(source, node) or ""):
+        if any('"""' in line for line in lines[node.lineno - 1 : node.end_lineno]):
             kept.update(range(node.lineno, node.end_lineno or 0))  # counted from 0: the lines after its first
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node):
