@@ -20,7 +20,7 @@ from jukebox_helpers.waiting import wait_until
 
 OnChange = Callable[[Run], None]
 
-PAUSE = 0.5
+PAUSE = 0.25
 """Seconds between two questions about a run."""
 
 

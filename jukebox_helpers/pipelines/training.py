@@ -4,7 +4,9 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
@@ -70,6 +72,8 @@ def train_revision(
         RunFailed: If a step has failed.
         JukeboxError: If the revision cannot be checked out or does not compile.
     """
+    # KFP's client takes long to import: it does that while another process compiles.
+    Thread(target=import_module, args=("kfp.client",), daemon=True).start()
     try:
         with compiled_revision(settings, revision) as (folder, revision):
             say(settings, revision, "pending", "The training pipeline is compiled.")
@@ -172,7 +176,7 @@ def follow_training(settings: Settings, revision: str, on_change: OnChange = nob
     late = JukeboxError(
         f"The training of {revision[:10]} did not end within {timeout:.0f} s.", "Look at the run in the dashboard."
     )
-    status = wait_until(ended, timeout, lambda: late, every=0.5)
+    status = wait_until(ended, timeout, lambda: late, every=0.25)
     run = training_of(settings, revision)
     if run is None or status.state == "error" or not run.began:
         raise failed_push(revision, status)
