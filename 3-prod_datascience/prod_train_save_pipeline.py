@@ -70,7 +70,7 @@ def training_pipeline(
     compare_task = compare_model(model=model, onnx_model=onnx_model, features=features)
 
     registry = {"model_name": model_name, "cluster_domain": cluster_domain, "prod_flag": prod_flag}
-    previous_task = fetch_previous_model(version=version, **registry).after(export_task)
+    previous_task = fetch_previous_model(version=version, **registry).after(prepare_task)
     evaluate_task = evaluate_model(
         onnx_model=onnx_model,
         previous_model=previous_task.outputs["previous_model"],

@@ -14,6 +14,9 @@ from jukebox_helpers.steps.git_password import server_of
 BASE_IMAGE = "registry.access.redhat.com/ubi9/python-312:9.7"
 """Has git and Python 3.12, and lets any UID install packages. ``JUKEBOX_BASE_IMAGE`` replaces it."""
 
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""Of every step. OpenBLAS begins with a thread for each processor of the node, whatever the pod may use of them."""
+
 
 def requirements(*packages: str) -> list[str]:
     """The pinned requirements of packages, from requirements.txt: the one table of versions.
@@ -76,7 +79,9 @@ def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
             pip_index_urls=[index] if index else None,
         )
         # KFP has additional_funcs for this, but not yet in 2.14; the result is the same, byte for byte.
-        command = component.component_spec.implementation.container.command
+        container = component.component_spec.implementation.container
+        container.env = dict(ENVIRONMENT)
+        command = container.command
         head = "from typing import *\n\n"
         name = function.__name__
         command[-1] = command[-1].replace(head, head + carried(function), 1) + f"\n{name} = {AROUND[1]}({name})\n"

@@ -83,8 +83,9 @@ def check_onnx(model_path: str, onnx_path: str, features_path: str, tolerance: f
     import numpy
     import pandas
     import pyarrow.parquet
+    from sklearn.pipeline import Pipeline
 
-    model = joblib.load(model_path)
+    model: Pipeline = joblib.load(model_path)
     labels, predict = open_onnx(onnx_path, FEATURES)
     if labels != list(model.classes_):
         raise ValueError(f"{onnx_path} names other countries than {model_path}. Next: export the model again.")
