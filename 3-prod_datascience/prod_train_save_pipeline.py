@@ -67,7 +67,7 @@ def training_pipeline(
     model = train_task.outputs["model"]
     export_task = export_model(model=model, features=features, version=version, kit_version=__version__)
     onnx_model = export_task.outputs["onnx_model"]
-    compare_task = compare_model(model=model, onnx_model=onnx_model, features=features)
+    compare_task = compare_model(expected=export_task.outputs["expected"], onnx_model=onnx_model)
 
     registry = {"model_name": model_name, "cluster_domain": cluster_domain, "prod_flag": prod_flag}
     previous_task = fetch_previous_model(version=version, **registry).after(prepare_task)

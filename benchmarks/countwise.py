@@ -42,7 +42,9 @@ def build(songs: str, rankings: str, epochs: int, folder: str) -> dict:
         What the three steps say: preparation, trained, checked.
     """
     prepared = prepare(songs, rankings, folder)
-    features, counts, model, onnx = (str(Path(folder, name)) for name in (*FILES, "model.joblib", "model.onnx"))
+    names = (*FILES, "model.joblib", "model.onnx", "expected.parquet")
+    features, counts, model, onnx, expected = (str(Path(folder, name)) for name in names)
     trained = model_module.train(features, counts, {"epochs": epochs}, model)
     export.export_onnx(model, onnx, {})
-    return {"preparation": prepared, "trained": trained, "checked": export.check_onnx(model, onnx, features)}
+    export.predict_held_out(model, features, expected)
+    return {"preparation": prepared, "trained": trained, "checked": export.check_onnx(expected, onnx)}

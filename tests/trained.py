@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from jukebox_helpers.steps import sample_data, sample_rankings
-from jukebox_helpers.steps.export import export_onnx
+from jukebox_helpers.steps.export import export_onnx, predict_held_out
 from jukebox_helpers.steps.model import train
 from jukebox_helpers.steps.preparation import prepare
 
@@ -16,6 +16,7 @@ class Room:
         self.folder = folder
         self.features, self.counts = str(folder / "features.parquet"), str(folder / "counts.parquet")
         self.model, self.onnx = str(folder / "model.joblib"), str(folder / "model.onnx")
+        self.expected = str(folder / "expected.parquet")
 
 
 def train_in(folder: Path) -> Room:
@@ -27,6 +28,7 @@ def train_in(folder: Path) -> Room:
     prepare(songs, rankings, room.features, room.counts)
     train(room.features, room.counts, {}, room.model)
     export_onnx(room.model, room.onnx, {"git revision": "abc", "kit version": 1.5})
+    predict_held_out(room.model, room.features, room.expected)
     return room
 
 

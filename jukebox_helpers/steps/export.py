@@ -1,13 +1,8 @@
 """The model as one ONNX file, and the proof that it says the same as what was trained."""
 
-from typing import TYPE_CHECKING
-
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.scoring import open_onnx
-
-if TYPE_CHECKING:
-    pass
 
 
 def export_onnx(model_path: str, onnx_path: str, provenance: dict) -> dict:
@@ -63,13 +58,45 @@ def export_onnx(model_path: str, onnx_path: str, provenance: dict) -> dict:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-def check_onnx(model_path: str, onnx_path: str, features_path: str, tolerance: float = 1e-5) -> dict:
-    """Check that the exported model says what the fitted one says, on every held-out song.
+def predict_held_out(model_path: str, features_path: str, expected_path: str) -> None:
+    """Write what the fitted model says of every held-out song.
 
     Args:
         model_path: The fitted pipeline.
-        onnx_path: The exported one.
         features_path: The prepared songs.
+        expected_path: The Parquet file to write: ``spotify_id``, the 13 features, and ``probabilities``, a list for the
+            countries that the file's metadata names as ``labels`` (JSON).
+    """
+    give_memory_back()
+    import json
+
+    import joblib
+    import pandas
+    import pyarrow
+    import pyarrow.parquet
+
+    model, columns = joblib.load(model_path), ["spotify_id", *FEATURES]
+    labels = list(model.classes_)
+    songs = pyarrow.parquet.ParquetFile(features_path)
+    schema = pyarrow.schema(
+        [*map(songs.schema_arrow.field, columns), ("probabilities", pyarrow.list_(pyarrow.float64(), len(labels)))],
+        metadata={"labels": json.dumps(labels)},
+    )
+    with pyarrow.parquet.ParquetWriter(expected_path, schema) as writer:
+        for batch in songs.iter_batches(2000, columns=[*columns, "part"], use_threads=False):
+            test = batch.filter(batch["part"].to_numpy(zero_copy_only=False) == "test")
+            if test.num_rows:
+                inputs = pandas.DataFrame({name: test[name].to_numpy() for name in FEATURES})
+                said = pyarrow.FixedSizeListArray.from_arrays(model.predict_proba(inputs).ravel(), len(labels))
+                writer.write_batch(pyarrow.record_batch([*map(test.column, columns), said], schema=schema))
+
+
+def check_onnx(expected_path: str, onnx_path: str, tolerance: float = 1e-5) -> dict:
+    """Check that the exported model says what the fitted one says, of every held-out song.
+
+    Args:
+        expected_path: What the fitted one says, from ``predict_held_out``.
+        onnx_path: The exported one.
         tolerance: The largest difference of a probability.
 
     Returns:
@@ -79,31 +106,27 @@ def check_onnx(model_path: str, onnx_path: str, features_path: str, tolerance: f
         ValueError: If they differ by more.
     """
     give_memory_back()
-    import joblib
-    import numpy
-    import pandas
-    import pyarrow.parquet
-    from sklearn.pipeline import Pipeline
+    import json
 
-    model: Pipeline = joblib.load(model_path)
+    import numpy
+    import pyarrow.parquet
+
+    expected = pyarrow.parquet.ParquetFile(expected_path)
     labels, predict = open_onnx(onnx_path, FEATURES)
-    if labels != list(model.classes_):
-        raise ValueError(f"{onnx_path} names other countries than {model_path}. Next: export the model again.")
+    if labels != json.loads(expected.schema_arrow.metadata[b"labels"]):
+        raise ValueError(f"{onnx_path} names other countries than the fitted model. Next: export the model again.")
     songs, beyond, largest, worst = 0, 0, 0.0, ""
-    for batch in pyarrow.parquet.ParquetFile(features_path).iter_batches(2000, use_threads=False):
-        test = batch["part"].to_numpy(zero_copy_only=False) == "test"
-        if not test.any():
-            continue
-        inputs = {name: batch[name].to_numpy()[test] for name in FEATURES}
-        difference = numpy.abs(model.predict_proba(pandas.DataFrame(inputs)) - predict(inputs)).max(axis=1)
+    for batch in expected.iter_batches(2000, use_threads=False):
+        said = batch["probabilities"].flatten().to_numpy().reshape(-1, len(labels))
+        difference = numpy.abs(said - predict({name: batch[name].to_numpy() for name in FEATURES})).max(axis=1)
         # Written as "not within", so that a probability that is no number counts.
         beyond += int((~(difference <= tolerance)).sum())
         songs += len(difference)
         if not difference.max() <= largest:
             largest = float(difference.max())
-            worst = batch["spotify_id"].to_numpy(zero_copy_only=False)[test][difference.argmax()]
+            worst = batch["spotify_id"][int(difference.argmax())].as_py()
     if not songs:
-        raise ValueError(f"{features_path} holds no held-out song to check on. Next: prepare more songs.")
+        raise ValueError("There is no held-out song to check on. Next: prepare more songs.")
     if beyond:
         raise ValueError(
             f"ONNX and scikit-learn differ by {largest:.2g} (tolerance {tolerance:g}), most for song {worst}; "

@@ -93,6 +93,8 @@ def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
     tasks = training_pipeline.spec["root"]["dag"]["tasks"]
     assert {"compare-model", "evaluate-model"} <= set(tasks["register-model"]["dependentTasks"])
     assert "fetch-previous-model" in tasks["evaluate-model"]["dependentTasks"]
+    assert "fetch-previous-model" not in tasks["train-model"].get("dependentTasks", [])
+    assert "train-model" not in tasks["fetch-previous-model"]["dependentTasks"]
     assert "compare-model" not in tasks["evaluate-model"]["dependentTasks"]  # in a cluster they run at the same time
 
 
@@ -107,6 +109,12 @@ def test_no_step_of_the_training_pipeline_is_cached(training_pipeline):
     found = caching(training_pipeline)
     assert len(found) == len(training_pipeline.executors) and {"score-candidate", "store-model"} <= set(found)
     assert [name for name, cached in found.items() if cached] == []
+
+
+def test_openblas_begins_with_one_thread_in_each_step(data_pipeline, training_pipeline):
+    """On a node with many processors it would begin with as many, and each takes memory of the pod's."""
+    for executor in (*data_pipeline.executors.values(), *training_pipeline.executors.values()):
+        assert {"name": "OPENBLAS_NUM_THREADS", "value": "1"} in executor["env"]
 
 
 def test_each_step_gets_its_secrets_and_no_other(data_pipeline):

@@ -11,7 +11,7 @@ import pytest
 from trained import Room, digest, train_in
 
 from jukebox_helpers.steps.constants import FEATURES
-from jukebox_helpers.steps.export import check_onnx, export_onnx
+from jukebox_helpers.steps.export import check_onnx, export_onnx, predict_held_out
 from jukebox_helpers.steps.model import check_hyperparameters, fit, forward_scores, train, versions
 from jukebox_helpers.steps.network import teach
 from jukebox_helpers.steps.pairs import Pairs
@@ -137,7 +137,8 @@ def test_two_countries_are_enough_and_one_is_not(room):
         if kept == 2:
             train(room.features, room.counts, {}, room.model)
             export_onnx(room.model, room.onnx, {})
-            assert check_onnx(room.model, room.onnx, room.features)["largest difference"] < 1e-5
+            predict_held_out(room.model, room.features, room.expected)
+            assert check_onnx(room.expected, room.onnx)["largest difference"] < 1e-5
             songs = pandas.read_parquet(room.features)
             labels, found = onnx_probabilities(room.onnx, {name: songs[name].to_numpy() for name in FEATURES})
             assert labels == names[:2] and numpy.allclose(found.sum(axis=1), 1, atol=1e-5) and found.std() > 0.05
@@ -213,15 +214,19 @@ def test_onnx_takes_thirteen_raw_inputs_and_says_what_it_is(trained):
 
 
 def test_onnx_agrees_with_scikit_learn_on_held_out_songs(trained):
-    result = check_onnx(trained.model, trained.onnx, trained.features)
+    expected = pandas.read_parquet(trained.expected)
+    model = joblib.load(trained.model)
+    numpy.testing.assert_array_equal(numpy.stack(expected["probabilities"]), model.predict_proba(expected[FEATURES]))
+    result = check_onnx(trained.expected, trained.onnx)
     assert result["songs"] == (pandas.read_parquet(trained.features)["part"] == "test").sum()
     assert result["largest difference"] < 1e-5
 
 
 def test_a_model_that_says_something_else_is_refused(trained, room):
     train(room.features, room.counts, {"seed": 1}, room.model)
+    predict_held_out(room.model, room.features, room.expected)
     with pytest.raises(ValueError, match=r"differ by .* songs are beyond it\. Next:"):
-        check_onnx(room.model, trained.onnx, trained.features)
+        check_onnx(room.expected, trained.onnx)
 
 
 def test_a_model_that_names_its_answers_otherwise_is_refused(room):
@@ -229,14 +234,15 @@ def test_a_model_that_names_its_answers_otherwise_is_refused(room):
     labels = sorted(pandas.read_parquet(room.counts)["country"].unique(), reverse=True)
     onnx.helper.set_model_props(model, {"labels": json.dumps(labels), "features": json.dumps(FEATURES)})
     onnx.save(model, room.onnx)
-    with pytest.raises(ValueError, match=r"names other countries than .*model\.joblib\. Next:"):
-        check_onnx(room.model, room.onnx, room.features)
+    with pytest.raises(ValueError, match=r"names other countries than the fitted model\. Next:"):
+        check_onnx(room.expected, room.onnx)
 
 
 def test_a_model_that_cannot_be_checked_on_any_song_is_refused(room):
     pandas.read_parquet(room.features).assign(part="train").to_parquet(room.features)
-    with pytest.raises(ValueError, match=r"holds no held-out song to check on\. Next:"):
-        check_onnx(room.model, room.onnx, room.features)
+    predict_held_out(room.model, room.features, room.expected)
+    with pytest.raises(ValueError, match=r"There is no held-out song to check on\. Next:"):
+        check_onnx(room.expected, room.onnx)
 
 
 def test_a_model_whose_answer_is_no_number_is_refused(room):
@@ -244,9 +250,10 @@ def test_a_model_whose_answer_is_no_number_is_refused(room):
     model.named_steps["network"].coefs_[0][0, 0] = numpy.nan
     joblib.dump(model, room.model)
     export_onnx(room.model, room.onnx, {})
+    predict_held_out(room.model, room.features, room.expected)
     songs = (pandas.read_parquet(room.features)["part"] == "test").sum()
     with pytest.raises(ValueError, match=rf"differ by nan .*; {songs} of {songs} songs are beyond it\. Next:"):
-        check_onnx(room.model, room.onnx, room.features)
+        check_onnx(room.expected, room.onnx)
 
 
 def test_the_label_is_the_most_probable_country(trained):
