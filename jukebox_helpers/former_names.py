@@ -37,7 +37,7 @@ MOVED = {
     "lab": "workshop.lab",
     "lineage": "pipelines.lineage show.lineage",
     "lineage_view": "show.lineage",
-    "local_runner": "pipelines.following pipelines.runs pipelines.arguments",
+    "local_runner": "pipelines.following pipelines.runs pipelines.read",
     "network": "steps.network",
     "notebook_runner": "workshop.notebooks",
     "parquet_files": "steps.parquet_files",

@@ -63,7 +63,7 @@ def run_group() -> None:
 def run_data_pipeline(dataset_url: str | None, repo_url: str | None, as_json: bool) -> None:
     """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
     from jukebox_helpers.pipelines.actions import run_file
-    from jukebox_helpers.pipelines.arguments import check_addresses
+    from jukebox_helpers.pipelines.read import check_addresses
     from jukebox_helpers.pipelines.revisions import repository_argument, server_head
     from jukebox_helpers.settings import DATA_PIPELINE_YAML
     from jukebox_helpers.show.progress import RunProgress

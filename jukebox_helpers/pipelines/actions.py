@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.arguments import check_arguments
-from jukebox_helpers.pipelines.following import OnChange, adhoc_name, follow, nobody, start_run
-from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.pipelines.following import OnChange, follow, nobody, start_run
+from jukebox_helpers.pipelines.read import check_arguments, read_pipeline
 from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, repository_argument
 from jukebox_helpers.pipelines.runs import Run
 from jukebox_helpers.pipelines.server import Imported, Schedule, connect
@@ -19,17 +18,10 @@ DATA_PIPELINE_NAME = "data-pipeline-with-dvc"
 
 
 def version_name(file: Path) -> str:
-    """Name a compiled pipeline by the revision that it comes from.
+    """Name a compiled pipeline by the first characters of the revision at HEAD of its checkout.
 
-    Args:
-        file: The compiled YAML, in a checkout.
-
-    Returns:
-        The first characters of the revision at HEAD; where the file is not what that revision holds, followed
-        by the first characters of its SHA-256, so that two files never share a name.
-
-    Raises:
-        JukeboxError: If the file is in no git repository.
+    Where the file is not what that revision holds, the first characters of its SHA-256 follow, so that two files never
+    share a name. A file in no git repository is a JukeboxError.
     """
     folder = str(file.resolve().parent)
     try:
@@ -40,21 +32,11 @@ def version_name(file: Path) -> str:
             f"{file} is in no git repository with a commit: {error}",
             "Import from a clone: its revision names the version.",
         ) from None
-    if not changed:
-        return revision
-    return f"{revision}-{file_digest(str(file), 'sha256')[:8]}"
+    return f"{revision}-{file_digest(str(file), 'sha256')[:8]}" if changed else revision
 
 
 def import_file(settings: Settings, file: Path) -> Imported:
-    """Import a compiled pipeline, under the name of the revision that it comes from.
-
-    Args:
-        settings: The platform.
-        file: The compiled YAML, in a checkout.
-
-    Returns:
-        The pipeline version, made now or found.
-    """
+    """Import a compiled pipeline in a checkout, under the name of the revision that it comes from, or find it."""
     return connect(settings).import_pipeline(file, version_name(file))
 
 
@@ -75,27 +57,13 @@ def schedule_data_pipeline(settings: Settings, dataset_url: str, repo_url: str |
 
 
 def import_revision(settings: Settings, revision: str) -> Imported:
-    """Import the training pipeline of a revision.
-
-    Args:
-        settings: The platform.
-        revision: A commit that is on the git server.
-
-    Returns:
-        The pipeline version, made now or found.
-    """
+    """Import the training pipeline of a revision that is on the git server, or find it."""
     server = connect(settings)
     with compiled_revision(settings, revision) as (folder, commit):
         return server.import_pipeline(folder / TRAINING_PIPELINE_YAML, commit[:REVISION_DIGITS])
 
 
-def run_file(
-    settings: Settings,
-    file: Path,
-    arguments: dict[str, Any],
-    on_change: OnChange = nobody,
-    name: str = "",
-) -> Run:
+def run_file(settings: Settings, file: Path, arguments: dict[str, Any], on_change: OnChange = nobody) -> Run:
     """Run a compiled pipeline once, and follow it to its end: import it, unless it is there, and start a run.
 
     Args:
@@ -103,7 +71,6 @@ def run_file(
         file: The compiled YAML, in a checkout.
         arguments: The pipeline's arguments.
         on_change: Called whenever a step changes its state.
-        name: The run's name; that of an ad-hoc run where not given.
 
     Returns:
         The finished run.
@@ -115,6 +82,4 @@ def run_file(
     server, compiled = connect(settings), read_pipeline(file.read_text())
     check_arguments(compiled, arguments)  # before anything is imported
     imported = server.import_pipeline(file, version_name(file))
-    return follow(
-        server, start_run(server, compiled, arguments, name or adhoc_name(compiled.name), imported), on_change
-    )
+    return follow(server, start_run(server, compiled, arguments, version=imported), on_change)

@@ -15,16 +15,7 @@ from functools import cache
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.definitions import (
-    PACKAGE,
-    Definition,
-    Module,
-    imported_roots,
-    library_module,
-    mergeable,
-    names_used,
-    read_module,
-)
+from jukebox_helpers.pipelines.definitions import PACKAGE, Definition, Module, library_module, names_used, read_module
 
 AROUND = ("jukebox_helpers.steps.messages", "saying_why")
 """The module and name of what is put around each step's function."""
@@ -40,27 +31,13 @@ def names_of_kfp() -> frozenset[str]:
 
 @dataclass
 class Luggage:
-    """What one step carries.
-
-    Attributes:
-        step: The step's name.
-        carried: Definitions by name.
-    """
+    """What one step carries: definitions by name."""
 
     step: str
     carried: dict[str, Definition] = field(default_factory=dict)
 
     def add(self, module: Module, name: str, user: str) -> None:
-        """Add what a name of a module stands for, and all that this uses.
-
-        Args:
-            module: The module in which the name is used.
-            name: The name.
-            user: Who uses it, for messages.
-
-        Raises:
-            JukeboxError: If the name cannot travel.
-        """
+        """Add what a name that a module uses stands for, and all that this uses. ``user`` is for messages."""
         if name in module.ours:
             source, original = module.ours[name]
             if original != name:
@@ -77,24 +54,15 @@ class Luggage:
             raise self.refusal(module, name, user, problem, "Make it one, or import it inside the function.")
 
     def is_new(self, definition: Definition, module: Module, user: str) -> bool:
-        """Keep a definition, unless it is there already.
+        """Keep a definition of a module, unless it is there already; whether it is new. ``user`` is for messages.
 
-        Args:
-            definition: The definition.
-            module: Its module.
-            user: Who uses it, for messages.
-
-        Returns:
-            Whether it is new.
-
-        Raises:
-            JukeboxError: If it cannot travel, or its name stands for something else in this step.
+        One that cannot travel, or whose name stands for something else in this step, is a JukeboxError.
         """
         name, known = definition.name, self.carried.get(definition.name)
-        roots = imported_roots(definition.source)
+        roots = definition.packages()
         if definition.line == 0 and "kfp" in roots:
             return False  # KFP's own imports bring it
-        if known and known.line == definition.line == 0 and mergeable(known.source, definition.source):
+        if known and known.goes_beside(definition):
             lines = sorted({*known.source.splitlines(keepends=True), *definition.source.splitlines(keepends=True)})
             self.carried[name] = Definition(known.module, name, 0, "".join(lines))
             return False
@@ -124,14 +92,10 @@ class Luggage:
         )
 
     def text(self, root: Module) -> str:
-        """The source to put in front of the step's function.
+        """The source to put in front of the step's function: imports, then definitions in the order of the library.
 
-        Args:
-            root: The module of the step.
-
-        Returns:
-            Imports, then definitions in the order of the library: a module after those that it imports from, and
-            within a module as they are written. So a base or a decorator comes before what needs it.
+        A module comes after those that it imports from, and within a module they are as they are written. So a base or
+        a decorator comes before what needs it.
         """
         modules = dict.fromkeys([*module_order(library_module(AROUND[0])), *module_order(root)])
         order = {name: place for place, name in enumerate(modules)}
@@ -157,14 +121,8 @@ def module_order(root: Module) -> list[str]:
 def carried(function: Callable[..., Any]) -> str:
     """The source of all that a step's function needs of the library and of its own file.
 
-    Args:
-        function: The step's function.
-
-    Returns:
-        Python source: imports of other packages, then definitions, each after those that it is made of.
-
-    Raises:
-        JukeboxError: If something that it uses cannot travel, or two objects have one name.
+    Imports of other packages, then definitions, each after those that it is made of. What cannot travel, and two
+    objects of one name, are a JukeboxError.
     """
     file = inspect.getsourcefile(function) or ""
     linecache.checkcache(file)

@@ -35,17 +35,15 @@ def compile_pipeline(pipeline: Any, target: Path) -> Path:
 
     # Drivers of several KFP releases refuse fields that they do not know. These say nothing that secretName,
     # constant or componentInputParameter do not, so leaving them out lets one file serve all of them.
-    redundant = {"secretAsEnv": ("secretNameParameter", "optional"), "pvcMount": ("pvcNameParameter",)}
+    redundant = {"secretAsEnv": {"secretNameParameter", "optional"}, "pvcMount": {"pvcNameParameter"}}
     components = pipeline.pipeline_spec.components
     for platform in pipeline.platform_spec.platforms.values():
         name_volumes_inside(components, platform.deployment_spec.executors)
         name_git_server(pipeline.pipeline_spec.deployment_spec["executors"], platform.deployment_spec.executors)
         for executor in platform.deployment_spec.executors.values():
-            for kind, names in redundant.items():
-                if kind not in executor:
-                    continue
+            for kind in redundant.keys() & executor:
                 for entry in executor[kind]:
-                    for name in set(names) & set(entry):
+                    for name in redundant[kind] & set(entry):
                         del entry[name]
     with tempfile.TemporaryDirectory() as folder:
         compiled = Path(folder, target.name)
@@ -57,11 +55,8 @@ def compile_pipeline(pipeline: Any, target: Path) -> Path:
 def name_volumes_inside(components: Any, executors: Any) -> None:
     """Name a volume's parameter as the condition or loop around the step does, which is where drivers look for it.
 
-    KFP 2.14 names it as the pipeline does, and the step finds no volume.
-
-    Args:
-        components: Those of the pipeline spec.
-        executors: Those of the platform spec; changed in place.
+    KFP 2.14 names it as the pipeline does, and the step finds no volume. ``components`` are those of the pipeline spec,
+    ``executors`` those of the platform spec, which are changed in place.
     """
     for group in components.values():
         for task in group.dag.tasks.values():
@@ -78,9 +73,8 @@ class BlockDumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks, so that a person can read the steps' source in the YAML."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Indent by one space: with two, a step's source stands ten columns in, and these are a tenth of the file."""
         super().__init__(*arguments, **options)
-        self.best_indent = 1
+        self.best_indent = 1  # with two, a step's source stands ten columns in, and these are a tenth of the file
 
     def represent_str(self, text: str) -> yaml.ScalarNode:
         """Write one text."""
@@ -91,16 +85,9 @@ BlockDumper.add_representer(str, BlockDumper.represent_str)
 
 
 def readable(text: str) -> str:
-    """Write a compiled pipeline's YAML again, readable and a third smaller: the same pipeline.
+    """Write the YAML of KFP's compiler again, readable and a third smaller: the same pipeline.
 
-    Args:
-        text: What KFP's compiler wrote.
-
-    Returns:
-        The YAML.
-
-    Raises:
-        JukeboxError: If a step or the pipeline carries too much source.
+    A step or a pipeline that carries too much source is a JukeboxError.
     """
     comments = [line for line in text.splitlines() if line.startswith("#")]
     documents = list(yaml.load_all(text, Loader))
@@ -117,13 +104,8 @@ def compact(source: str) -> str:
     """Python source without what a step never needs; the library has it all.
 
     Docstrings, blank lines inside of definitions and comments on lines of their own go, and a level is indented by one
-    space. Every other line stays as it is written, so that a traceback can be followed.
-
-    Args:
-        source: Definitions and imports.
-
-    Returns:
-        The same program. What cannot be written so is left as it is.
+    space. Every other line stays as it is written, so that a traceback can be followed. It is the same program; what
+    cannot be written so is left as it is.
     """
     tree, lines = ast.parse(source), source.split("\n")
     kept: set[int] = set()
@@ -158,14 +140,7 @@ def compact(source: str) -> str:
 
 
 def check_sizes(sources: dict[str, str]) -> None:
-    """Refuse a pipeline that carries too much.
-
-    Args:
-        sources: The source of each step by its name, as it is in the YAML.
-
-    Raises:
-        JukeboxError: If a step, or all of them together, are above the limit; with the largest definitions.
-    """
+    """Refuse a step, or all of them together, above the limit; ``sources`` has each step's, as it is in the YAML."""
     for name, source in sources.items():
         if (size := len(source.encode())) > STEP_LIMIT:
             raise too_large(f"Step {name!r}", size, STEP_LIMIT, [source])
@@ -174,17 +149,7 @@ def check_sizes(sources: dict[str, str]) -> None:
 
 
 def too_large(what: str, size: int, limit: int, sources: list[str]) -> JukeboxError:
-    """The error for too much source.
-
-    Args:
-        what: What is too large.
-        size: Its size in bytes.
-        limit: The most that is allowed.
-        sources: Its parts.
-
-    Returns:
-        The error, which names the five largest definitions.
-    """
+    """The error for too many bytes of source, which names the five largest definitions of its parts."""
     sizes: dict[str, int] = {}
     for source in sources:
         for node in ast.parse(source).body:
@@ -194,9 +159,7 @@ def too_large(what: str, size: int, limit: int, sources: list[str]) -> JukeboxEr
     largest = sorted((name for name in sizes if name), key=lambda name: (-sizes[name], name))[:5]
     return JukeboxError(
         f"{what} would carry {size:,} bytes of source, and {limit:,} is the most that every cluster can start. "
-        + "Largest: "
-        + ", ".join(f"{name} {sizes[name]:,}" for name in largest)
-        + ".",
+        f"Largest: {', '.join(f'{name} {sizes[name]:,}' for name in largest)}.",
         "Let it use less, or divide the step.",
     )
 

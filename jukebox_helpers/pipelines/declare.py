@@ -93,15 +93,9 @@ def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
 def name_git_server(containers: Any, executors: Any) -> None:
     """Give the git server that ``JUKEBOX_GIT_SERVER`` names to the steps that have the git password.
 
-    Args:
-        containers: The executors of the pipeline spec; changed in place.
-        executors: Those of the platform spec.
-
-    Raises:
-        JukeboxError: If the variable holds no address.
+    ``containers``, the executors of the pipeline spec, are changed in place; ``executors`` are the platform spec's.
     """
-    named = os.environ.get("JUKEBOX_GIT_SERVER", "")
-    if not named:
+    if not (named := os.environ.get("JUKEBOX_GIT_SERVER", "")):
         return
     if not (server := server_of(named)):
         raise JukeboxError("JUKEBOX_GIT_SERVER is not an address.", "Set it to https://<host of the git server>.")

@@ -17,11 +17,8 @@ PACKAGE = "jukebox_helpers"
 class Definition:
     """What a name at the top level of a module stands for: a function, a class, a literal constant, or an import.
 
-    Attributes:
-        module: The module's name.
-        name: Its own name.
-        line: Where it begins; 0 for an import of another package.
-        source: Its text, decorators included; the import statements, a line for each.
+    ``line`` is where it begins, 0 for an import of another package. ``source`` is its text with the decorators, or the
+    import statements, a line for each.
     """
 
     module: str
@@ -29,16 +26,26 @@ class Definition:
     line: int
     source: str
 
+    def packages(self) -> list[str]:
+        """The packages that its source imports, anywhere in it."""
+        nodes = list(ast.walk(ast.parse(self.source)))
+        modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        return [module.split(".")[0] for module in modules]
+
+    def goes_beside(self, other: "Definition") -> bool:
+        """Whether both are imports that can be beside each other: the same, or modules of one package."""
+        lines = {*self.source.splitlines(), *other.source.splitlines()}
+        plain = all(line.startswith("import ") and " as " not in line for line in lines)
+        return self.line == other.line == 0 and (len(lines) == 1 or plain)
+
 
 @dataclass(frozen=True)
 class Module:
     """The top level of a module, by name.
 
-    Attributes:
-        name: The module's name.
-        folder: Where its file is.
-        definitions: What it defines or imports from other packages.
-        ours: Names that come from another module of the library: that module, and the name there.
+    ``definitions`` is what it defines or imports from other packages; ``ours``, of the names that come from another
+    module of the library, that module and the name there.
     """
 
     name: str
@@ -57,14 +64,7 @@ def is_literal(node: ast.expr | None) -> bool:
 
 
 def names_bound(node: ast.stmt) -> tuple[list[str], bool]:
-    """The names that a statement at the top level of a module gives a value to.
-
-    Args:
-        node: The statement; not an import.
-
-    Returns:
-        The names, and whether the statement is a definition that can be copied.
-    """
+    """The names to which a statement, not an import, gives a value; whether it is a definition that can be copied."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name], True
     bound = [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)]
@@ -73,16 +73,7 @@ def names_bound(node: ast.stmt) -> tuple[list[str], bool]:
 
 
 def read_module(name: str, text: str, file: str) -> Module:
-    """Read what the top level of a module defines.
-
-    Args:
-        name: The module's name.
-        text: Its source.
-        file: Its path.
-
-    Returns:
-        The module. Of a name that is defined twice, the last definition counts, as in Python.
-    """
+    """Read what the top level of a module defines. Of a name that is defined twice, the last counts, as in Python."""
     module, lines = Module(name, Path(file).parent), text.split("\n")
     for node in ast.parse(text).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -100,12 +91,7 @@ def read_module(name: str, text: str, file: str) -> Module:
 
 
 def read_import(node: ast.Import | ast.ImportFrom, module: Module) -> None:
-    """Note what an import statement at the top level of a module brings.
-
-    Args:
-        node: The statement.
-        module: The module; changed in place.
-    """
+    """Note in a module what an import statement at its top level brings."""
     source = getattr(node, "module", None) or ""
     if isinstance(node, ast.ImportFrom) and node.level:
         source = importlib.util.resolve_name("." * node.level + source, module.name.rpartition(".")[0])
@@ -115,14 +101,11 @@ def read_import(node: ast.Import | ast.ImportFrom, module: Module) -> None:
             module.ours[known] = (source, alias.name)
         elif alias.name.split(".")[0] == PACKAGE:
             module.ours[known] = (alias.name, "")
-        elif isinstance(node, ast.ImportFrom):
-            statement = ast.unparse(ast.ImportFrom(source, [alias], 0)) + "\n"
-            module.definitions[known] = Definition(module.name, known, 0, statement)
         else:
-            before = module.definitions.get(known)
-            several = before.source if before and before.line == 0 else ""
-            source = several + ast.unparse(ast.Import([alias])) + "\n"
-            module.definitions[known] = Definition(module.name, known, 0, source)
+            plain, before = isinstance(node, ast.Import), module.definitions.get(known)
+            several = before.source if plain and before and before.line == 0 else ""
+            statement = ast.unparse(ast.Import([alias]) if plain else ast.ImportFrom(source, [alias], 0))
+            module.definitions[known] = Definition(module.name, known, 0, f"{several}{statement}\n")
 
 
 @cache
@@ -156,15 +139,9 @@ class WithoutLocalAnnotations(ast.NodeTransformer):
 
 
 def names_used(source: str) -> list[str]:
-    """The names that a definition takes from its module or from Python itself.
+    """The names that a definition takes from its module or from Python itself, sorted.
 
     Decorators, defaults, bases and annotations count; an annotation in quotes and one of a local variable do not.
-
-    Args:
-        source: The definition's text.
-
-    Returns:
-        The names, sorted.
     """
 
     def visit(table: symtable.SymbolTable, top: bool) -> Iterator[str]:
@@ -176,20 +153,3 @@ def names_used(source: str) -> list[str]:
 
     plain = ast.unparse(WithoutLocalAnnotations().visit(ast.parse(source)))
     return sorted(set(visit(symtable.symtable(plain, "definition", "exec"), True)))
-
-
-def imported_roots(source: str) -> list[str]:
-    """The packages that a piece of source imports, anywhere in it."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found += [alias.name.split(".")[0] for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found.append((node.module or "").split(".")[0])
-    return found
-
-
-def mergeable(*sources: str) -> bool:
-    """Whether import statements of one name can stand beside each other: the same, or modules of one package."""
-    lines = {line for source in sources for line in source.splitlines()}
-    return len(lines) == 1 or all(line.startswith("import ") and " as " not in line for line in lines)

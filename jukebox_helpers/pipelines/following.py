@@ -9,9 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.arguments import check_arguments
 from jukebox_helpers.pipelines.connection import NotThere
-from jukebox_helpers.pipelines.read import CompiledPipeline, documents, read_pipeline
+from jukebox_helpers.pipelines.read import CompiledPipeline, check_arguments, documents, read_pipeline
 from jukebox_helpers.pipelines.runs import Run, RunFailed, run_from, take_over, tasks_of
 from jukebox_helpers.pipelines.server import Imported, PipelineServer, connect
 from jukebox_helpers.settings import Settings
@@ -32,23 +31,13 @@ def start_run(
     server: PipelineServer,
     compiled: CompiledPipeline,
     arguments: dict[str, Any],
-    name: str,
+    name: str = "",
     version: Imported | None = None,
 ) -> Run:
-    """Start a run.
+    """Start a run; an argument that is missing or unknown is a JukeboxError.
 
-    Args:
-        server: The platform's pipeline server.
-        compiled: What runs.
-        arguments: The pipeline's arguments.
-        name: The run's name in the dashboard.
-        version: The imported version that holds it; None sends the pipeline along, and imports nothing.
-
-    Returns:
-        The run.
-
-    Raises:
-        JukeboxError: If an argument is missing or unknown, or the server refuses.
+    ``name`` is the run's in the dashboard, that of an ad-hoc run where not given. ``version`` is the imported version
+    that holds what runs; None sends the pipeline along, and imports nothing.
     """
     check_arguments(compiled, arguments)
     with tempfile.TemporaryDirectory(prefix="jukebox-run-") as folder:
@@ -60,7 +49,9 @@ def start_run(
             source = {"pipeline_package_path": str(file)}
         with server.asking():
             # Without an experiment, it goes to the project's default one.
-            started = server.client.run_pipeline(experiment_id=None, job_name=name, params=arguments, **source)
+            started = server.client.run_pipeline(
+                experiment_id=None, job_name=name or adhoc_name(compiled.name), params=arguments, **source
+            )
     return run_from(started, compiled)
 
 
@@ -89,7 +80,7 @@ def run_pipeline(
     """
     server = connect(settings)
     compiled = source if isinstance(source, CompiledPipeline) else read_pipeline(source.read_text())
-    return follow(server, start_run(server, compiled, arguments, name or adhoc_name(compiled.name)), on_change)
+    return follow(server, start_run(server, compiled, arguments, name), on_change)
 
 
 def adhoc_name(pipeline: str) -> str:
@@ -98,20 +89,10 @@ def adhoc_name(pipeline: str) -> str:
 
 
 def follow(server: PipelineServer, run: Run, on_change: OnChange = nobody, timeout: float = 7200.0) -> Run:
-    """Follow a run until it ends.
+    """Follow a run until it ends, and bring it up to date; ``on_change`` is called whenever a step changes its state.
 
-    Args:
-        server: The platform's pipeline server.
-        run: The run; brought up to date.
-        on_change: Called whenever a step changes its state.
-        timeout: How long to follow it, in seconds.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        JukeboxError: If the server stops answering, or the run does not end in time.
-        RunFailed: If the run has failed or was cancelled.
+    A server that stops answering, or a run that does not end within ``timeout`` seconds, is a JukeboxError; a run that
+    has failed or was cancelled is RunFailed.
     """
 
     def ended() -> Any:
@@ -176,14 +157,9 @@ def ask(server: PipelineServer, run_id: str) -> Any:
 
 
 def explain(server: PipelineServer, run: Run, news: Any) -> None:
-    """Find out why a run failed: from the last failure line in the log of the step that failed.
+    """Find out why a run failed, its ``error`` and ``next_action``: from the last failure line in a failed step's log.
 
     A server says of tasks when they ran and how they ended, never why.
-
-    Args:
-        server: The platform's pipeline server.
-        run: The failed run; gets ``error`` and ``next_action``.
-        news: What the server says of it.
     """
     if news.state == "CANCELED":
         run.error, run.next_action = "It was cancelled.", "Start it again when you want it."
@@ -203,19 +179,7 @@ def explain(server: PipelineServer, run: Run, news: Any) -> None:
 
 
 def step_log(server: PipelineServer, run_id: str, pod: str) -> str:
-    """The log of a step.
-
-    Args:
-        server: The platform's pipeline server.
-        run_id: The run's id.
-        pod: The pod's name, from the run's tasks.
-
-    Returns:
-        What the step printed.
-
-    Raises:
-        JukeboxError: If the server does not have it.
-    """
+    """What a step printed, by its pod's name; a log that the server does not have is a JukeboxError."""
     client, headers = server.client.runs.api_client, dict[str, str]()
     with server.asking():
         # The generated client has no method for it.
@@ -230,14 +194,7 @@ def step_log(server: PipelineServer, run_id: str, pod: str) -> str:
 
 
 def logs(server: PipelineServer, run_id: str) -> dict[str, str]:
-    """The logs of a run's steps.
-
-    Args:
-        server: The platform's pipeline server.
-        run_id: The run's id.
-
-    Returns:
-        What each step printed, by step; those that the server does not have are left out.
+    """What each step of a run printed, by step; logs that the server does not have are left out.
 
     Raises:
         JukeboxError: If there is no such run.
@@ -257,15 +214,9 @@ def logs(server: PipelineServer, run_id: str) -> dict[str, str]:
 
 
 def pods_of(run: Run, news: Any, state: str = "") -> Iterator[tuple[str, str]]:
-    """The pods of a run's steps.
+    """The pods of a run's steps, or only of steps in one state of KFP's: the step, and the name of a pod.
 
-    Args:
-        run: The run.
-        news: What the server says of it. A step's row names its pods as children; the rows of pods have no name.
-        state: Only those of steps in this state, in KFP's word.
-
-    Yields:
-        The step, and the name of a pod.
+    A step's row names its pods as children; the rows of pods have no name.
     """
     steps = {step.name for step in run.steps}
     for task in tasks_of(news):

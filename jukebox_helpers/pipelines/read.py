@@ -1,9 +1,11 @@
-"""Reading a compiled pipeline: the pipeline spec and the platform spec."""
+"""Reading a compiled pipeline, the pipeline spec and the platform spec, and checking arguments for it."""
 
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -43,19 +45,23 @@ class CompiledPipeline:
         kubernetes = self.platform.get("platforms", {}).get("kubernetes", {})
         return kubernetes.get("deploymentSpec", {}).get("executors", {}).get(executor, {})
 
+    def tasks(self, component: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """The tasks of a component, each with its name and its own component, in an order in which they can run."""
+        tasks = component["dag"]["tasks"]
+        order = TopologicalSorter({name: task.get("dependentTasks", ()) for name, task in tasks.items()})
+        order.prepare()
+        while order:
+            ready = sorted(order.get_ready())
+            order.done(*ready)
+            for name in ready:
+                yield name, tasks[name], self.spec["components"][tasks[name]["componentRef"]["name"]]
+
     def steps(self) -> list[str]:
         """The steps in an order in which they can run; those inside a condition or a loop under their own names."""
 
         def visit(component: dict[str, Any]) -> Iterator[str]:
-            waiting = dict(component["dag"]["tasks"])
-            while waiting:
-                ready = [n for n, t in waiting.items() if not set(t.get("dependentTasks", [])) & set(waiting)]
-                for name in sorted(ready):
-                    inner = self.spec["components"][waiting.pop(name)["componentRef"]["name"]]
-                    if "dag" in inner:
-                        yield from visit(inner)
-                    else:
-                        yield name
+            for name, _, inner in self.tasks(component):
+                yield from visit(inner) if "dag" in inner else (name,)
 
         return list(visit(self.spec["root"]))
 
@@ -64,14 +70,7 @@ class CompiledPipeline:
         return yaml.safe_dump_all([self.spec, self.platform], sort_keys=False)
 
     def until(self, last: str) -> "CompiledPipeline":
-        """The part of the pipeline that one step needs: the step itself and all that it waits for.
-
-        Args:
-            last: The name of a top-level step.
-
-        Returns:
-            The shortened pipeline.
-        """
+        """The part of the pipeline that one top-level step needs: the step itself and all that it waits for."""
         tasks = self.spec["root"]["dag"]["tasks"]
         needed, waiting = set(), [last]
         while waiting:
@@ -82,16 +81,7 @@ class CompiledPipeline:
         return CompiledPipeline({**self.spec, "root": {**self.spec["root"], "dag": dag}}, self.platform)
 
     def with_argument(self, step: str, parameter: str, value: str) -> "CompiledPipeline":
-        """The same pipeline with another argument for a parameter of one top-level step.
-
-        Args:
-            step: The step's name.
-            parameter: The step's parameter.
-            value: The argument.
-
-        Returns:
-            The changed pipeline.
-        """
+        """The same pipeline with another argument for a parameter of one top-level step."""
         spec = copy.deepcopy(self.spec)
         inputs = spec["root"]["dag"]["tasks"][step].setdefault("inputs", {}).setdefault("parameters", {})
         inputs[parameter] = {"runtimeValue": {"constant": value}}
@@ -117,10 +107,33 @@ def read_pipeline(text: str) -> CompiledPipeline:
         JukeboxError: If it is not a compiled pipeline.
     """
     try:
-        documents = list(yaml.load_all(text, Loader))
-        pipeline = CompiledPipeline(documents[0], documents[1] if len(documents) > 1 else {})
+        spec, *platform = yaml.load_all(text, Loader)
+        pipeline = CompiledPipeline(spec, platform[0] if platform else {})
         if not pipeline.name or not pipeline.executors:
             raise KeyError("pipelineInfo")
-    except (yaml.YAMLError, KeyError, IndexError, TypeError) as error:
+    except (yaml.YAMLError, KeyError, ValueError, TypeError) as error:
         raise JukeboxError(f"This is not a compiled pipeline: {error}", "Compile it with ./jukebox compile.") from error
     return pipeline
+
+
+def check_arguments(pipeline: CompiledPipeline, arguments: dict[str, Any]) -> None:
+    """Refuse arguments that the pipeline does not know, the lack of one that it needs, addresses with a password."""
+    check_addresses(arguments)
+    known = pipeline.parameters
+    needed = {name for name, its in known.items() if "defaultValue" not in its and not its.get("isOptional")}
+    wrong = {"does not know": arguments.keys() - known.keys(), "needs": needed - arguments.keys()}
+    if problems := [f"{what} {', '.join(sorted(names))}" for what, names in wrong.items() if names]:
+        raise JukeboxError(
+            f"The pipeline {pipeline.name!r} {' and '.join(problems)}.", f"Its parameters are: {', '.join(known)}."
+        )
+
+
+def check_addresses(arguments: dict[str, Any]) -> None:
+    """Refuse an address with a user name or a password in it, without saying it."""
+    for name, value in arguments.items():
+        if isinstance(value, str) and "@" in urlsplit(value).netloc:
+            raise JukeboxError(
+                f"The argument {name} is an address with a user name or a password in it, which logs would keep.",
+                "Give the address alone. For git the Secret git-auth has both; for data, load it to the bucket "
+                "data, or name a file.",
+            )

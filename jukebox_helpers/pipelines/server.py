@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.arguments import check_arguments
 from jukebox_helpers.pipelines.connection import AlreadyThere, NotThere, explained, polite
-from jukebox_helpers.pipelines.read import CompiledPipeline, documents, read_pipeline
+from jukebox_helpers.pipelines.read import CompiledPipeline, check_arguments, documents, read_pipeline
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.workbench import certificate_authority
@@ -50,14 +49,10 @@ class Schedule:
 
 
 class PipelineServer:
-    """The pipeline server of a data science project.
+    """The pipeline server of a data science project, at the address of its API; messages name the project.
 
-    Args:
-        host: The address of its API.
-        namespace: The project, for messages.
-        token_file: The service account's token; read again for every request, because it is replaced every hour.
-        certificate_authority: PEM file with the CA of the server's certificate.
-        timeout: How long to wait for an answer, in seconds.
+    The service account's token is read again for every request, because it is replaced every hour. The certificate
+    authority is a PEM file, and ``timeout`` is how long to wait for an answer, in seconds.
     """
 
     def __init__(
@@ -116,17 +111,7 @@ class PipelineServer:
         return sorted(found, key=lambda version: version.created_at)
 
     def latest(self, name: str) -> tuple[Imported, CompiledPipeline]:
-        """The latest version of an imported pipeline.
-
-        Args:
-            name: The pipeline's name.
-
-        Returns:
-            The version, and what it holds.
-
-        Raises:
-            JukeboxError: If nothing was imported under that name.
-        """
+        """The latest version of an imported pipeline, and what it holds; none of that name is a JukeboxError."""
         pipeline = self.find_pipeline(name)
         versions = self.versions(pipeline.pipeline_id) if pipeline else []
         if not versions:
@@ -138,17 +123,10 @@ class PipelineServer:
         return imported, documents(newest.pipeline_spec)
 
     def import_pipeline(self, file: Path, version: str) -> Imported:
-        """Import a compiled pipeline: a new one, or a new version of the one that is there.
+        """Import a compiled pipeline: a new one, or a new version of the one that is there, made now or found.
 
-        Args:
-            file: The compiled YAML.
-            version: The version's name: the revision that the file comes from.
-
-        Returns:
-            The version, made now or found.
-
-        Raises:
-            JukeboxError: If the file is no pipeline, or the server refuses it; then nothing is left half made.
+        The version's name is the revision that the file comes from. If the file is no pipeline, or the server refuses
+        it, that is a JukeboxError, and nothing is left half made.
         """
         import kfp_server_api
 
@@ -217,20 +195,8 @@ class PipelineServer:
         """Run a pipeline version again and again: one run at a time, and none for a time that was missed.
 
         A schedule of that name is replaced. The new one waits, disabled, until the old one is gone, so there are
-        never two that run, and a failure leaves the old one as it was.
-
-        Args:
-            pipeline: The version to run.
-            compiled: What it holds.
-            arguments: The pipeline's arguments.
-            name: The schedule's name.
-            every: The time from one run to the next, in seconds.
-
-        Returns:
-            The schedule, made now or found.
-
-        Raises:
-            JukeboxError: If an argument is missing or unknown, or the server refuses.
+        never two that run, and a failure leaves the old one as it was. ``every`` is the time from one run to the next,
+        in seconds. A missing or unknown argument is a JukeboxError.
         """
         check_arguments(compiled, arguments)
         before = self.schedules(name)
@@ -275,10 +241,8 @@ class PipelineServer:
 
 def same_schedule(recurring: Any, pipeline: Imported, arguments: dict[str, Any], every: int) -> bool:
     """Whether a recurring run of the server is what is wanted already."""
-    reference, periodic = (
-        recurring.pipeline_version_reference,
-        recurring.trigger and recurring.trigger.periodic_schedule,
-    )
+    reference = recurring.pipeline_version_reference
+    periodic = recurring.trigger and recurring.trigger.periodic_schedule
     return bool(
         recurring.status == "ENABLED"
         and reference
@@ -293,12 +257,6 @@ def same_schedule(recurring: Any, pipeline: Imported, arguments: dict[str, Any],
 
 def connect(settings: Settings) -> PipelineServer:
     """Connect to the pipeline server of this project, with the token of the pod's service account.
-
-    Args:
-        settings: The platform.
-
-    Returns:
-        The server.
 
     Raises:
         JukeboxError: If it does not answer, or does not let us in.
