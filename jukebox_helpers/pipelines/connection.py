@@ -34,9 +34,7 @@ class NoApi(Exception):
 def polite(rest: Any, timeout: float) -> None:
     """Make a generated client's requests end in time, try again what may pass, and refuse what is not JSON.
 
-    Args:
-        rest: The ``rest_client`` of the generated client.
-        timeout: How long to wait for an answer, in seconds.
+    ``rest`` is its ``rest_client``; ``timeout`` is how long to wait for an answer, in seconds.
     """
     from kfp_server_api import ApiException
     from urllib3 import Retry
@@ -53,15 +51,13 @@ def polite(rest: Any, timeout: float) -> None:
             try:
                 # A copy, because sending a file takes a header away.
                 answer = request(method, url, headers=dict(headers or {}), **options)
-            except ApiException as error:
-                if pause is None or error.status not in again:
-                    raise
-                time.sleep(pause)
-                continue
-            except MaxRetryError as error:
-                passes = isinstance(error.reason, (NewConnectionError, ProtocolError))
-                unknown = isinstance(error.reason, NameResolutionError)
-                if pause is None or again is not PASSES or unknown or not passes:
+            except (ApiException, MaxRetryError) as error:
+                if isinstance(error, ApiException):
+                    passes = error.status in again
+                else:
+                    broken = isinstance(error.reason, (NewConnectionError, ProtocolError))
+                    passes = again is PASSES and broken and not isinstance(error.reason, NameResolutionError)
+                if pause is None or not passes:
                     raise
                 time.sleep(pause)
                 continue
@@ -76,13 +72,6 @@ def polite(rest: Any, timeout: float) -> None:
 @contextmanager
 def explained(host: str, namespace: str) -> Iterator[None]:
     """Turn what KFP's client raises inside the block into one clear message.
-
-    Args:
-        host: The address of the pipeline server.
-        namespace: The project that it belongs to.
-
-    Yields:
-        Nothing.
 
     Raises:
         AlreadyThere: If the server has something of that name.
@@ -117,16 +106,7 @@ def configure(host: str, namespace: str) -> str:
 
 
 def refusal(error: Any, host: str, namespace: str) -> JukeboxError:
-    """The error for an answer of the server.
-
-    Args:
-        error: An ``ApiException`` of KFP's client.
-        host: The address of the pipeline server.
-        namespace: The project that it belongs to.
-
-    Returns:
-        The error, not raised.
-    """
+    """The error, not raised, for an answer of the server: an ``ApiException`` of KFP's client."""
     said = words_of(error)
     if error.status == 409:
         return AlreadyThere(f"The pipeline server has this already: {said}", "Run this again.")
@@ -158,16 +138,7 @@ def refusal(error: Any, host: str, namespace: str) -> JukeboxError:
 
 
 def unreachable(error: Any, host: str, namespace: str) -> JukeboxError:
-    """The error for a server that gave no answer.
-
-    Args:
-        error: An ``HTTPError`` of urllib3.
-        host: The address of the pipeline server.
-        namespace: The project that it belongs to.
-
-    Returns:
-        The error, not raised.
-    """
+    """The error, not raised, for a server that gave no answer: an ``HTTPError`` of urllib3."""
     from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, SSLError, TimeoutError
 
     cause = error.reason if isinstance(error, MaxRetryError) else error

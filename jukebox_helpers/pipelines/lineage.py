@@ -141,18 +141,9 @@ def verify(
 
 
 def object_digest(s3_client: Any, uri: str, algorithm: str) -> str:
-    """The digest of an S3 object's bytes, or why there is none.
+    """The md5 or sha256 of the bytes of an S3 object ``s3://<bucket>/<key>``, or the server's reason why there is none.
 
-    Args:
-        s3_client: A boto3 client.
-        uri: ``s3://<bucket>/<key>``.
-        algorithm: ``md5`` or ``sha256``.
-
-    Returns:
-        Hexadecimal digits, or the server's reason.
-
-    Raises:
-        JukeboxError: If the server does not answer, or breaks off: nothing is known of the object then.
+    A server that does not answer, or breaks off, is a JukeboxError: nothing is known of the object then.
     """
     address = urlsplit(uri)
     digest = hashlib.new(algorithm, usedforsecurity=False)
@@ -167,11 +158,7 @@ def object_digest(s3_client: Any, uri: str, algorithm: str) -> str:
 
 
 def compare_digests(expected: Mapping[str, str | None], rebuilt: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """Compare what a model version recorded with what rebuilding it gave.
-
-    Args:
-        expected: Digests by name, e.g. ``{"model sha256": …}``.
-        rebuilt: The same of the rebuilt model.
+    """Compare what a model version recorded with what rebuilding it gave: digests by name, e.g. ``model sha256``.
 
     Returns:
         For each name of either: ``what``, ``expected``, ``found`` (None where there is none) and ``same``.

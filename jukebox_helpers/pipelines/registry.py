@@ -9,12 +9,6 @@ from jukebox_helpers.steps import registry
 def model_registry(settings: Settings) -> registry.ModelRegistry:
     """Open the platform's model registry, as its steps do.
 
-    Args:
-        settings: The platform.
-
-    Returns:
-        The registry.
-
     Raises:
         JukeboxError: If its address is not known, or it does not answer.
     """

@@ -12,21 +12,10 @@ from jukebox_helpers.steps.s3 import explained, s3_client
 
 @as_jukebox_error()
 def artifacts(settings: Settings, run: Run, step: str, name: str) -> list[bytes]:
-    """The bytes of an artifact, from each task of a step that wrote it.
+    """The bytes of a step's output, one for each task that wrote it: a step in a loop has several.
 
-    KFP 2.2 keeps it as ``<pipeline>/<run>/<task>/<artifact>``, later versions put a unique folder in between.
-
-    Args:
-        settings: The platform.
-        run: The run.
-        step: The step's name.
-        name: The output's name.
-
-    Returns:
-        One for each task: a step in a loop has several.
-
-    Raises:
-        JukeboxError: If the S3 server does not answer.
+    KFP 2.2 keeps it as ``<pipeline>/<run>/<task>/<artifact>``, later versions put a unique folder in between. An S3
+    server that does not answer is a JukeboxError.
     """
     root = urlsplit(run.root or f"s3://{PIPELINE_BUCKET}")
     prefix = f"{root.path.strip('/')}/{run.pipeline}/{run.id}/{step}/".lstrip("/")
@@ -42,20 +31,9 @@ def artifacts(settings: Settings, run: Run, step: str, name: str) -> list[bytes]
 
 
 def digest(settings: Settings, run: Run, step: str, name: str, algorithm: str) -> str:
-    """The digest of an artifact that one task wrote; see `artifacts`.
+    """The md5 or sha256 of an output that one task wrote, in hexadecimal digits; see `artifacts`.
 
-    Args:
-        settings: The platform.
-        run: The run.
-        step: The step's name.
-        name: The output's name.
-        algorithm: ``md5`` or ``sha256``.
-
-    Returns:
-        Hexadecimal digits.
-
-    Raises:
-        JukeboxError: If there is no such artifact, or the S3 server does not answer.
+    Where there is none, that is a JukeboxError.
     """
     found = artifacts(settings, run, step, name)
     if not found:

@@ -40,11 +40,11 @@ class NoRevision(JukeboxError):
 
 
 def repository_argument(settings: Settings, repo_url: str | None) -> str:
-    """The data pipeline's argument ``repo_url``.
+    """The data pipeline's argument ``repo_url``: the address of the repository that keeps the version file.
 
     Args:
         settings: The platform.
-        repo_url: The git repository that keeps the version file; None means the platform's.
+        repo_url: The git repository; None means the platform's.
 
     Returns:
         Its address.
@@ -72,14 +72,7 @@ def server_head(settings: Settings, repo_url: str) -> str:
 
 @contextmanager
 def checkout(settings: Settings, revision: str) -> Iterator[Path]:
-    """Check a revision of the user's repository out into a temporary folder.
-
-    Args:
-        settings: The platform.
-        revision: A commit that is on the server.
-
-    Yields:
-        The folder.
+    """Check a revision of the user's repository out into a temporary folder, which the block gets.
 
     Raises:
         NoRevision: If the server has no such revision, or no such repository.

@@ -39,18 +39,9 @@ class Step:
 class Run:
     """One execution of a pipeline on the platform's pipeline server.
 
-    Attributes:
-        id: The server's id of it.
-        name: Its name in the dashboard.
-        pipeline: The pipeline's name.
-        arguments: The pipeline's arguments.
-        steps: The steps, in order.
-        state: How far it is.
-        error: Why it failed, in the words of the step that did.
-        next_action: What to do then.
-        seconds: How long it has taken.
-        root: Where its artifacts are, if not in the bucket ``pipeline``.
-        compiled: What runs.
+    ``name`` is its name in the dashboard, ``error`` why it failed in the words of the step that did, ``next_action``
+    what to do then, ``seconds`` how long it has taken, ``root`` where its artifacts are, if not in the bucket
+    ``pipeline``, and ``compiled`` what runs.
     """
 
     id: str
@@ -89,15 +80,7 @@ class RunFailed(JukeboxError):
 
 
 def run_from(news: Any, compiled: CompiledPipeline) -> Run:
-    """A run from what the server says of it.
-
-    Args:
-        news: A ``V2beta1Run`` of KFP's client.
-        compiled: What runs.
-
-    Returns:
-        The run, with its states.
-    """
+    """A run with its states, from what the server says of it: a ``V2beta1Run`` of KFP's client."""
     runtime = news.runtime_config
     run = Run(
         news.run_id,
@@ -113,15 +96,7 @@ def run_from(news: Any, compiled: CompiledPipeline) -> Run:
 
 
 def take_over(run: Run, news: Any) -> bool:
-    """Take what the server says of a run into our record of it.
-
-    Args:
-        run: The record.
-        news: The server's answer.
-
-    Returns:
-        Whether a state has changed.
-    """
+    """Take what the server says of a run into our record of it; whether a state has changed."""
     before = (run.state, [step.state for step in run.steps])
     for step in run.steps:
         # Drivers and executors are tasks for KFP, too, under other names.

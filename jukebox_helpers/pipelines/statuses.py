@@ -23,10 +23,8 @@ TIMEOUT = 30
 class CommitStatus:
     """A commit status.
 
-    Attributes:
-        state: How far what was started is; ``error`` where it could not even begin.
-        description: In a sentence, with the next action where there is one.
-        context: Whose word this is.
+    ``state`` is how far what was started is, ``error`` where it could not even begin; ``description`` a sentence, with
+    the next action where there is one; ``context`` whose word this is.
     """
 
     state: State
@@ -42,14 +40,7 @@ class CommitStatus:
 def post_status(
     settings: Settings, revision: str, state: State, description: str, repository: str = REPOSITORY
 ) -> None:
-    """Say on the git server what becomes of a revision.
-
-    Args:
-        settings: The platform.
-        revision: The commit.
-        state: How far its training is.
-        description: In a sentence.
-        repository: The repository.
+    """Say on the git server, in a sentence, what becomes of a revision and how far its training is.
 
     Raises:
         JukeboxError: If the git server does not take it.
@@ -60,11 +51,6 @@ def post_status(
 
 def read_statuses(settings: Settings, revision: str, repository: str = REPOSITORY) -> list[CommitStatus]:
     """What the git server knows of a revision: the newest status of each context.
-
-    Args:
-        settings: The platform.
-        revision: The commit.
-        repository: The repository.
 
     Returns:
         The statuses; none where nobody has said anything, or the server does not know the revision.

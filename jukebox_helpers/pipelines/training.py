@@ -37,16 +37,10 @@ PUBLIC_PROTOCOLS = Path("jukebox_helpers/pipelines/following.py")
 
 @contextmanager
 def compiled_revision(settings: Settings, revision: str, registers: bool = True) -> Iterator[tuple[Path, str]]:
-    """Compile the training pipeline of a revision, from its own files.
+    """Compile the training pipeline of a revision, from its own files; the checkout and the revision's whole name.
 
-    Args:
-        settings: The platform.
-        revision: A commit that is on the git server.
-        registers: Whether it registers a model. Then a revision of an older kit, whose library knows only a registry
-            that is gone, is compiled with this kit's library.
-
-    Yields:
-        The checkout, and the revision's whole name.
+    ``registers`` says whether it registers a model. Then a revision of an older kit, whose library knows only a
+    registry that is gone, is compiled with this kit's library.
     """
     with checkout(settings, revision) as folder:
         older = registers and not (folder / PUBLIC_PROTOCOLS).is_file()
@@ -117,14 +111,10 @@ def say(settings: Settings, revision: str, state: State, description: str) -> No
 
 
 def candidates(settings: Settings, run: Run) -> list[dict[str, Any]]:
-    """What a run found out about the candidates of its grid.
-
-    Args:
-        settings: The platform.
-        run: A training run.
+    """What a training run found out about the candidates of its grid: hyperparameters and scores of each.
 
     Returns:
-        For each candidate its hyperparameters and scores, the lowest log-loss first; empty without a grid.
+        Those of the lowest log-loss first; empty without a grid.
     """
     found = [json.loads(report) for report in artifacts(settings, run, "score-candidate", "report")]
     return sorted(found, key=lambda one: one["log_loss"])
@@ -141,7 +131,7 @@ def follow_training(settings: Settings, revision: str, on_change: OnChange = nob
     Args:
         settings: The platform.
         revision: The commit that was pushed.
-        on_change: Called whenever a step changes its state.
+        on_change: Called with the run whenever it has been asked for.
         timeout: How long to wait at most, in seconds.
 
     Returns:

@@ -13,12 +13,9 @@ PIXELS = 84
 
 
 class Chart(Figure):
-    """A matplotlib figure that a notebook shows without pyplot, on its own white card.
+    """A matplotlib figure, in inches, that a notebook shows without pyplot, on its own white card.
 
-    Args:
-        width: In inches.
-        height: In inches.
-        words: The same in words, for where there are no pictures.
+    ``words`` says the same in words, for where there are no pictures.
     """
 
     def __init__(self, width: float, height: float, words: str) -> None:

@@ -84,8 +84,7 @@ class Comparison:
     def plot(self) -> Chart:
         """Draw the distributions of the features: old version, new version, and the added songs if there are any.
 
-        Returns:
-            The figure: one field a feature, a drifting one marked by its title.
+        One field a feature, a drifting one marked by its title.
         """
         chart = Chart(10, 8.4, "\n".join(self.sentences()))
         fields = chart.subplots(4, 4).ravel()
@@ -197,18 +196,15 @@ def changed_values(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def drift_table(songs: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Measure for each feature how far songs are from the old ones.
+    """Measure for each feature how far the ``new`` or the ``added`` songs are from the ``old`` ones: a row for each.
 
-    Args:
-        songs: The features of the ``old`` songs, the ``new`` and the ``added``.
+    ``shift`` is the standardised mean difference: mean of the compared songs minus mean of the old, in standard
+    deviations of the old. ``psi`` is the population stability index over ten bins of the old songs. A limit is what
+    samples of this size stay below 999 times in 1,000 without any drift, and at least 0.1. A key has no mean: it goes
+    round.
 
-    Returns:
-        A row for each feature. ``shift`` is the standardised mean difference: mean of the compared songs minus
-        mean of the old, in standard deviations of the old. ``psi`` is the population stability index over ten
-        bins of the old songs. A limit is what samples of this size stay below 999 times in 1,000 without any
-        drift, and at least 0.1. A key has no mean: it goes round.
-        Source of the index's distribution: Yurdakul, Statistical Properties of Population Stability Index, 2018,
-        https://scholarworks.wmich.edu/dissertations/3208
+    Source of the index's distribution: Yurdakul, Statistical Properties of Population Stability Index, 2018,
+    https://scholarworks.wmich.edu/dissertations/3208
     """
     from scipy.stats import chi2, norm
 
@@ -234,12 +230,8 @@ def drift_table(songs: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def stability_index(old: np.ndarray, new: np.ndarray) -> float:
     """The population stability index of two histograms: the sum of (p - q) ln(p / q) over the bins' shares.
 
-    Args:
-        old: Counts by bin.
-        new: Counts by the same bins.
-
-    Returns:
-        The index, 0 for the same shares. Half a song stands in an empty bin, so that it is finite.
+    Both are counts by the same bins, and 0 means the same shares. Half a song is added to each bin, so that it is
+    finite.
     """
     p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (old, new))
     return float(((q - p) * np.log(q / p)).sum())

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from jukebox_helpers.pipelines.read import CompiledPipeline, read_pipeline
 from jukebox_helpers.pipelines.runs import Run, StepState
-from jukebox_helpers.show.progress import MARKS, in_seconds
+from jukebox_helpers.show.progress import MARKS, RunProgress, in_seconds
 
 COLOURS = {
     "pending": "fill:#eceff1,stroke:#78909c,color:#263238",
@@ -36,12 +38,7 @@ ALWAYS_LAST = "ALL_UPSTREAM_TASKS_COMPLETED"
 
 @dataclass(frozen=True, repr=False)
 class Diagram:
-    """A picture in two forms.
-
-    Attributes:
-        mermaid: For front ends that draw.
-        text: For all others.
-    """
+    """A picture in two forms: Mermaid for front ends that draw, text for all others."""
 
     mermaid: str
     text: str
@@ -57,13 +54,9 @@ class Diagram:
 class Task:
     """One box of a pipeline's graph: a step, or a condition, loop or exit handler around others.
 
-    Attributes:
-        name: As in the compiled YAML and in a run.
-        note: What a condition asks, what a loop goes through; empty for a step.
-        waits: Names of the tasks beside it that it waits for, without those that another of them waits for.
-        inside: The tasks in it, in an order in which they can run.
-        state: Where it stands in a run; None without a run.
-        seconds: How long it took.
+    ``name`` is as in the compiled YAML and in a run. ``note`` is what a condition asks or a loop goes through, empty
+    for a step. ``waits`` names the tasks beside it that it waits for, without those that another of them waits for.
+    ``inside`` has the tasks in it, in an order in which they can run. ``state`` is None without a run.
     """
 
     name: str
@@ -121,21 +114,16 @@ def pipeline_graph(source: str | Path | CompiledPipeline | None = None, run: Run
     return PipelineGraph("\n".join([*lines, *colours()]), "\n".join([title, *text_tasks(tasks, "  ")]), tasks)
 
 
-def read_tasks(pipeline: CompiledPipeline, component: Mapping[str, Any]) -> list[Task]:
+def read_tasks(pipeline: CompiledPipeline, component: dict[str, Any]) -> list[Task]:
     """The tasks of a component, in an order in which they can run, each with those inside it."""
-    waiting = dict(component["dag"]["tasks"])
     earlier: dict[str, set[str]] = {}
     tasks = []
-    while waiting:
-        ready = sorted(name for name, task in waiting.items() if not set(task.get("dependentTasks", [])) & set(waiting))
-        for name in ready:
-            task = waiting.pop(name)
-            waits = task.get("dependentTasks", [])
-            implied = set().union(*(earlier[before] for before in waits))
-            earlier[name] = implied | set(waits)
-            inner = pipeline.spec["components"][task["componentRef"]["name"]]
-            inside = read_tasks(pipeline, inner) if "dag" in inner else []
-            tasks.append(Task(name, note_of(task), [before for before in waits if before not in implied], inside))
+    for name, task, inner in pipeline.tasks(component):
+        waits = task.get("dependentTasks", [])
+        implied = set().union(*(earlier[before] for before in waits))
+        earlier[name] = implied | set(waits)
+        inside = read_tasks(pipeline, inner) if "dag" in inner else []
+        tasks.append(Task(name, note_of(task), [before for before in waits if before not in implied], inside))
     return tasks
 
 
@@ -218,13 +206,8 @@ def colours() -> list[str]:
 def live_graph(source: Path | CompiledPipeline | None = None) -> Callable[[Run], None]:
     """A graph that follows a run, for ``on_change`` of `jukebox_helpers.pipelines.following.follow`.
 
-    In a notebook one picture changes in place; elsewhere each finished step gets a line.
-
-    Args:
-        source: The compiled YAML that runs; None for what the run runs.
-
-    Returns:
-        What shows a run whenever it is called with it; the same news twice is shown once.
+    In a notebook one picture changes in place; elsewhere each finished step gets a line. The same news twice is shown
+    once. ``source`` is the compiled YAML that runs; None for what the run runs.
     """
     shown: dict[str, Any] = {}
 
@@ -240,13 +223,7 @@ def live_graph(source: Path | CompiledPipeline | None = None) -> Callable[[Run],
             handle.update(graph)
         shown["last"] = graph.mermaid
 
-    def tell(run: Run) -> None:
-        for step in run.steps:
-            if step.state in ("succeeded", "failed") and (run.id + step.name) not in shown:
-                shown[run.id + step.name] = True
-                print(f"  {MARKS[step.state][0]} {step.name:<22} {in_seconds(step.seconds):>10}", flush=True)
-
-    return draw if draws() else tell
+    return draw if draws() else RunProgress(Console())
 
 
 def draws() -> bool:

@@ -71,13 +71,9 @@ def registered_at(lineage: Mapping[str, Any]) -> str:
 
 
 def split_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Sort flat metrics into a table.
+    """Sort flat metrics into a table by predictor and measure, known predictors first; and what is no such measure.
 
-    Args:
-        metrics: By name: ``<measure>`` for the model's own, ``<predictor>_<measure>`` for others.
-
-    Returns:
-        By predictor and measure, known predictors first; and what is no such measure, as it was.
+    A metric's name is ``<measure>`` for the model's own, ``<predictor>_<measure>`` for others.
     """
     table: dict[str, dict[str, float]] = {}
     others = {}

@@ -16,11 +16,8 @@ MARKS: dict[str, tuple[str, str]] = {
 class Note:
     """Something to read: a hint, a solution, the result of a check.
 
-    Attributes:
-        title: One short line.
-        lines: What to read.
-        code: Preformatted text below it.
-        kind: An outcome, or ``note``; it chooses the mark and its colour.
+    ``title`` is one short line, ``code`` preformatted text below the lines; ``kind``, an outcome or ``note``, chooses
+    the mark and its colour.
     """
 
     title: str

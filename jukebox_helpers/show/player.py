@@ -36,16 +36,9 @@ def allowed() -> dict[str, tuple[float, float]]:
 
 
 def check_song(song: Mapping[str, Any]) -> dict[str, float]:
-    """Refuse a song that the model has never been trained for.
+    """Refuse a song that the model has never been trained for; the 13 features in order, as numbers in the data's unit.
 
-    Args:
-        song: A value for each feature, in the unit of the data.
-
-    Returns:
-        The 13 features in order, as numbers.
-
-    Raises:
-        JukeboxError: If a feature is missing, unknown, no number or out of its range.
+    A feature that is missing, unknown, no number or out of its range is a JukeboxError.
     """
     names = ", ".join(FEATURES)
     if others := [str(name) for name in song if name not in FEATURES]:
@@ -71,12 +64,7 @@ def check_song(song: Mapping[str, Any]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Player:
-    """A registered model version, ready to play.
-
-    Attributes:
-        record: The model version's record in the registry.
-        path: Its ONNX file here.
-    """
+    """A registered model version, ready to play: its record in the registry, and the path of its ONNX file here."""
 
     record: Mapping[str, Any]
     path: Path

@@ -28,11 +28,8 @@ def in_seconds(seconds: float) -> str:
 class RunProgress:
     """Shows a run: in a terminal the running step turns, everywhere each finished step gets a line.
 
-    Args:
-        console: Where to show it.
-
-    An instance is what `follow` wants as ``on_change``. Use it as a context manager, so that the
-    terminal is left in order.
+    An instance is what `follow` wants as ``on_change``. Use it as a context manager, so that the terminal is left in
+    order.
     """
 
     def __init__(self, console: Console) -> None:
@@ -101,14 +98,7 @@ def titled(title: str) -> Table:
 
 
 def run_table(run: Run) -> Table:
-    """All steps of a run as a table.
-
-    Args:
-        run: The run.
-
-    Returns:
-        The table: step, state, time.
-    """
+    """All steps of a run as a table: step, state, time."""
     table = titled(f"{run.pipeline}: {run.state} after {in_seconds(run.seconds)}")
     table.add_column("step")
     table.add_column("state")
@@ -121,13 +111,9 @@ def run_table(run: Run) -> Table:
 
 
 def candidates_table(candidates: list[dict[str, Any]]) -> Table:
-    """The candidates of a grid as a table.
+    """The candidates of a grid, hyperparameters and scores of each, as a table in the given order.
 
-    Args:
-        candidates: Hyperparameters and scores of each.
-
-    Returns:
-        The table, in the given order; a hyperparameter that a candidate leaves at its default is not shown for it.
+    A hyperparameter that a candidate leaves at its default is not shown for it.
     """
     table = titled("The grid's candidates, on training songs that they did not see")
     names = list(dict.fromkeys(name for candidate in candidates for name in candidate))

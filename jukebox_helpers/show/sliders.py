@@ -19,14 +19,9 @@ SHOWN = 12
 class Control:
     """How people set one feature.
 
-    Attributes:
-        label: What they call it, with the unit.
-        typical: Where it stands at first, in the unit of the data.
-        low: Least value, in the unit shown; most songs lie between it and ``high``.
-        high: Greatest value, in the unit shown.
-        step: Step, in the unit shown.
-        scale: How many units of the data make one unit shown.
-        choices: Names of the values of a feature that is no quantity.
+    ``label`` is what they call it, with the unit; ``typical`` where it is at first, in the unit of the data. ``low``,
+    ``high`` and ``step`` are in the unit shown, and most songs lie between the first two. ``scale`` is how many units
+    of the data make one unit shown. ``choices`` names the values of a feature that is no quantity.
     """
 
     label: str
@@ -114,12 +109,7 @@ def country_bars(
 
 
 class SongSliders(ipywidgets.VBox):
-    """A control for each of the 13 features, and the countries that would play such a song.
-
-    Args:
-        player: The model version to play.
-        other: Another one to compare it with.
-    """
+    """A control for each of the 13 features, and the countries that would play such a song, by one or two players."""
 
     def __init__(self, player: Player, other: Player | None = None) -> None:
         self.players = [player, *([other] if other else [])]
