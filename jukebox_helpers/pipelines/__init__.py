@@ -8,22 +8,16 @@ from importlib import import_module
 from typing import Any
 
 FORMER_NAMES = {
-    "CompiledPipeline": "pipelines.read",
-    "DATA_PIPELINE": "settings",
-    "DATA_PIPELINE_YAML": "settings",
-    "DEFAULT_PARAMETERS": "settings",
-    "TRAINING_PIPELINE": "settings",
-    "TRAINING_PIPELINE_YAML": "settings",
-    "compile_file": "pipelines.compile",
-    "compile_pipeline": "pipelines.compile",
-    "read_pipeline": "pipelines.read",
-    "requirements": "pipelines.declare",
-    "step": "pipelines.declare",
+    "settings": "DATA_PIPELINE DATA_PIPELINE_YAML DEFAULT_PARAMETERS TRAINING_PIPELINE TRAINING_PIPELINE_YAML",
+    "pipelines.compile": "compile_file compile_pipeline",
+    "pipelines.declare": "requirements step",
+    "pipelines.read": "CompiledPipeline read_pipeline",
 }
 """Where the names of the old module ``pipelines`` are now. Kept for one release, as `jukebox_helpers.former_names`."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in FORMER_NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"jukebox_helpers.{FORMER_NAMES[name]}"), name)
+    for module, names in FORMER_NAMES.items():
+        if name in names.split():
+            return getattr(import_module(f"jukebox_helpers.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -95,16 +95,15 @@ def pipeline_graph(source: str | Path | CompiledPipeline | None = None, run: Run
         ValueError: If neither is given.
         JukeboxError: If the file is no compiled pipeline.
     """
-    if source is None and run is None:
-        raise ValueError("There is nothing to draw. Next: give the compiled YAML, or a run.")
     if source is None and run:
         source = run.compiled
-    if source is None:
-        assert run
-        name, tasks = run.pipeline, [Task(step.name) for step in run.steps]
-    else:
+    if source is not None:
         pipeline = source if isinstance(source, CompiledPipeline) else read_pipeline(Path(source).read_text())
         name, tasks = pipeline.name, read_tasks(pipeline, pipeline.spec["root"])
+    elif run:
+        name, tasks = run.pipeline, [Task(step.name) for step in run.steps]
+    else:
+        raise ValueError("There is nothing to draw. Next: give the compiled YAML, or a run.")
     if run:
         show_run(tasks, run)
     took = f" after {in_seconds(run.seconds)}" if run and run.seconds >= 1 else ""
