@@ -23,15 +23,7 @@ def kit_version() -> str:
 
 
 def completion_script(command: click.Command, shell: str) -> str:
-    """The script that completes ``jukebox`` and ``./jukebox`` in a shell.
-
-    Args:
-        command: The command line.
-        shell: ``bash``, ``zsh`` or ``fish``.
-
-    Returns:
-        The shell's code, to be sourced.
-    """
+    """The code, to be sourced, that completes ``jukebox`` and ``./jukebox`` in ``bash``, ``zsh`` or ``fish``."""
     known = get_completion_class(shell)
     assert known is not None, shell
     script = known(command, {}, "jukebox", COMPLETION_VARIABLE).source()

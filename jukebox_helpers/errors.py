@@ -40,11 +40,7 @@ class JukeboxError(Exception):
 def as_jukebox_error() -> Iterator[None]:
     """Turn the errors of functions that travel, whose messages end with "Next: …", into a `JukeboxError`.
 
-    For a block, or as a decorator for what notebooks call. Every other error is a fault of ours and keeps its
-    traceback.
-
-    Yields:
-        Nothing.
+    For a block, or as a decorator for what notebooks call. Any other error is a fault of ours and keeps its traceback.
 
     Raises:
         JukeboxError: In place of such an error.

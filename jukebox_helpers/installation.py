@@ -21,13 +21,9 @@ SIZES = {
 
 
 def pip_configuration(python: str = sys.executable) -> dict[str, str]:
-    """What pip is configured to, from its files and the environment, in pip's order of precedence.
+    """The configuration of pip by key, e.g. ``index-url``, from files and environment in pip's order of precedence.
 
-    Args:
-        python: The interpreter whose pip is asked.
-
-    Returns:
-        The values by key, e.g. ``index-url``. They may hold credentials: never print them.
+    The values may hold credentials: never print them.
     """
     asked = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True)
     found: dict[str, str] = {}
@@ -42,12 +38,7 @@ def pip_configuration(python: str = sys.executable) -> dict[str, str]:
 def uv_environment(configured: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """The environment that makes uv install as pip is configured; what is set for uv itself wins.
 
-    Args:
-        configured: What `pip_configuration` found.
-        environment: The environment to start from.
-
-    Returns:
-        A new environment. Addresses with credentials are in it and nowhere else.
+    Addresses with credentials are in it and nowhere else.
     """
     found = {
         "UV_DEFAULT_INDEX": configured.get("index-url", ""),
@@ -78,15 +69,10 @@ def locked(lock: Path, package: str) -> str:
 
 
 def install(lock: Path, wheels: Path | None = None, show_progress: bool = False) -> bool:
-    """Install a lock into the environment of this interpreter.
+    """Install a lock, a requirements file with hashes, into the environment of this interpreter.
 
-    Args:
-        lock: A requirements file with the hash of each package.
-        wheels: A folder that holds all of them: then no network is used.
-        show_progress: Let uv or pip show what it does.
-
-    Returns:
-        Whether all of it is installed. Where not, uv and pip have printed why.
+    A folder of wheels holds all of them: then no network is used. Returns whether all of it is installed; where not, uv
+    and pip have printed why.
     """
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes"]
     quiet = [] if show_progress else ["--quiet"]

@@ -66,11 +66,7 @@ def pack(folder: Path, locks: list[Path], say: Callable[[str], None], show_progr
 
 
 def bundle_kit(bundle: Path, say: Callable[[str], None]) -> None:
-    """Write the kit's last commit and its history into a git bundle.
-
-    Raises:
-        JukeboxError: If the kit is not a git repository, or one without its history.
-    """
+    """Write the kit's last commit and its whole history into a git bundle."""
     kit = str(KIT)
     try:
         whole = git("rev-parse", "--is-shallow-repository", folder=kit) == "false"
@@ -91,11 +87,7 @@ def bundle_kit(bundle: Path, say: Callable[[str], None]) -> None:
 
 
 def download(wheels: Path, arguments: list[str], show_progress: bool) -> None:
-    """Download packages with pip, as it is configured.
-
-    Raises:
-        JukeboxError: If one cannot be downloaded.
-    """
+    """Download packages with pip, as it is configured."""
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
     command += ["--dest", str(wheels), *arguments]
     printed = None if show_progress else subprocess.PIPE

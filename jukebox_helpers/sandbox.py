@@ -17,14 +17,7 @@ _lifelines: list[int] = []
 
 
 def sandbox_program(*arguments: str | Path) -> dict[str, Any]:
-    """What starts the sandbox's program with this Python, which finds it in the kit.
-
-    Args:
-        arguments: Its command and what it takes.
-
-    Returns:
-        ``args`` and ``env``, for `subprocess`.
-    """
+    """What starts the sandbox's program, found in the kit, with this Python: ``args`` and ``env`` for `subprocess`."""
     search = os.pathsep.join([str(KIT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "jukebox_sandbox", *map(str, arguments)]
     return {"args": command, "env": {**os.environ, "PYTHONPATH": search}}
@@ -40,17 +33,9 @@ def refusal(said: str) -> JukeboxError:
 
 
 def program(*arguments: str | Path, lifeline: int | None = None) -> Any:
-    """Run the sandbox's program.
+    """Run the sandbox's program: what it prints, as JSON; or a `JukeboxError`, in its own words.
 
-    Args:
-        arguments: Its command and what it takes.
-        lifeline: A file descriptor for its standard input.
-
-    Returns:
-        What it prints, as JSON.
-
-    Raises:
-        JukeboxError: If it fails, in its own words.
+    The lifeline is a file descriptor for its standard input.
     """
     done = subprocess.run(
         **sandbox_program(*arguments),
@@ -92,11 +77,7 @@ def up(state: Path, *, lifeline: bool = False, configuration: Path = CONFIGURATI
 
 
 def down(state: Path, delete: bool = False) -> bool:
-    """Stop a sandbox. Its state stays: the attendee's work, the data, the models.
-
-    Args:
-        state: The state folder.
-        delete: Remove the state folder as well.
+    """Stop a sandbox. Its state stays (the attendee's work, the data, the models), unless it is to be deleted as well.
 
     Returns:
         Whether a sandbox was running.

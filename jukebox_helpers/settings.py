@@ -35,11 +35,7 @@ def is_checkout() -> bool:
 
 
 def need_checkout() -> None:
-    """Refuse what works in a checkout of the kit only.
-
-    Raises:
-        JukeboxError: If the library runs from an installed wheel.
-    """
+    """Refuse what works in a checkout of the kit only: a `JukeboxError` where the library is an installed wheel."""
     if not is_checkout():
         raise JukeboxError(
             f"This needs a checkout of the kit, and {KIT} holds the installed package only.",
@@ -125,10 +121,7 @@ class Settings:
         return not self.is_sandbox or (self.secrets / name / key).exists()
 
     def secret(self, name: str) -> dict[str, str]:
-        """Read a secret.
-
-        Args:
-            name: The secret's name, e.g. ``aws-connection-data`` or ``git-auth``.
+        """Read a secret, e.g. ``aws-connection-data`` or ``git-auth``.
 
         Returns:
             Its values by key.
@@ -202,14 +195,7 @@ def find_settings() -> Settings:
 
 
 def read_sandbox_settings(state: Path, notes: tuple[str, ...] = ()) -> Settings:
-    """Read the settings that a running sandbox wrote into its state folder.
-
-    Args:
-        state: The state folder.
-        notes: What the reader should know of it.
-
-    Returns:
-        Its settings.
+    """Read the settings that a running sandbox wrote into its state folder; the notes are what the reader should know.
 
     Raises:
         JukeboxError: If no sandbox is running there.

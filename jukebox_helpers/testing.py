@@ -12,13 +12,7 @@ TIERS = ("unit", "sandbox", "cluster", "notebooks")
 
 
 def pytest_arguments(arguments: Sequence[str]) -> list[str]:
-    """Turn the arguments of ``./jukebox test`` into pytest's.
-
-    Args:
-        arguments: Tiers, then what pytest understands.
-
-    Returns:
-        The same with the tiers' folders in place of their names.
+    """Turn the arguments of ``./jukebox test``, tiers and then what pytest understands, into pytest's.
 
     Raises:
         click.UsageError: If a word before pytest's arguments is neither a tier nor a path.

@@ -10,7 +10,7 @@ Answer = TypeVar("Answer")
 def wait_until(
     ask: Callable[[], Answer | None], timeout: float, late: Callable[[], Exception], every: float = 0.2
 ) -> Answer:
-    """Ask again and again until the answer is true.
+    """Ask again and again until the answer is true, and return it.
 
     It is asked at least once, and once more after the deadline has passed in a pause: a machine that was busy in
     between loses nothing.
@@ -20,12 +20,6 @@ def wait_until(
         timeout: Seconds to wait at most.
         late: Makes the error for a wait that took too long: it says what was seen last, and what to do.
         every: Seconds between two questions.
-
-    Returns:
-        The first answer that is true.
-
-    Raises:
-        Exception: What ``late`` makes, if there was none in time.
     """
     deadline = time.monotonic() + timeout
     while not (answer := ask()):

@@ -27,28 +27,19 @@ def service_account(name: str) -> Path:
 
 
 def pipeline_server(namespace: str) -> str:
-    """The address of a project's pipeline server.
+    """The address of a project's pipeline server, i.e. of its API.
 
     The dashboard names it ``dspa``; inside the cluster its certificate is signed by the service CA. The variable
     ``KF_PIPELINES_ENDPOINT``, which the KFP client reads too, names another one.
-
-    Args:
-        namespace: The data science project.
-
-    Returns:
-        The address of its API.
     """
     return os.environ.get("KF_PIPELINES_ENDPOINT") or f"https://ds-pipeline-dspa.{namespace}.svc:8443"
 
 
 def certificate_authority(address: str) -> Path | None:
-    """The PEM file to check an address's certificate with.
-
-    Args:
-        address: A service inside the cluster, whose certificate the service CA signs, or a route.
+    """The PEM file to check the certificate of a service inside the cluster, or of a route, with.
 
     Returns:
-        The service CA, or what ``SSL_CERT_FILE`` names; None means the system's.
+        The service CA, which signs the services' own, or what ``SSL_CERT_FILE`` names; None means the system's.
     """
     host = urlsplit(address).hostname or ""
     if host.endswith((".svc", ".svc.cluster.local")) and service_account("service-ca.crt").is_file():
@@ -71,14 +62,10 @@ def remembered_cluster_domain(state: Path) -> str:
 
 
 def find_cluster_domain(state: Path, checkout: Path) -> str:
-    """Find the cluster domain, or ask for it where a person is at the terminal.
+    """Find the cluster domain, or ask for it where a person is at the terminal, and remember it in the state folder.
 
     It is looked for in the variable ``cluster_domain``, in what was answered before, in the address that the
     checkout was cloned from, in what the dashboard gives to a workbench (``NOTEBOOK_ARGS``), in the connection.
-
-    Args:
-        state: The state folder, where an answer is remembered.
-        checkout: The checkout of the kit.
 
     Returns:
         The domain; empty where it could be neither found nor asked.
@@ -100,14 +87,11 @@ def find_cluster_domain(state: Path, checkout: Path) -> str:
 
 
 def remember_cluster_domain(answer: str, state: Path) -> str:
-    """Remember the cluster domain for this workbench.
+    """Remember the cluster domain for this workbench, and return it.
 
     Args:
         answer: What the attendee gave: the domain, or any address of the cluster.
         state: The state folder.
-
-    Returns:
-        The domain.
 
     Raises:
         JukeboxError: If there is no cluster domain in the answer.

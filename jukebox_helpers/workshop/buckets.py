@@ -15,19 +15,10 @@ LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def listed_buckets(text: str, source: str) -> list[str]:
-    """The buckets that the text of a ``config.yaml`` lists.
+    """The names of the buckets that the text of a ``config.yaml`` lists, in order; ``source`` is what messages call it.
 
-    The platform checks every rule when the file is pushed; here the commonest one is.
-
-    Args:
-        text: The YAML text.
-        source: What messages call it, e.g. the file's path.
-
-    Returns:
-        Their names, in order.
-
-    Raises:
-        JukeboxError: If it is not a list of buckets; the message says the line where there is one.
+    The platform checks every rule when the file is pushed; here the commonest one is. What is not such a list is a
+    `JukeboxError`, with the line where there is one.
     """
     try:
         names = [str(bucket["name"]) for bucket in yaml.safe_load(text)["buckets"]]

@@ -158,16 +158,9 @@ STAGES: tuple[tuple[int, Callable[[Workplace], str]], ...] = (
 
 
 def commit_on_main(place: Workplace, repository: str, message: str, change: Callable[[Path], object]) -> str:
-    """Change files on the server's branch main, through a clone of its own.
+    """Change files on the server's branch main, through a clone of its own, whose folder ``change`` gets.
 
-    Args:
-        place: Where the attendee works.
-        repository: The repository.
-        message: The commit's message.
-        change: Changes the files in a folder.
-
-    Returns:
-        The new head of main; the old one where nothing changed.
+    Returns the new head of main; the old one where nothing changed.
     """
     identity = ("-c", f"user.name={place.settings.user}", "-c", f"user.email={place.settings.user}@example.com")
     with tempfile.TemporaryDirectory(prefix="jukebox-catch-up-") as folder, git_credentials(place.settings):
@@ -180,16 +173,9 @@ def commit_on_main(place: Workplace, repository: str, message: str, change: Call
 
 
 def follow_main(place: Workplace, repository: str, clone: Path, number: int) -> str:
-    """Bring a clone to the server's main. Edits that stand in the way are kept on a branch first.
+    """Bring the attendee's clone to the server's main. Edits that stand in the way are kept on a branch first.
 
-    Args:
-        place: Where the attendee works.
-        repository: The repository.
-        clone: The attendee's clone of it.
-        number: The notebook that is caught up with; it names the branch.
-
-    Returns:
-        What was done, if anything.
+    The branch is named after the notebook's number. Returns what was done, if anything.
     """
     head = place.fetch(repository)
     switched = switch_to_main(place, clone, number)
@@ -214,16 +200,7 @@ def follow_main(place: Workplace, repository: str, clone: Path, number: int) -> 
 
 
 def switch_to_main(place: Workplace, clone: Path, number: int) -> str:
-    """Bring a clone to its branch main. Edits that stand in the way are kept on a branch first.
-
-    Args:
-        place: Where the attendee works.
-        clone: The attendee's clone.
-        number: The notebook that is caught up with; it names the branch.
-
-    Returns:
-        What was done, if anything.
-    """
+    """Bring the attendee's clone to its branch main; edits, number and what is returned as in `follow_main`."""
     branch = place.git("branch", "--show-current", folder=clone)
     if branch == "main":
         return ""
@@ -240,13 +217,7 @@ def switch_to_main(place: Workplace, clone: Path, number: int) -> str:
 def keep(place: Workplace, clone: Path, number: int) -> str:
     """Keep everything in a clone, committed or not, on a branch of its own; nothing in the clone changes.
 
-    Args:
-        place: Where the attendee works.
-        clone: The clone.
-        number: The notebook that is caught up with; it names the branch.
-
-    Returns:
-        What was kept where.
+    The branch is named after the notebook's number. Returns what was kept where.
     """
     existing = place.git("branch", "--list", "--format=%(refname:short)", folder=clone).split()
     names = (f"my-work-{number}" + (f"-{again}" if again else "") for again in range(1000))

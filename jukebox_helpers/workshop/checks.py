@@ -169,15 +169,7 @@ def check_fetch(place: Workplace) -> Found:
 
 
 def check_what_is_given(name: str, given: dict[str, Any]) -> None:
-    """Check the Secrets and the namespace that the platform spec gives to the step that fetches.
-
-    Args:
-        name: The step.
-        given: What the platform spec says of it.
-
-    Raises:
-        Verdict: If a variable is missing, or comes from elsewhere.
-    """
+    """Check the Secrets and the namespace that the platform spec gives to the step that fetches."""
     # A later entry for the same variable replaces an earlier one.
     sources = {pair["envVar"]: (entry["secretName"], pair["secretKey"])
                for entry in given.get("secretAsEnv", []) for pair in entry["keyToEnv"]}  # fmt: skip

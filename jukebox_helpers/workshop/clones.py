@@ -11,11 +11,7 @@ from jukebox_helpers.steps.git import git
 
 
 class Clones:
-    """The attendee's folders, and git in them.
-
-    Args:
-        settings: The platform; found where not given.
-    """
+    """The attendee's folders, and git in them. The platform is found where no settings are given."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or find_settings()
@@ -31,11 +27,7 @@ class Clones:
         )
 
     def git(self, *arguments: str, folder: str | Path | None = None) -> str:
-        """Run git in the attendee's clone, or in another folder, with the platform's credentials.
-
-        Args:
-            arguments: The git command, e.g. ``"log", "--oneline"``.
-            folder: The folder to run in.
+        """Run git, e.g. ``"log", "--oneline"``, in the clone or another folder, with the platform's credentials.
 
         Returns:
             What git prints, without the last line break.

@@ -10,11 +10,7 @@ from jukebox_helpers.workbench import QUESTION, find_cluster_domain, remember_cl
 
 
 def ask_cluster_domain() -> Any:
-    """Ask for the cluster domain in a notebook: a field and a button.
-
-    Returns:
-        The widget, for the cell to show.
-    """
+    """Ask for the cluster domain in a notebook: a widget with a field and a button, for the cell to show."""
     state = state_folder()
     field = ipywidgets.Text(value=find_cluster_domain(state, KIT), placeholder=QUESTION, layout={"width": "40em"})
     button = ipywidgets.Button(description="Remember")

@@ -33,12 +33,7 @@ from jukebox_helpers.workshop.songs import upload
 
 
 class Demo:
-    """One demonstration on one fresh sandbox.
-
-    Args:
-        settings: The sandbox.
-        console: Where to tell the story.
-    """
+    """One demonstration on one fresh sandbox; the console gets the story."""
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings = settings
@@ -76,14 +71,7 @@ class Demo:
         self.note(f"rankings loaded to {RANKINGS_ADDRESS}")
 
     def watch(self, go: Callable[[Callable[[Run], None]], Any]) -> Run:
-        """Show a run while it runs, and note how it ended.
-
-        Args:
-            go: Starts the run, or follows it; told whom to tell of each change.
-
-        Returns:
-            The finished run.
-        """
+        """Show a run that ``go`` starts or follows, note how it ended, and return it."""
         runs: list[Run] = []
         with RunProgress(self.console) as progress:
 

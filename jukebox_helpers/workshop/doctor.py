@@ -30,11 +30,7 @@ WAITS_FOR_DOMAIN = ("its address follows from the cluster domain", "Tell the clu
 
 
 def examine() -> list[Finding]:
-    """Look at this machine and its platform.
-
-    Returns:
-        The findings, what others depend on first.
-    """
+    """Look at this machine and its platform: the findings, what others depend on first."""
     findings = [look_at_python(), look_at_git(), look_at_packages(), look_at_disk()]
     try:
         settings = find_settings()

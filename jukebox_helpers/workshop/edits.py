@@ -40,14 +40,7 @@ PLACE = "    ### 🍇 Fetches data from DVC\n"
 
 
 def is_starter(text: str) -> bool:
-    """Whether the text of the training pipeline is still as it was shipped, where the exercise is.
-
-    Args:
-        text: The text of ``prod_train_save_pipeline.py``.
-
-    Returns:
-        False as soon as one of the two places was edited.
-    """
+    """Whether the text of ``prod_train_save_pipeline.py`` is as it was shipped, in both places of the exercise."""
     return STARTER in text and not fetches_with_dvc(text)
 
 
@@ -57,16 +50,10 @@ def fetches_with_dvc(text: str) -> bool:
 
 
 def train_on_versioned_data(pipeline_file: Path) -> bool:
-    """Do the exercise in the training pipeline: comment one fetch out, paste the other in.
+    """Do the exercise in ``prod_train_save_pipeline.py``: comment one fetch out, paste the other in.
 
-    Args:
-        pipeline_file: ``prod_train_save_pipeline.py``.
-
-    Returns:
-        Whether the file changed; False if the exercise is done already.
-
-    Raises:
-        JukeboxError: If the places to edit are not there.
+    Returns whether the file changed: not if the exercise is done already. A `JukeboxError` says that the places to edit
+    are not there.
     """
     text = pipeline_file.read_text()
     if re.search(r"^    fetch_task = fetch_data_from_dvc\(", text, re.MULTILINE):
@@ -82,15 +69,7 @@ def train_on_versioned_data(pipeline_file: Path) -> bool:
 
 
 def add_buckets(config_file: Path, names: list[str]) -> bool:
-    """Add buckets to the buckets as code.
-
-    Args:
-        config_file: ``toolings/minio/config.yaml`` of ``mlops-gitops``.
-        names: The buckets' names.
-
-    Returns:
-        Whether the file changed.
-    """
+    """Add buckets to ``toolings/minio/config.yaml`` of ``mlops-gitops``, and return whether the file changed."""
     text = config_file.read_text()
     missing = [name for name in names if not re.search(rf"^\s*- name: {re.escape(name)}\s*$", text, re.MULTILINE)]
     config_file.write_text(text.rstrip("\n") + "\n" + "".join(f"  - name: {name}\n" for name in missing))
@@ -98,11 +77,6 @@ def add_buckets(config_file: Path, names: list[str]) -> bool:
 
 
 def name_rankings(parameters_file: Path, source: str) -> None:
-    """Say where the rankings of the next revision come from.
-
-    Args:
-        parameters_file: ``default_parameters.json``.
-        source: An address, ``s3://…`` or ``https://…``, or ``sample``.
-    """
+    """Say in ``default_parameters.json`` where the next rankings are: ``s3://…``, ``https://…`` or ``sample``."""
     parameters = json.loads(parameters_file.read_text())
     parameters_file.write_text(json.dumps(parameters | {"rankings": source}, indent=2) + "\n")

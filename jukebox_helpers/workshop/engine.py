@@ -26,13 +26,7 @@ RESULT_TYPE = "application/vnd.jukebox.result+json"
 
 @dataclass(frozen=True, repr=False)
 class Result(Note):
-    """What a check saw.
-
-    Attributes:
-        exercise: The exercise's name.
-        outcome: What came of it.
-        values: What was found, for a program to read.
-    """
+    """What a check saw: the exercise, the outcome, and the values that were found, for a program to read."""
 
     exercise: str = ""
     outcome: Outcome = "passed"
@@ -65,9 +59,7 @@ def not_attempted(found: str) -> Verdict:
 class Command:
     """A step of a solution that is typed in a terminal.
 
-    Attributes:
-        line: The command, without anything that only a shell would do.
-        where: The folder, as an attribute of the workplace: ``clone``, ``gitops`` or ``practice``.
+    The line needs no shell. ``where`` is an attribute of the workplace, a folder: ``clone``, ``gitops``, ``practice``.
     """
 
     line: str
@@ -87,12 +79,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Edit:
-    """A step of a solution that changes a file.
-
-    Attributes:
-        file: Finds the file.
-        change: Changes it; the same function as everywhere else.
-    """
+    """A step of a solution that finds a file and changes it, with the same function as everywhere else."""
 
     file: Callable[[Workplace], Path]
     change: Callable[[Path], Any]
@@ -119,9 +106,7 @@ class Edit:
 class Python:
     """A step of a solution that is a line in a notebook.
 
-    Attributes:
-        line: An expression about the workplace ``place``.
-        names: The functions and classes that it calls.
+    The line is an expression about the workplace ``place``; ``names`` are the functions and classes that it calls.
     """
 
     line: str

@@ -176,9 +176,6 @@ def exercise(name: str, place: Workplace | None = None) -> Exercise:
         name: Its name, as in the notebooks.
         place: Where the attendee works; found where not given.
 
-    Returns:
-        The exercise.
-
     Raises:
         JukeboxError: If there is none of that name.
     """

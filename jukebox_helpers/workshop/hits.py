@@ -18,11 +18,7 @@ FIRST = 5
 
 
 def played_songs(place: Workplace, player: Player) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """The workshop's songs, and what the model says of them.
-
-    Returns:
-        The features, and the probabilities with a column for each country; a row for each song.
-    """
+    """The songs' features, and what the model says of them: probabilities with a column a country; a row a song."""
     songs = pandas.read_parquet(place.songs)[FEATURES].astype("float64")
     inputs = {name: songs[name].to_numpy(numpy.float32) for name in FEATURES}
     labels, probabilities = onnx_probabilities(str(player.path), inputs)

@@ -17,14 +17,7 @@ from jukebox_helpers.settings import KIT, Settings
 def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str]:
     """The command that starts JupyterLab, on loopback and with a token of its own.
 
-    Its files are the attendee's clones; it opens the first notebook.
-
-    Args:
-        settings: The platform.
-        arguments: More arguments for JupyterLab.
-
-    Returns:
-        The command.
+    Its files are the attendee's clones; it opens the first notebook. The arguments are further ones for JupyterLab.
     """
     clone = settings.clone()
     return [
@@ -42,15 +35,7 @@ def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str
 
 
 def lab_environment(settings: Settings, theme: str = "") -> dict[str, str]:
-    """The environment of JupyterLab, which its kernels and terminals inherit.
-
-    Args:
-        settings: The platform.
-        theme: A theme to begin with, e.g. ``JupyterLab Dark``.
-
-    Returns:
-        The environment.
-    """
+    """The environment of JupyterLab, which its kernels and terminals inherit; a theme is e.g. ``JupyterLab Dark``."""
     # Settings of its own: no question about news, and the attendee's other JupyterLab stays as it is.
     folder = settings.state / "jupyterlab"
     plugin = folder / "@jupyterlab" / "apputils-extension"
@@ -76,12 +61,6 @@ def terminal_shell(settings: Settings) -> list[str]:
 
     The files that a shell reads first may put another Python there, or set PATH anew (as Debian's ``/etc/profile``
     does for the login shells that JupyterLab starts otherwise). So a file of ours is read after the user's own.
-
-    Args:
-        settings: The platform.
-
-    Returns:
-        The command.
     """
     shell = os.environ.get("SHELL") or "/bin/sh"
     folder = settings.state / "jupyterlab" / "terminal"
@@ -127,17 +106,7 @@ def kfp_connection(settings: Settings) -> dict[str, str]:
 def start_lab(
     command: list[str], settings: Settings, environment: dict[str, str], log: IO[str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start JupyterLab.
-
-    Args:
-        command: The command, as of `lab_command`.
-        settings: The platform.
-        environment: The environment, as of `lab_environment`.
-        log: The file that takes what it prints; this process's output where not given.
-
-    Returns:
-        The process.
-    """
+    """Start JupyterLab; the log takes what it prints, this process's output where not given."""
     # In its root folder: JupyterLab looks for a terminal's folder relative to where it runs first, and in the clone
     # "jukebox" is the launcher.
     folder = settings.clone().parent

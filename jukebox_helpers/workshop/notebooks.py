@@ -62,17 +62,7 @@ class NotebookRun:
 
 
 def notebook_files(only: int | None = None) -> list[Path]:
-    """The workshop's notebooks, in order.
-
-    Args:
-        only: The number of the only one that is wanted.
-
-    Returns:
-        The files.
-
-    Raises:
-        JukeboxError: If there is none of that number.
-    """
+    """The workshop's notebooks in order, or the one of a number; a `JukeboxError` if there is none of that number."""
     files = sorted(NOTEBOOKS.glob(f"{only if only is not None else '[0-9]'}-*.ipynb"))
     if not files:
         raise JukeboxError(f"There is no notebook {only}.", "Name one from 0 to 7.")
@@ -80,16 +70,9 @@ def notebook_files(only: int | None = None) -> list[Path]:
 
 
 def run_notebook(file: Path, folder: Path, settings: Settings, solve: bool = True) -> NotebookRun:
-    """Execute one notebook, as if the attendee had opened it in the clone.
+    """Execute one notebook, as if the attendee had opened it in the clone; a notebook that stops is no exception.
 
-    Args:
-        file: The notebook.
-        folder: Where the executed one goes.
-        settings: The platform.
-        solve: Whether the solution cells do the exercises.
-
-    Returns:
-        What came of it; a notebook that stops is no exception.
+    The executed one goes to ``folder``. With ``solve``, the solution cells do the exercises.
     """
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
@@ -156,14 +139,7 @@ def run_notebooks(
 
 
 def report_page(runs: list[NotebookRun]) -> str:
-    """One page with a table of pass, fail and time, and the executed notebooks to look at.
-
-    Args:
-        runs: The executed notebooks.
-
-    Returns:
-        HTML that needs no other file.
-    """
+    """One HTML page that needs no other file: a table of pass, fail and time, and the executed notebooks to look at."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(template_name="basic", mathjax_url="", require_js_url="", jquery_url="")

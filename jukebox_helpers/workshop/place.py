@@ -79,7 +79,7 @@ class Workplace(Storage):
         return self.head()
 
     def follow(self, revision: str, show: Callable[[Run], None] | None = None) -> str:
-        """Follow the training that a push has started, until it ends.
+        """Follow the training that the push of a revision has started, until it ends.
 
         Args:
             revision: The commit that was pushed.
@@ -152,9 +152,6 @@ def load_songs(place: Workplace) -> str:
     """Validate, transform and load the songs at their address to ``s3://data/song_properties.parquet``.
 
     As the inner loop's steps do, without a run.
-
-    Args:
-        place: Where the attendee works.
 
     Returns:
         The md5 of the bytes that are there now.

@@ -55,11 +55,7 @@ class Answer(Note):
 
 
 class Quiz:
-    """One question.
-
-    Args:
-        question: The question, its answers and their explanations.
-    """
+    """One question, to be answered."""
 
     def __init__(self, question: Question) -> None:
         self.question = question
@@ -76,13 +72,7 @@ class Quiz:
         )
 
     def answer(self, letter: str) -> Answer:
-        """Answer, again if you like.
-
-        Args:
-            letter: The answer's letter.
-
-        Returns:
-            Whether it is right, and why.
+        """Answer with a letter, again if you like: whether it is right, and why.
 
         Raises:
             JukeboxError: If there is no such answer.
@@ -121,13 +111,7 @@ class Quiz:
 
 @cache
 def quiz(name: str) -> Quiz:
-    """A quiz of the workshop.
-
-    Args:
-        name: Its name, as in the notebooks.
-
-    Returns:
-        The quiz.
+    """A quiz of the workshop, by its name as in the notebooks.
 
     Raises:
         JukeboxError: If there is none of that name.

@@ -25,7 +25,7 @@ def upload(settings: Settings, file: Path, key: str, week: str = "") -> str:
         week: ``first`` or ``fresh``, noted beside the object.
 
     Returns:
-        Its address.
+        The object's address.
 
     Raises:
         JukeboxError: If there is no such bucket yet.

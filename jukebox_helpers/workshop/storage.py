@@ -129,17 +129,10 @@ class Storage(Clones):
             self.s3.download_file(bucket, key, path)
 
     def wait_for_buckets(self, *names: str, timeout: float = 120.0) -> list[str]:
-        """Wait until buckets are there, on a laptop with their connections.
-
-        Args:
-            names: The buckets.
-            timeout: Seconds to wait at most.
-
-        Returns:
-            All buckets of the server.
+        """Wait until buckets are there, on a laptop with their connections, and return all buckets of the server.
 
         Raises:
-            JukeboxError: If one is still missing then.
+            JukeboxError: If one is still missing after ``timeout`` seconds.
         """
 
         def late() -> JukeboxError:

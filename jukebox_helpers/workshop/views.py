@@ -20,12 +20,7 @@ from jukebox_helpers.workshop.place import Workplace
 
 
 class Table:
-    """A table; JupyterLab styles it in the colours of its theme.
-
-    Args:
-        rows: The rows, each with values by column.
-        empty: What to say where there are none.
-    """
+    """A table, styled by JupyterLab in the colours of its theme; where there are no rows, it says ``empty``."""
 
     def __init__(self, rows: list[dict[str, Any]], empty: str = "Nothing yet.") -> None:
         self.frame = pandas.DataFrame(rows)
@@ -137,10 +132,6 @@ def show_versions(place: Workplace) -> Table:
 
 def verification(place: Workplace, version: str) -> Table:
     """Whether everything that a model version names is still there, byte for byte.
-
-    Args:
-        place: Where the attendee works.
-        version: The model version.
 
     Returns:
         A row for each thing: what it is, where, and whether its hash is the recorded one.
