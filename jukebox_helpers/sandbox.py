@@ -2,8 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +90,19 @@ def down(state: Path, delete: bool = False) -> bool:
         JukeboxError: If it does not stop, or the folder to remove is not the state of a sandbox.
     """
     return program("down", state.resolve(), *["--delete"] * delete)["running"]
+
+
+@contextmanager
+def temporary_state(purpose: str) -> Iterator[Path]:
+    """A new state folder, which ``JUKEBOX_STATE`` names in the block; it and its sandbox go afterwards."""
+    state, before = Path(tempfile.mkdtemp(prefix=f"jukebox-{purpose}-")), os.environ.get("JUKEBOX_STATE")
+    os.environ["JUKEBOX_STATE"] = str(state)
+    try:
+        yield state
+    finally:
+        down(state)
+        shutil.rmtree(state, ignore_errors=True)
+        os.environ.pop("JUKEBOX_STATE", None) if before is None else os.environ.update(JUKEBOX_STATE=before)
 
 
 def status(state: Path) -> dict[str, Any]:

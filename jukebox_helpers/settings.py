@@ -149,13 +149,6 @@ class Settings:
         return {file.name: file.read_text() for file in sorted(folder.iterdir())}
 
 
-def user_state_folder() -> Path:
-    """The user's own folder for the state of programs."""
-    import platformdirs  # not in the image of ct-pipeline's tasks, which have a checkout
-
-    return platformdirs.user_state_path("jukebox")
-
-
 def state_folder() -> Path:
     """The state folder: ``JUKEBOX_STATE``, or ``.jukebox`` in the checkout.
 
@@ -165,8 +158,12 @@ def state_folder() -> Path:
     around = KIT.parent.parent
     if (around / "supervisor.lock").is_file():
         own = around
+    elif is_checkout():
+        own = KIT / ".jukebox"
     else:
-        own = KIT / ".jukebox" if is_checkout() else user_state_folder()
+        import platformdirs  # not in the image of ct-pipeline's tasks, which have a checkout
+
+        own = platformdirs.user_state_path("jukebox")
     return Path(os.environ.get("JUKEBOX_STATE") or own).resolve()
 
 

@@ -10,7 +10,17 @@ from rich.console import Console
 from jukebox_helpers.cli.group import cli
 from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json, show_run
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.settings import KIT, REPOSITORY, find_settings, need_checkout, state_folder
+from jukebox_helpers.settings import (
+    DATA_PIPELINE,
+    DATA_PIPELINE_YAML,
+    KIT,
+    REPOSITORY,
+    TRAINING_PIPELINE,
+    TRAINING_PIPELINE_YAML,
+    find_settings,
+    need_checkout,
+    state_folder,
+)
 from jukebox_helpers.steps.constants import INCOMING_ADDRESS
 
 
@@ -21,22 +31,16 @@ def compile_() -> None:
     In the checkout or clone that you stand in, else in the kit.
     """
     need_checkout()
-    from jukebox_helpers import settings as settings_module
     from jukebox_helpers.pipelines import compile
 
     root = workspace()
-    for source, target in (
-        (settings_module.DATA_PIPELINE, settings_module.DATA_PIPELINE_YAML),
-        (settings_module.TRAINING_PIPELINE, settings_module.TRAINING_PIPELINE_YAML),
-    ):
+    for source, target in ((DATA_PIPELINE, DATA_PIPELINE_YAML), (TRAINING_PIPELINE, TRAINING_PIPELINE_YAML)):
         compile.compile_file(root / source)
         click.echo(f"{root / target}: {(root / target).stat().st_size:,} bytes")
 
 
 def workspace() -> Path:
     """The folder whose pipelines are meant: the checkout one stands in, else the attendee's clone, else the kit."""
-    from jukebox_helpers.settings import DATA_PIPELINE
-
     clone = state_folder() / "work" / REPOSITORY
     for folder in (Path.cwd(), *Path.cwd().parents, clone):
         if (folder / DATA_PIPELINE).is_file():
@@ -49,6 +53,9 @@ dataset_url = click.option(
     "--dataset-url",
     help=f"Where the songs come from: https://, s3://, or a file, which is uploaded [default: {INCOMING_ADDRESS}].",
 )
+repo_url = click.option(
+    "--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox]."
+)
 
 
 @cli.group("run")
@@ -58,14 +65,13 @@ def run_group() -> None:
 
 @run_group.command("data-pipeline")
 @dataset_url
-@click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
+@repo_url
 @as_json
 def run_data_pipeline(dataset_url: str | None, repo_url: str | None, as_json: bool) -> None:
     """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
     from jukebox_helpers.pipelines.actions import run_file
     from jukebox_helpers.pipelines.read import check_addresses
     from jukebox_helpers.pipelines.revisions import repository_argument, server_head
-    from jukebox_helpers.settings import DATA_PIPELINE_YAML
     from jukebox_helpers.show.progress import RunProgress
     from jukebox_helpers.workshop.songs import songs_argument
 
@@ -122,7 +128,6 @@ def import_(pipeline: str, revision: str, as_json: bool) -> None:
     compiled YAML of the checkout that you stand in.
     """
     from jukebox_helpers.pipelines import actions
-    from jukebox_helpers.settings import DATA_PIPELINE_YAML
 
     settings = find_settings()
     if pipeline == "training-pipeline":
@@ -135,7 +140,7 @@ def import_(pipeline: str, revision: str, as_json: bool) -> None:
 
 @cli.command()
 @dataset_url
-@click.option("--repo-url", help="The git repository that keeps the version file [default: the platform's jukebox].")
+@repo_url
 @as_json
 def schedule(dataset_url: str | None, repo_url: str | None, as_json: bool) -> None:
     """Let the pipeline server run the imported data pipeline every day.

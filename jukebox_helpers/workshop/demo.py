@@ -1,8 +1,5 @@
 """The whole loop in one command: from nothing to two traced model versions, and nothing left behind."""
 
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +12,7 @@ from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import lineage
 from jukebox_helpers.pipelines.runs import Run, RunFailed
-from jukebox_helpers.settings import (
-    DEFAULT_PARAMETERS,
-    GITOPS_REPOSITORY,
-    TRAINING_PIPELINE,
-    Settings,
-)
+from jukebox_helpers.settings import DEFAULT_PARAMETERS, GITOPS_REPOSITORY, TRAINING_PIPELINE, Settings
 from jukebox_helpers.show import lineage as lineage_module
 from jukebox_helpers.show.progress import RunProgress, in_seconds
 from jukebox_helpers.steps import sample_data
@@ -125,16 +117,9 @@ def demo(console: Console, songs: Path | None = None, rankings: Path | None = No
     if rankings:
         validate_rankings(str(rankings))
     started = time.monotonic()
-    state = Path(tempfile.mkdtemp(prefix="jukebox-demo-"))
-    before = os.environ.get("JUKEBOX_STATE")
-    os.environ["JUKEBOX_STATE"] = str(state)
-    try:
+    with sandbox.temporary_state("demo") as state:
         tell(console, state, songs, rankings)
         console.print(f"\n[green]The whole loop worked[/], in {time.monotonic() - started:.0f} s.", highlight=False)
-    finally:
-        sandbox.down(state)
-        shutil.rmtree(state, ignore_errors=True)
-        os.environ.pop("JUKEBOX_STATE") if before is None else os.environ.update(JUKEBOX_STATE=before)
 
 
 def tell(console: Console, state: Path, songs: Path | None, rankings: Path | None) -> None:

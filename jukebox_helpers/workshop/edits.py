@@ -56,7 +56,7 @@ def train_on_versioned_data(pipeline_file: Path) -> bool:
     are not there.
     """
     text = pipeline_file.read_text()
-    if re.search(r"^    fetch_task = fetch_data_from_dvc\(", text, re.MULTILINE):
+    if fetches_with_dvc(text):
         return False
     if STARTER not in text or PLACE not in text:
         raise JukeboxError(

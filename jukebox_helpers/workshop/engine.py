@@ -124,31 +124,25 @@ class Python:
 Step = Command | Edit | Python
 
 
+@dataclass(eq=False)
 class Exercise:
     """One exercise.
 
-    Args:
+    Attributes:
         name: Its name.
         inspect: Looks at the real thing: gives what it found and values, or raises a `Verdict`.
         hints: From a nudge to nearly the answer.
         steps: The solution.
         place: Where the attendee works.
+        given: How many hints were given.
     """
 
-    def __init__(
-        self,
-        name: str,
-        inspect: Callable[..., tuple[str, dict[str, Any]]],
-        hints: Sequence[str],
-        steps: Sequence[Step],
-        place: Workplace,
-    ) -> None:
-        self.name = name
-        self.inspect = inspect
-        self.hints = tuple(hints)
-        self.steps = tuple(steps)
-        self.place = place
-        self.given = 0
+    name: str
+    inspect: Callable[..., tuple[str, dict[str, Any]]]
+    hints: Sequence[str]
+    steps: Sequence[Step]
+    place: Workplace
+    given: int = 0
 
     def __repr__(self) -> str:
         return f"Exercise {self.name}: .check(), .hint() ({len(self.hints)} of them), .solution()"

@@ -8,51 +8,27 @@ from typing import Any
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.steps.constants import WANTED_BUCKETS
-from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop import checks, edits
 from jukebox_helpers.workshop.buckets import CONFIG
-from jukebox_helpers.workshop.checks import (
-    check_buckets,
-    check_fetch,
-    check_first_model,
-    check_first_version,
-    check_hello,
-    check_push,
-    check_remotes,
-    check_reproduced,
-    check_restored,
-    check_second_model,
-    check_second_version,
-)
 from jukebox_helpers.workshop.engine import Command, Edit, Exercise, Python
 from jukebox_helpers.workshop.hits import check_hit, find_hit
 from jukebox_helpers.workshop.place import Workplace
 
-
-def config_file(place: Workplace) -> Any:
-    """The buckets as code, in the attendee's clone."""
-    return place.gitops / CONFIG
-
-
-def pipeline_file(place: Workplace) -> Any:
-    """The training pipeline, in the attendee's clone."""
-    return place.clone / TRAINING_PIPELINE
-
-
 CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
     "hello": (
-        check_hello,
+        checks.check_hello,
         ["A branch is made in your clone first, then it is pushed.", "git branch hello, then git push origin hello"],
         [Command("git branch --force hello"), Command("git push --quiet origin hello")],
     ),
     "buckets": (
-        check_buckets,
+        checks.check_buckets,
         [
             "The file ends with a list. It wants two more entries, indented as the others are.",
             "  - name: data and   - name: data-cache, each on a line of its own",
             "Nothing happens before the push: git commit, then git push, in the folder mlops-gitops.",
         ],
         [
-            Edit(config_file, lambda file: edits.add_buckets(file, list(WANTED_BUCKETS))),
+            Edit(lambda place: place.gitops / CONFIG, lambda file: edits.add_buckets(file, list(WANTED_BUCKETS))),
             Command(f"git add {CONFIG}", "gitops"),
             Command('git commit --quiet -m "Buckets for the data and its versions"', "gitops"),
             Command("git push --quiet origin main", "gitops"),
@@ -60,7 +36,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         ],
     ),
     "remotes": (
-        check_remotes,
+        checks.check_remotes,
         [
             "dvc init makes the folder .dvc. dvc remote add NAME ADDRESS adds a remote.",
             "One of the two is the default: dvc remote add --default …",
@@ -73,7 +49,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         ],
     ),
     "first-version": (
-        check_first_version,
+        checks.check_first_version,
         [
             "dvc import-url SOURCE FILE makes the version file; the source may be remote://data-source/…",
             "--to-remote --remote s3-version lets the bytes go from bucket to bucket, not through your disk.",
@@ -92,7 +68,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         ],
     ),
     "second-version": (
-        check_second_version,
+        checks.check_second_version,
         [
             "The version file remembers where the data came from; dvc update looks there again.",
             "dvc update --to-remote --remote s3-version song_properties.parquet.dvc, then git commit",
@@ -103,7 +79,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         ],
     ),
     "restore": (
-        check_restored,
+        checks.check_restored,
         [
             "Going back is a commit too: fetch the old version file out of the history, and commit it.",
             "git checkout HEAD~1 -- song_properties.parquet.dvc, then git commit, then dvc pull",
@@ -115,16 +91,16 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         ],
     ),
     "fetch": (
-        check_fetch,
+        checks.check_fetch,
         [
             "Two places in prod_train_save_pipeline.py: the line under the 🐶 goes, a block under the 🍇 comes.",
             "The step is fetch_data_from_dvc(cluster_domain=cluster_domain, git_version=version).",
             "It needs its namespace (use_field_path_as_env) and two Secrets (use_secret_as_env).",
         ],
-        [Edit(pipeline_file, edits.train_on_versioned_data)],
+        [Edit(lambda place: place.clone / TRAINING_PIPELINE, edits.train_on_versioned_data)],
     ),
     "push": (
-        check_push,
+        checks.check_push,
         ["Commit the one file that you changed, then push main.", "git commit -m … FILE, then git push origin main"],
         [
             Command(f'git commit --quiet -m "Train on versioned data" {TRAINING_PIPELINE}'),
@@ -133,7 +109,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         ],
     ),
     "first-model": (
-        check_first_model,
+        checks.check_first_model,
         [
             "The cell above the exercise holds what you need: place.train_on and the songs' address.",
             "place.train_on(place.songs_url)",
@@ -141,7 +117,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         [Python("place.train_on(place.songs_url)")],
     ),
     "second-model": (
-        check_second_model,
+        checks.check_second_model,
         [
             "It is what you did in notebook 5: other songs arrive, the address is the same.",
             'place.publish("fresh"), then place.train_on(place.songs_url)',
@@ -149,7 +125,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         [Python('place.publish("fresh")'), Python("place.train_on(place.songs_url)")],
     ),
     "reproduce": (
-        check_reproduced,
+        checks.check_reproduced,
         [
             "place.first_versioned_model() is the record of the first version; its key 'version' names it.",
             "place.reproduce(place.first_versioned_model()['version'])",

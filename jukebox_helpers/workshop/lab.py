@@ -48,7 +48,9 @@ def lab_environment(settings: Settings, theme: str = "") -> dict[str, str]:
     return {
         **os.environ,
         **terminal_connection(settings),
-        **kfp_connection(settings),
+        # What the command kfp looks for: https://kubeflow-pipelines.readthedocs.io/ (kfp --help).
+        "KFP_ENDPOINT": settings.pipeline_server,
+        "KFP_EXISTING_TOKEN": settings.token,
         "DVC_NO_ANALYTICS": "1",
         "JUKEBOX_STATE": str(settings.state),
         "JUPYTERLAB_SETTINGS_DIR": str(folder),
@@ -96,11 +98,6 @@ def terminal_connection(settings: Settings) -> dict[str, str]:
     secret = settings.secret(folders[0].name)
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
     return {key: secret[key] for key in keys} | {"AWS_ENDPOINT_URL": secret["AWS_S3_ENDPOINT"]}
-
-
-def kfp_connection(settings: Settings) -> dict[str, str]:
-    """What the command ``kfp`` looks for: https://kubeflow-pipelines.readthedocs.io/ (kfp --help)."""
-    return {"KFP_ENDPOINT": settings.pipeline_server, "KFP_EXISTING_TOKEN": settings.token}
 
 
 def start_lab(

@@ -3,7 +3,6 @@
 import html
 import logging
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -106,13 +105,8 @@ def platform_for_class() -> Iterator[Settings]:
     if workbench.NAMESPACE_FILE.is_file():
         yield find_settings()
         return
-    state, before = Path(tempfile.mkdtemp(prefix="jukebox-notebooks-")), os.environ.get("JUKEBOX_STATE")
-    try:
+    with sandbox.temporary_state("notebooks") as state:
         yield sandbox.up(state, lifeline=True)
-    finally:
-        sandbox.down(state)
-        shutil.rmtree(state, ignore_errors=True)
-        os.environ.pop("JUKEBOX_STATE", None) if before is None else os.environ.update(JUKEBOX_STATE=before)
 
 
 def run_notebooks(

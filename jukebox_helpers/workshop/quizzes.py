@@ -16,8 +16,15 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.show.notes import Note
 
 
-@dataclass(frozen=True)
-class Question:
+@dataclass(frozen=True, repr=False)
+class Answer(Note):
+    """What became of an answer; ``right`` says whether it is."""
+
+    right: bool = False
+
+
+@dataclass(frozen=True, repr=False)
+class Quiz:
     """One question.
 
     Attributes:
@@ -32,44 +39,14 @@ class Question:
     right: int
     answers: tuple[tuple[str, str], ...]
 
-
-@cache
-def questions() -> tuple[Question, ...]:
-    """All questions, in the order of the notebooks: those of ``questions.yaml`` beside this module."""
-    return tuple(
-        Question(
-            name=entry["name"],
-            text=entry["text"],
-            right=[answer.get("right", False) for answer in entry["answers"]].index(True),
-            answers=tuple((answer["text"], answer["why"]) for answer in entry["answers"]),
-        )
-        for entry in yaml.safe_load(files("jukebox_helpers.workshop").joinpath("questions.yaml").read_text("utf-8"))
-    )
-
-
-@dataclass(frozen=True, repr=False)
-class Answer(Note):
-    """What became of an answer; ``right`` says whether it is."""
-
-    right: bool = False
-
-
-class Quiz:
-    """One question, to be answered."""
-
-    def __init__(self, question: Question) -> None:
-        self.question = question
-
     @property
     def letters(self) -> str:
         """The letters of the answers."""
-        return "abcdef"[: len(self.question.answers)]
+        return "abcdef"[: len(self.answers)]
 
     def __repr__(self) -> str:
-        answers = [f"  {letter}) {text}" for letter, (text, _) in zip(self.letters, self.question.answers, strict=True)]
-        return "\n".join(
-            [f"? {self.question.text}", *answers, f'  Answer with quiz("{self.question.name}").answer("a").']
-        )
+        answers = [f"  {letter}) {text}" for letter, (text, _) in zip(self.letters, self.answers, strict=True)]
+        return "\n".join([f"? {self.text}", *answers, f'  Answer with quiz("{self.name}").answer("a").'])
 
     def answer(self, letter: str) -> Answer:
         """Answer with a letter, again if you like: whether it is right, and why.
@@ -80,17 +57,17 @@ class Quiz:
         number = self.letters.find(letter.strip().lower())
         if number < 0 or not letter.strip():
             raise JukeboxError(f"There is no answer {letter!r}.", f"Answer with one of {', '.join(self.letters)}.")
-        right = number == self.question.right
+        right = number == self.right
         return Answer(
             "Right" if right else "Not quite",
-            (self.question.answers[number][1],),
+            (self.answers[number][1],),
             kind="passed" if right else "failed",
             right=right,
         )
 
     def widget(self) -> Any:
         """The question with buttons."""
-        texts = [text for text, _ in self.question.answers]
+        texts = [text for text, _ in self.answers]
         options = ipywidgets.RadioButtons(options=texts, value=None, layout={"width": "auto"})
         verdict = ipywidgets.HTML()
 
@@ -98,7 +75,7 @@ class Quiz:
             verdict.value = self.answer(self.letters[texts.index(change["new"])])._repr_html_()
 
         options.observe(show, names="value")
-        question = ipywidgets.HTML(f"<b>{html.escape(self.question.text)}</b>")
+        question = ipywidgets.HTML(f"<b>{html.escape(self.text)}</b>")
         # HTML widgets do not all take the theme's colour by themselves.
         for part in (question, verdict):
             part.style.text_color = "var(--jp-content-font-color1)"
@@ -110,6 +87,19 @@ class Quiz:
 
 
 @cache
+def questions() -> tuple[Quiz, ...]:
+    """All questions, in the order of the notebooks: those of ``questions.yaml`` beside this module."""
+    return tuple(
+        Quiz(
+            name=entry["name"],
+            text=entry["text"],
+            right=[answer.get("right", False) for answer in entry["answers"]].index(True),
+            answers=tuple((answer["text"], answer["why"]) for answer in entry["answers"]),
+        )
+        for entry in yaml.safe_load(files("jukebox_helpers.workshop").joinpath("questions.yaml").read_text("utf-8"))
+    )
+
+
 def quiz(name: str) -> Quiz:
     """A quiz of the workshop, by its name as in the notebooks.
 
@@ -118,5 +108,5 @@ def quiz(name: str) -> Quiz:
     """
     for question in questions():
         if question.name == name:
-            return Quiz(question)
+            return question
     raise JukeboxError(f"There is no quiz {name!r}.", f"There are: {', '.join(q.name for q in questions())}.")

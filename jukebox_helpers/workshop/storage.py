@@ -59,6 +59,8 @@ class Storage(Clones):
         Raises:
             JukeboxError: If there is no such kind or file, no bucket ``data`` yet, or the given songs are not valid.
         """
+        from pyarrow.parquet import read_metadata
+
         if kind not in KINDS_OF_SONGS:
             raise JukeboxError(f"There is no kind {kind!r} of songs.", f"Name one of {', '.join(KINDS_OF_SONGS)}.")
         if songs and kind != "first":
@@ -80,7 +82,8 @@ class Storage(Clones):
             if kind not in ("first", "fresh"):
                 source, table = table, Path(folder, f"{kind}.parquet")
                 facts = sample_data.change_songs(str(source), str(table), kind)
-            return {"address": upload(self.settings, table, INCOMING_OBJECT, week)} | (facts or count_rows(table))
+            address = upload(self.settings, table, INCOMING_OBJECT, week)
+            return {"address": address} | (facts or {"rows": read_metadata(table).num_rows})
 
     @cached_property
     @as_jukebox_error()
@@ -150,10 +153,3 @@ class Storage(Clones):
         buckets = [f"bucket {name}" for name in names if name not in present]
         secrets = [f"aws-connection-{name}" for name in names if name in present]
         return buckets + [f"Secret {secret}" for secret in secrets if not self.settings.has_secret(secret)]
-
-
-def count_rows(table: Path) -> dict[str, int]:
-    """How many songs a table has."""
-    import pyarrow.parquet
-
-    return {"rows": pyarrow.parquet.ParquetFile(table).metadata.num_rows}

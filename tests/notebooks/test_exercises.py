@@ -325,9 +325,9 @@ def test_quizzes_can_be_answered_again_and_explain():
 def test_the_widget_says_so_when_it_is_answered():
     one = quiz("gitops")
     _, options, verdict = one.widget().children
-    options.value = one.question.answers[1][0]
+    options.value = one.answers[1][0]
     assert "Not quite" in verdict.value
-    options.value = one.question.answers[0][0]
+    options.value = one.answers[0][0]
     assert "Right" in verdict.value and "Not quite" not in verdict.value
     assert "text/plain" in one._repr_mimebundle_()
 
