@@ -168,10 +168,7 @@ def state_folder() -> Path:
 
 
 def find_settings() -> Settings:
-    """Find the platform that this process runs on.
-
-    Returns:
-        The settings of the workbench, or of the running sandbox of the state folder.
+    """Find the platform that this process runs on: the workbench, or the running sandbox of the state folder.
 
     Raises:
         JukeboxError: If this is a laptop and no sandbox is running.

@@ -25,13 +25,10 @@ Say = Callable[[str], None]
 
 @as_jukebox_error()
 def catch_up(number: int, say: Say = print) -> Workplace:
-    """Bring clone, buckets, data and registry to the state in which a notebook starts.
+    """Bring clone, buckets, data and registry to the state in which a notebook, 0 to 7, starts.
 
-    What is there already stays as it is, and a second call changes nothing. It never goes back.
-
-    Args:
-        number: The notebook, 0 to 7.
-        say: Told what was done.
+    What is there already stays as it is, and a second call changes nothing. It never goes back. ``say`` is told what
+    was done.
 
     Returns:
         Where the attendee works.

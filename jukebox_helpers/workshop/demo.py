@@ -101,12 +101,9 @@ class Demo:
 
 
 def demo(console: Console, songs: Path | None = None, rankings: Path | None = None) -> None:
-    """Run the whole loop on a fresh sandbox, headless, and stop everything.
+    """Run the whole loop on a fresh sandbox, headless, tell the console, and stop everything.
 
-    Args:
-        console: Where to tell what happens.
-        songs: A table of songs to start with; made up where not given.
-        rankings: A table of rankings for them; made up where not given.
+    Songs and rankings are tables to start with, made up where not given.
 
     Raises:
         JukeboxError: As soon as anything does not work.

@@ -148,10 +148,7 @@ class Exercise:
         return f"Exercise {self.name}: .check(), .hint() ({len(self.hints)} of them), .solution()"
 
     def check(self, *answer: Any) -> Result:
-        """Look at what is really there.
-
-        Args:
-            answer: What the exercise was to make, where it is a value of the notebook.
+        """Look at what is there. The answer is what the exercise was to make, where it is a value of the notebook.
 
         Returns:
             What was found; what was expected, unless it passed.

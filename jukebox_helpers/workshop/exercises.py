@@ -146,11 +146,9 @@ _known: dict[str, Exercise] = {}
 
 
 def exercise(name: str, place: Workplace | None = None) -> Exercise:
-    """An exercise of the workshop; the same one for the same name, so that it remembers its hints.
+    """An exercise by its name in the notebooks; the same one for the same name, so that it remembers its hints.
 
-    Args:
-        name: Its name, as in the notebooks.
-        place: Where the attendee works; found where not given.
+    The attendee's place is found where not given.
 
     Raises:
         JukeboxError: If there is none of that name.

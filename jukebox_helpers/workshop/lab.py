@@ -111,16 +111,9 @@ def start_lab(
 
 
 def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
-    """Start the sandbox and JupyterLab, and wait for JupyterLab's end.
+    """Start the sandbox and JupyterLab, wait for JupyterLab's end, and return its exit code.
 
-    The sandbox is stopped then, unless it was running before.
-
-    Args:
-        state: The state folder.
-        arguments: More arguments for JupyterLab.
-
-    Returns:
-        JupyterLab's exit code.
+    The sandbox is stopped then, unless it was running before. The arguments are further ones for JupyterLab.
 
     Raises:
         JukeboxError: If this is a workbench, which is a JupyterLab already.

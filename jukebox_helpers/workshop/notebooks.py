@@ -112,15 +112,9 @@ def platform_for_class() -> Iterator[Settings]:
 def run_notebooks(
     report: Path | None, only: int | None = None, tell: Callable[[NotebookRun], None] = lambda run: None
 ) -> list[NotebookRun]:
-    """Execute the notebooks in order, with the solutions.
+    """Execute the notebooks in order, or the one of a number, with the solutions; what came of each.
 
-    Args:
-        report: The HTML report to write.
-        only: The number of the only one to run.
-        tell: Called after each.
-
-    Returns:
-        What came of each.
+    The report is an HTML file to write; ``tell`` is called after each notebook.
     """
     files, runs = notebook_files(only), []
     with tempfile.TemporaryDirectory(prefix="jukebox-executed-") as folder, platform_for_class() as settings:

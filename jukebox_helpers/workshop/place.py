@@ -61,14 +61,11 @@ class Workplace(Storage):
 
     @as_jukebox_error()
     def run_data_pipeline(self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None) -> str:
-        """Run the data pipeline from the clone's compiled YAML.
+        """Run the data pipeline from the clone's compiled YAML, and return the head of ``main`` after it.
 
         Args:
             songs: Where the songs come from, as `songs_argument` takes it; their address where not given.
             show: Shows the run while it runs; a live graph where not given.
-
-        Returns:
-            The head of ``main`` after it.
 
         Raises:
             RunFailed: If a step has failed.
@@ -79,14 +76,9 @@ class Workplace(Storage):
         return self.head()
 
     def follow(self, revision: str, show: Callable[[Run], None] | None = None) -> str:
-        """Follow the training that the push of a revision has started, until it ends.
+        """Follow the training that the push of a revision has started, and return how it ended, in one sentence.
 
-        Args:
-            revision: The commit that was pushed.
-            show: Shows the run while it runs; a live graph where not given.
-
-        Returns:
-            How it ended, in one sentence.
+        ``show`` shows the run while it runs: a live graph where not given.
         """
         run = follow_training(self.settings, revision, show or live_graph())
         return f"The training of {revision[:10]} {run.state}. {run.error} {run.next_action}".strip()
@@ -95,12 +87,7 @@ class Workplace(Storage):
     def train_on(self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None) -> str:
         """New songs in, a new model version out: the data pipeline, then the training that its commit starts.
 
-        Args:
-            songs: Where the songs come from, as `songs_argument` takes it; their address where not given.
-            show: Shows the runs while they run; live graphs where not given.
-
-        Returns:
-            How the training ended, in one sentence.
+        The arguments are those of `run_data_pipeline`. Returns how the training ended, in one sentence.
         """
         revision = self.run_data_pipeline(songs, show)
         if any(record["version"] == revision[:10] for record in self.versions()):
@@ -110,9 +97,6 @@ class Workplace(Storage):
     @as_jukebox_error()
     def reproduce(self, version: str) -> list[dict[str, Any]]:
         """Train a model version again from what its record names, and compare.
-
-        Args:
-            version: The model version.
 
         Returns:
             For each digest: ``what``, ``expected``, ``found`` and ``same``.

@@ -16,16 +16,13 @@ from jukebox_helpers.steps.s3 import error_code, explained, s3_client, s3_errors
 
 
 def upload(settings: Settings, file: Path, key: str, week: str = "") -> str:
-    """Put a file into the bucket ``data``, with the platform's own connection.
+    """Put a file into the bucket ``data``, with the platform's own connection, and return the object's address.
 
     Args:
         settings: The platform.
         file: The file.
         key: The object's name.
         week: ``first`` or ``fresh``, noted beside the object.
-
-    Returns:
-        The object's address.
 
     Raises:
         JukeboxError: If there is no such bucket yet.
@@ -61,9 +58,6 @@ def songs_argument(settings: Settings, given: "str | Path | None" = None, now: b
         given: An address, or a file of this machine, which is uploaded to ``s3://data/incoming/<sha256>.parquet``;
             None means the songs' address.
         now: Whether songs must be there already; a schedule may wait for them.
-
-    Returns:
-        The address.
 
     Raises:
         JukeboxError: If there is no such file, no songs have arrived, or the address is one that no step can read.
