@@ -1,14 +1,12 @@
 """A pipeline server on loopback, behind a runner that only says what it was asked for."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import waitress
-from doors import behind_the_door
+from serving import Serving
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -61,10 +59,7 @@ def pipeline_server(state: Path) -> Iterator[PipelineServer]:
     runner = ListeningRunner()
     logs = state / "pipeline-server" / "logs"
     application = create_application(Service(engine, runner, logs))
-    server: Any = waitress.create_server(application, host="127.0.0.1", port=0, threads=4)
-    server.application = behind_the_door(state, server.effective_port, application, TOKEN)
-    threading.Thread(target=server.run, daemon=True).start()
-    yield PipelineServer(f"http://127.0.0.1:{server.effective_port}", engine, runner, logs, application)
-    server.close()
-    server.task_dispatcher.shutdown()
+    serving = Serving(application, state, TOKEN)
+    yield PipelineServer(serving.url, engine, runner, logs, application)
+    serving.close()
     engine.dispose()

@@ -6,9 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import waitress
-from doors import behind_the_door
 from failing_proxy import FailingProxy
+from serving import Serving
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from waiting import DEADLINE
@@ -123,10 +122,8 @@ class PlatformServer:
         self.runner = ActingRunner(self.engine, logs)
         application = create_application(Service(self.engine, self.runner, logs))
         add_schedules(application, Clock(self.engine, run_maker(self.runner)))
-        self.server: Any = waitress.create_server(application, host="127.0.0.1", port=0, threads=8)
-        self.server.application = behind_the_door(state, self.server.effective_port, application, token)
-        threading.Thread(target=self.server.run, daemon=True).start()
-        self.proxy = FailingProxy(f"http://127.0.0.1:{self.server.effective_port}", certificate)
+        self.serving = Serving(application, state, token)
+        self.proxy = FailingProxy(self.serving.url, certificate)
         self.url = self.proxy.url
         self.token_file = state / "token"
         self.token_file.write_text(token)
@@ -160,6 +157,6 @@ class PlatformServer:
         """Stop it."""
         self.runner.close()
         self.proxy.close()
-        self.server.close()
+        self.serving.close()
         self.engine.dispose()
         self.folder.cleanup()

@@ -2,13 +2,11 @@
 
 import ssl
 import tempfile
-import threading
 from pathlib import Path
 
-import waitress
-from doors import behind_the_door
 from failing_proxy import FailingProxy
 from flask import Flask
+from serving import Serving
 
 from jukebox_helpers.steps.registry import ModelRegistry
 from jukebox_sandbox.pipeline_server.registry.api import registry_blueprint
@@ -37,11 +35,8 @@ class RegistryServer:
         application = Flask("registry")
         application.register_blueprint(registry_blueprint(self.engine))
         self.client = application.test_client()
-        self.server = waitress.create_server(application, host="127.0.0.1", port=0, clear_untrusted_proxy_headers=True)
-        port = self.server.effective_port
-        self.server.application = behind_the_door(Path(self.folder.name), port, application, TOKEN)
-        threading.Thread(target=self.server.run, daemon=True).start()
-        self.proxy = FailingProxy(f"http://127.0.0.1:{port}", certificate)
+        self.serving = Serving(application, Path(self.folder.name), TOKEN)
+        self.proxy = FailingProxy(self.serving.url, certificate)
         self.url = self.proxy.url
         self.token_file = Path(self.folder.name) / "token"
         self.token_file.write_text(TOKEN)
@@ -53,6 +48,6 @@ class RegistryServer:
     def close(self) -> None:
         """Stop it."""
         self.proxy.close()
-        self.server.close()
+        self.serving.close()
         self.engine.dispose()
         self.folder.cleanup()
