@@ -3,6 +3,9 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+import hashlib
+import os
+
 from jukebox_helpers.steps.s3 import error_code, explained, s3_client, s3_errors
 
 
@@ -31,8 +34,6 @@ def cached_size(md5: str) -> int:
         ConnectionError: If the S3 server does not answer.
         PermissionError: If it refuses the credentials.
     """
-    import os
-
     client, key = s3_client(os.environ), cache_key(md5)
     with explained(client, f"s3://data-cache/{key}"):
         try:
@@ -60,9 +61,6 @@ def copy_to_cache(md5: str) -> dict:
         ConnectionError: If the S3 server does not answer, or breaks off.
         ValueError: If the source has other bytes, or was overwritten meanwhile.
     """
-    import hashlib
-    import os
-
     from s3transfer.exceptions import S3CopyFailedError
 
     client = s3_client(os.environ)

@@ -7,6 +7,8 @@ never points at data that is not there.
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+import json
+import os
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import (
@@ -48,8 +50,6 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
         PermissionError: If S3 or git refuse the credentials, for reading or for pushing.
         ValueError: If the repository is empty or has no branch ``main``.
     """
-    import os
-
     client = s3_client(os.environ)
     for bucket in buckets:
         with explained(client, f"s3://{bucket}"):
@@ -85,8 +85,6 @@ def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
         RuntimeError: If DVC or git fail, or if every attempt lost its race.
         ValueError: If the loaded object is no longer the one that this run loaded.
     """
-    import os
-
     for _ in range(attempts):
         folder = container_environment() + "/repository"
         head = clone_main(repo_url, folder)
@@ -130,8 +128,6 @@ def version_songs(folder: str, md5: str) -> None:
         RuntimeError: If DVC fails, or the bytes did not arrive in the cache.
         ValueError: If the loaded object has other bytes: another run has loaded its own in between.
     """
-    import os
-
     from dvc.exceptions import DvcException
 
     version_file = os.path.join(folder, VERSION_FILE)
@@ -172,8 +168,6 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
         RuntimeError: If the revision does not exist, or DVC cannot bring its data.
         ValueError: If the bytes are not those that the version file names.
     """
-    import json
-    import os
     import shutil
 
     folder = container_environment() + "/repository"

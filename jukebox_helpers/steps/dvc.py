@@ -1,5 +1,8 @@
 """DVC: its command, its files and its remotes (https://doc.dvc.org/user-guide/project-structure)."""
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,10 +25,6 @@ def dvc(*arguments: str, folder: str) -> str:
     Raises:
         RuntimeError: If DVC fails, with its own words.
     """
-    import os
-    import subprocess
-    import sys
-
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": os.environ.get("AWS_S3_ENDPOINT", ""),
@@ -82,7 +81,6 @@ def read_config(folder: str) -> "ConfigParser":
         ValueError: If ``.dvc/config`` is no configuration of DVC.
     """
     import configparser
-    import os
 
     config = configparser.ConfigParser(interpolation=None)
     try:
@@ -121,7 +119,6 @@ def set_remotes(folder: str, remotes: "dict[str, str]") -> None:
         remotes: URLs by name; the first remote is the default.
     """
     import logging
-    import os
 
     from dvc.repo import Repo
 
@@ -146,8 +143,6 @@ def record_version(version_file: str, source: str, md5: str, etag: str, size: in
         etag: The ETag of its source.
         size: Its size in bytes.
     """
-    import os
-
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.meta import Meta

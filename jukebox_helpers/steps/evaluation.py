@@ -7,6 +7,7 @@ Every function here travels into pipeline steps (packages: numpy, onnxruntime, p
 together with what they use of ``scoring`` and ``preparation``.
 """
 
+import json
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import FEATURES
@@ -166,8 +167,6 @@ def evaluate(
     Raises:
         ValueError: If a tolerance is unknown or no number, or no held-out song charted where the model knows.
     """
-    import json
-
     import numpy
 
     give_memory_back()

@@ -1,5 +1,7 @@
 """The picture of an evaluation that the dashboard shows."""
 
+import io
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,9 +16,6 @@ def evaluation_picture(report_path: str, target: str) -> None:
         report_path: The JSON file that ``evaluate`` wrote.
         target: The file to write: PNG or SVG by its ending; otherwise an HTML page.
     """
-    import io
-    import json
-
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,5 +1,8 @@
 """The model as one ONNX file, and the proof that it says the same as what was trained."""
 
+import hashlib
+import json
+
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.scoring import open_onnx
@@ -22,9 +25,6 @@ def export_onnx(model_path: str, onnx_path: str, provenance: dict) -> dict:
     Raises:
         ValueError: If the model cannot be exported.
     """
-    import hashlib
-    import json
-
     import joblib
     import onnx
     import skl2onnx
@@ -68,8 +68,6 @@ def predict_held_out(model_path: str, features_path: str, expected_path: str) ->
             countries that the file's metadata names as ``labels`` (JSON).
     """
     give_memory_back()
-    import json
-
     import joblib
     import pandas
     import pyarrow
@@ -106,8 +104,6 @@ def check_onnx(expected_path: str, onnx_path: str, tolerance: float = 1e-5) -> d
         ValueError: If they differ by more.
     """
     give_memory_back()
-    import json
-
     import numpy
     import pyarrow.parquet
 

@@ -1,5 +1,7 @@
 """Files: the digest of their bytes, and writing them whole or not at all."""
 
+import hashlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +20,6 @@ def file_digest(path: str, algorithm: str) -> str:
     Returns:
         Hexadecimal digits.
     """
-    import hashlib
-
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
@@ -33,8 +33,6 @@ def write_whole(target: str, write: "Callable[[str], object]") -> None:
         target: The file; its folder is made when missing.
         write: Writes the bytes to the path that it is given, which is in the same folder.
     """
-    import os
-
     os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
     partial = f"{target}.{os.getpid()}.partial"
     try:

@@ -3,6 +3,9 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+import os
+import subprocess
+
 from jukebox_helpers.steps.git_password import (
     check_repository_address,
     credential_helper,
@@ -45,9 +48,6 @@ def git(*arguments: str, folder: str = ".", variables: "dict[str, str] | None" =
         PermissionError: If a server asks for a password that is not for it.
         RuntimeError: If git fails, with its own words.
     """
-    import os
-    import subprocess
-
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(variables or {})}
     if environment.get("SSL_CERT_FILE"):  # Kubeflow names the cluster's authorities here; git does not look
         environment.setdefault("GIT_SSL_CAINFO", environment["SSL_CERT_FILE"])
@@ -131,7 +131,6 @@ def container_environment() -> str:
     Returns:
         The path of the fresh folder, which is also the home for this process and its children.
     """
-    import os
     import tempfile
 
     folder = tempfile.mkdtemp(prefix="jukebox-")

@@ -5,6 +5,11 @@ A pipeline's parameter ``repo_url`` may name any server; the password in the Sec
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+import json
+import os
+import re
+import urllib.parse
+
 
 def credential_helper() -> str:
     """A credential helper for git that answers with ``username`` and ``password`` of the environment.
@@ -27,8 +32,6 @@ def server_of(address: str) -> str:
     Returns:
         ``http(s)://host[:port]``, in lowercase and without a default port; empty if there is none in it.
     """
-    import urllib.parse
-
     try:
         parts = urllib.parse.urlsplit(address)
         host, port = parts.hostname or "", parts.port
@@ -52,8 +55,6 @@ def domain_in(text: str) -> str:
     Returns:
         The domain, in lowercase.
     """
-    import re
-
     found = re.findall(r"(?:^|//|[.@\"])(apps[a-z0-9-]*(?:\.[a-z0-9-]+)+)", text, re.IGNORECASE)
     # A namespace may be called "apps", too.
     return next((domain for domain in map(str.lower, found) if not re.search(r"\.svc(\.|$)", domain)), "")
@@ -84,8 +85,6 @@ def oauth_issuer(account: str = "/var/run/secrets/kubernetes.io/serviceaccount")
         (https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/authentication_and_authorization/configuring-internal-oauth).
     """
     import http.client
-    import json
-    import os
     import ssl
 
     host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
@@ -114,8 +113,6 @@ def git_server() -> str:
     Returns:
         ``http(s)://host[:port]``; empty where it is unknown.
     """
-    import os
-
     if os.environ.get("JUKEBOX_GIT_SERVER"):
         return server_of(os.environ["JUKEBOX_GIT_SERVER"])
     domain = domain_in(server_of(os.environ.get("AWS_S3_ENDPOINT", ""))) or domain_in(server_of(oauth_issuer()))
@@ -131,9 +128,6 @@ def check_repository_address(repo_url: str) -> None:
     Raises:
         ValueError: If the address holds credentials, or is not on the platform's git server.
     """
-    import os
-    import urllib.parse
-
     if "@" in urllib.parse.urlsplit(repo_url).netloc:
         raise ValueError(
             "The repository's address has a user name or a password in it. "

@@ -5,6 +5,8 @@ list as ``{"list": […]}``, and an integer comes back as a float
 (https://github.com/kubeflow/pipelines, ``backend/src/v2/metadata``).
 """
 
+import json
+
 
 def recorded(*metadata: dict) -> dict:
     """What steps recorded in the metadata of artifacts, without what a server adds to it.
@@ -37,8 +39,6 @@ def read_json(text: str) -> dict:
 
     Earlier versions of the kit registered an object as ML Metadata gave it back, inside ``{"struct": …}``.
     """
-    import json
-
     try:
         value = json.loads(str(text))
     except ValueError:

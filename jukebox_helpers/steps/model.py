@@ -4,6 +4,7 @@ Every function here travels into pipeline steps (packages: numpy, pandas, pyarro
 onnxruntime to export and check), together with what they use of ``network``, ``scoring`` and ``preparation``.
 """
 
+import json
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import FEATURES
@@ -184,8 +185,6 @@ def forward_scores(features_path: str, counts_path: str, hyperparameters: dict, 
     Raises:
         ValueError: If a hyperparameter makes no sense.
     """
-    import json
-
     give_memory_back()
     import numpy
     import pandas

@@ -5,6 +5,7 @@ Every ranking row of a song has the same 13 features, so rows and counts teach t
 All of it travels into pipeline steps (packages: duckdb to prepare; numpy and pyarrow to read what was prepared).
 """
 
+import itertools
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import FEATURES
@@ -77,7 +78,6 @@ def load_pairs(database: "duckdb.DuckDBPyConnection", rankings_path: str, future
         ValueError: If no row has a country.
     """
     import datetime
-    import itertools
 
     days = database.execute(
         """SELECT snapshot_date::DATE AS day, count(*) FROM read_parquet(?)

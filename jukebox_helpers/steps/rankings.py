@@ -5,6 +5,10 @@ The songs are versioned with DVC; the rankings are kept by the hash of their byt
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+import json
+import os
+import urllib.parse
+
 from jukebox_helpers.steps.constants import CACHE_BUCKET, RANKINGS_HASH, RANKINGS_SOURCE
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.sample_rankings import make_rankings
@@ -24,9 +28,6 @@ def rankings_source(folder: str) -> str:
     Raises:
         ValueError: If the file is not JSON, or says something else.
     """
-    import json
-    import os
-
     file = os.path.join("3-prod_datascience", "default_parameters.json")
     try:
         with open(os.path.join(folder, file), encoding="utf-8") as text:
@@ -62,8 +63,6 @@ def fetch_rankings(source: str, songs_path: str, rankings_path: str) -> dict:
         FileNotFoundError: If the object or the bucket is missing.
         ValueError: If an object by hash has other bytes than its name says.
     """
-    import urllib.parse
-
     by_hash = source.startswith("rankings/")
     if source == "sample":
         make_rankings(rankings_path, songs_path)

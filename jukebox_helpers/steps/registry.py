@@ -3,6 +3,8 @@
 A step that only reads opens it with ``read_registry``, and carries nothing of registering.
 """
 
+import os
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from jukebox_helpers.steps.registry_errors import Unavailable, registry_error
@@ -66,7 +68,6 @@ class RegistryReader:
         A wrong address or token is said now, not at the first question. The client's own front end patches asyncio,
         refuses HTTPS without a token, and asks three times for a file.
         """
-        import os
         from pathlib import Path
 
         from model_registry.core import ModelRegistryAPIClient
@@ -187,8 +188,6 @@ class ModelRegistry(RegistryReader):
         An attempt that died half way is finished by the next one: until then nobody finds the version. Here it is
         made where somebody else made one of the three parts first, or the registry failed for a moment.
         """
-        import time
-
         check_registration(name, version, uri, metadata)
         for pause in (0.2, 1.0, 3.0):
             try:

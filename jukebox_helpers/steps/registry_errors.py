@@ -1,5 +1,6 @@
 """What goes wrong with a request to the model registry, in the words of somebody who can fix it."""
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ def registry_error(error: Exception, url: str, with_token: bool) -> Exception:
     Returns:
         A PermissionError, FileExistsError, `Unavailable` or RuntimeError; what is none of the client's, as it is.
     """
-    import json
-
     from aiohttp import ClientError, ClientSSLError
     from mr_openapi.exceptions import ApiException
     from pydantic import ValidationError
@@ -55,8 +54,6 @@ def registry_error(error: Exception, url: str, with_token: bool) -> Exception:
 
 def refusal(error: "ApiException", url: str, with_token: bool) -> Exception:
     """What an answer other than 2xx means; the rest is as in `registry_error`."""
-    import json
-
     status = int(error.status or 0)
     try:
         said = json.loads(error.body or "")["message"]

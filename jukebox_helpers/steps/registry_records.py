@@ -1,5 +1,7 @@
 """A model version as the registry keeps it: what may be registered, and what is the same model."""
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
@@ -36,8 +38,6 @@ def check_registration(name: str, version: str, uri: str, metadata: "Mapping[str
     Raises:
         ValueError: If a part is missing, too long or not of a kind that it keeps.
     """
-    import re
-
     for what, value in (("model name", name), ("model version", version)):
         if not re.fullmatch(r"[\w.-]{1,100}", value):
             raise ValueError(
@@ -58,9 +58,6 @@ def check_registration(name: str, version: str, uri: str, metadata: "Mapping[str
 
 def problem_of(key: str, value: object) -> str:
     """What keeps a registry from keeping one fact, and what to do; empty where nothing does."""
-    import math
-    import re
-
     if not re.fullmatch(r"[\w./ -]{1,100}", key):
         return "has a name that a registry refuses. Next: use letters, digits, spaces, dots and hyphens"
     if key in ("prod", "version"):

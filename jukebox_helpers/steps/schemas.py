@@ -3,6 +3,7 @@
 Every function here travels into pipeline steps (packages: pandas, pandera, pyarrow).
 """
 
+import re
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import OTHER_NAMES, RANKING_COLUMNS, SONG_COLUMNS
@@ -117,7 +118,6 @@ def column_faults(found: list[str], wanted: list[str]) -> list[str]:
         A line for each missing column, and for each of the first ten that are unexpected.
     """
     import difflib
-    import re
 
     def plain(name: str) -> str:
         return name.lower().replace("_", "").replace(" ", "")[:100]

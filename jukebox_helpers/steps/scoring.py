@@ -5,6 +5,7 @@ Scores weigh every ranking row alike: a song that stayed for a month counts thir
 Every function here travels into pipeline steps (packages: numpy; onnxruntime to predict).
 """
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -166,8 +167,6 @@ def open_onnx(onnx_path: str, inputs: "Collection[str]") -> tuple:
     Raises:
         ValueError: If the file is no model of this kit: not ONNX, other inputs, or no labels.
     """
-    import json
-
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

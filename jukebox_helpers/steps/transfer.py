@@ -3,6 +3,9 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
+import os
+import urllib.parse
+
 from jukebox_helpers.steps.s3 import check_connection, explained, s3_client
 
 
@@ -24,9 +27,6 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
         PermissionError: If the S3 server refuses the credentials.
         ValueError: If the kind of address is unknown.
     """
-    import os
-    import urllib.parse
-
     address = urllib.parse.urlsplit(source)
     # A query may hold a signature, a host part a password: neither is ever said.
     shown = address._replace(netloc=address.netloc.split("@")[-1], query="", fragment="").geturl()
@@ -61,8 +61,6 @@ def fetch_object(address: str, target: str) -> None:
         PermissionError: If the S3 server refuses the credentials.
         ValueError: If the address names none.
     """
-    import os
-
     bucket, _, key = address.removeprefix("s3://").partition("/")
     if not (bucket and key):
         raise ValueError(f"The address {address} names no object. Next: give s3://<bucket>/<object>.")
@@ -84,7 +82,6 @@ def download(source: str, target: str, shown: str, named_by: str) -> None:
         ConnectionError: If the source cannot be reached or breaks off.
     """
     import http.client
-    import os
     import shutil
     import urllib.request
 
@@ -117,8 +114,6 @@ def load_object(path: str, key: str, bucket: str = "") -> str:
         FileNotFoundError: If there is no such bucket.
         PermissionError: If the S3 server refuses the credentials.
     """
-    import os
-
     if not bucket:
         check_connection(os.environ, "AWS_S3_BUCKET")
         bucket = os.environ["AWS_S3_BUCKET"]
@@ -138,8 +133,6 @@ def remove_object(address: str) -> None:
         ConnectionError: If the S3 server does not answer.
         PermissionError: If the S3 server refuses the credentials.
     """
-    import os
-
     bucket, _, key = address.removeprefix("s3://").partition("/")
     client = s3_client(os.environ)
     with explained(client, address):
