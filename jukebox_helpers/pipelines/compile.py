@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from jukebox_helpers.pipelines.declare import name_git_server
 from jukebox_helpers.pipelines.definitions import names_bound
 from jukebox_helpers.pipelines.read import Loader
 
-STEP_LIMIT, PIPELINE_LIMIT = 40_000, 170_000
+STEP_LIMIT, PIPELINE_LIMIT = 40_000, 150_000
 """Bytes of source. Argo before 3.6 puts a step's whole template into one environment variable of at most 131,072
 bytes; the annotations of a Workflow, which hold the pipeline, end at 262,144, and a fifth is not source."""
 
@@ -94,19 +95,47 @@ def readable(text: str) -> str:
     sources = {}
     for label, executor in documents[0]["deploymentSpec"]["executors"].items():
         command = executor["container"]["command"]
-        command[-1] = sources[label.removeprefix("exec-")] = compact(command[-1])
+        command[-1] = sources[label.removeprefix("exec-")] = compact(command[-1], executor["container"]["args"][-1])
     check_sizes(sources)
     blocks = yaml.dump_all(documents, Dumper=BlockDumper, sort_keys=False, allow_unicode=True)
     return "\n".join([*comments, blocks])
 
 
-def compact(source: str) -> str:
+def without_annotations(source: str, step: str) -> str:
+    """Python source without the annotations of arguments and results, but for the step's own, which KFP reads."""
+    begins = [0, *accumulate(len(line) + 1 for line in source.encode().split(b"\n"))]
+    text, tree, cuts = source.encode(), ast.parse(source), []
+
+    def span(node: Any) -> tuple[int, int]:
+        return begins[node.lineno - 1] + node.col_offset, begins[node.end_lineno - 1] + node.end_col_offset
+
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or function.name == step:
+            continue
+        for one in ast.walk(function.args):
+            if isinstance(one, ast.arg) and one.annotation:
+                cuts.append((span(one)[0] + len(one.arg.encode()), span(one)[1]))
+                one.annotation = None
+        if function.returns:
+            first, last = span(function.returns)
+            cuts.append((len(text[: text.rindex(b"->", 0, first)].rstrip()), last))
+            function.returns = None
+    for first, last in sorted(cuts, reverse=True):
+        text = text[:first] + text[last:]
+    try:
+        return text.decode() if ast.dump(ast.parse(text)) == ast.dump(tree) else source
+    except SyntaxError:
+        return source
+
+
+def compact(source: str, step: str = "") -> str:
     """Python source without what a step never needs; the library has it all.
 
-    Docstrings, blank lines inside of definitions and comments on lines of their own go, and a level is indented by one
-    space. Every other line stays as it is written, so that a traceback can be followed. It is the same program; what
-    cannot be written so is left as it is.
+    Docstrings, annotations (but for those of ``step``, which KFP reads), blank lines inside of definitions and comments
+    on lines of their own go, and a level is indented by one space. Every other line stays as it is written, so that a
+    traceback can be followed. It is the same program; what cannot be written so is left as it is.
     """
+    source = without_annotations(source, step)
     tree, lines = ast.parse(source), source.split("\n")
     kept: set[int] = set()
     for node in ast.walk(tree):
@@ -122,7 +151,7 @@ def compact(source: str) -> str:
             if len(node.body) == 1:
                 lines[first] = " " * node.body[0].col_offset + "pass"
             node.body = node.body[1:] or [ast.Pass()]
-    written = []
+    written: list[str] = []
     for number, line in enumerate(lines):
         text = line.lstrip(" ")
         if number in kept:

@@ -3,6 +3,7 @@
 Every function here travels into pipeline steps (package: pyarrow).
 """
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -100,8 +101,6 @@ def cast_numbers(column: "pyarrow.ChunkedArray", wanted: "pyarrow.DataType") -> 
 
 def cast_decimals(column: "pyarrow.ChunkedArray", wanted: "pyarrow.DataType") -> "tuple":
     """Bring decimals to ``int64``, ``double`` or ``bool``; a double is meant by its shortest text, so 0.1 is 0.1."""
-    from decimal import Decimal
-
     import pyarrow
 
     number = float if pyarrow.types.is_floating(wanted) else int

@@ -38,13 +38,11 @@ CONNECTION = "aws-connection-"
 S3_KEYS = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_BUCKET")
 """The keys of a connection that a step gets."""
 
+# fmt: off
 CONNECTION_KEYS = (
-    "AWS_S3_ENDPOINT",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_DEFAULT_REGION",
-    "AWS_S3_BUCKET",
+    "AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET",
 )
+# fmt: on
 """All keys of a connection."""
 
 GIT_SECRET = "git-auth"
@@ -68,70 +66,34 @@ RANKINGS_SOURCE = "rankings source"
 MODEL_HASH = "model sha256"
 KIT_VERSION = "kit version"
 
+# fmt: off
 FEATURES = [
-    "is_explicit",
-    "duration_ms",
-    "danceability",
-    "energy",
-    "key",
-    "loudness",
-    "mode",
-    "speechiness",
-    "acousticness",
-    "instrumentalness",
-    "liveness",
-    "valence",
-    "tempo",
+    "is_explicit", "duration_ms", "danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness",
+    "instrumentalness", "liveness", "valence", "tempo",
 ]
 """The 13 raw inputs of the model, in order; a list, because that is what pandas takes for columns."""
 
 SONG_COLUMNS = {
-    "spotify_id": "string",
-    "name": "string",
-    "artists": "string",
-    "event_timestamp": "timestamp[us]",
-    "is_explicit": "bool",
-    "duration_ms": "int64",
-    "danceability": "double",
-    "energy": "double",
-    "key": "int64",
-    "loudness": "double",
-    "mode": "int64",
-    "speechiness": "double",
-    "acousticness": "double",
-    "instrumentalness": "double",
-    "liveness": "double",
-    "valence": "double",
-    "tempo": "double",
+    "spotify_id": "string", "name": "string", "artists": "string", "event_timestamp": "timestamp[us]",
+    "is_explicit": "bool", "duration_ms": "int64", "danceability": "double", "energy": "double", "key": "int64",
+    "loudness": "double", "mode": "int64", "speechiness": "double", "acousticness": "double",
+    "instrumentalness": "double", "liveness": "double", "valence": "double", "tempo": "double",
     "time_signature": "int64",
 }
 """The columns of the songs table in order, with their Arrow types."""
 
 RANKING_COLUMNS = {
-    "spotify_id": "string",
-    "name": "string",
-    "artists": "string",
-    "daily_rank": "int64",
-    "daily_movement": "int64",
-    "weekly_movement": "int64",
-    "country": "string",
-    "snapshot_date": "timestamp[us]",
-    "popularity": "int64",
-    "album_name": "string",
-    "album_release_date": "timestamp[us]",
+    "spotify_id": "string", "name": "string", "artists": "string", "daily_rank": "int64", "daily_movement": "int64",
+    "weekly_movement": "int64", "country": "string", "snapshot_date": "timestamp[us]", "popularity": "int64",
+    "album_name": "string", "album_release_date": "timestamp[us]",
 }
 """The columns of the rankings table in order, with their Arrow types."""
 
 OTHER_NAMES = {
-    "spotify_id": ["id", "track_id", "uri"],
-    "name": ["track_name", "song_name", "title"],
-    "artists": ["artist", "artist_name"],
-    "event_timestamp": ["snapshot_date", "date"],
-    "snapshot_date": ["event_timestamp", "date"],
-    "is_explicit": ["explicit"],
-    "tempo": ["bpm"],
-    "daily_rank": ["rank", "position"],
-    "country": ["region", "market"],
-    "album_release_date": ["release_date"],
+    "spotify_id": ["id", "track_id", "uri"], "name": ["track_name", "song_name", "title"],
+    "artists": ["artist", "artist_name"], "event_timestamp": ["snapshot_date", "date"],
+    "snapshot_date": ["event_timestamp", "date"], "is_explicit": ["explicit"], "tempo": ["bpm"],
+    "daily_rank": ["rank", "position"], "country": ["region", "market"], "album_release_date": ["release_date"],
 }
 """What the columns of both tables are called elsewhere."""
+# fmt: on

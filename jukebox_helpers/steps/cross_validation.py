@@ -1,19 +1,12 @@
 """Comparing hyperparameters without touching the held-out songs.
 
-The function here travels into a pipeline step (packages: numpy, pandas, pyarrow, scikit-learn), together with what it
-uses of ``training``, ``preparation`` and ``scoring``.
+It travels into a pipeline step (packages: numpy, pandas, pyarrow, scikit-learn).
 """
 
-from typing import TYPE_CHECKING
-
 from jukebox_helpers.steps.memory import give_memory_back
-from jukebox_helpers.steps.model import check_hyperparameters, fit
+from jukebox_helpers.steps.model import check_hyperparameters, fit, predictor
 from jukebox_helpers.steps.pairs import read_pairs
 from jukebox_helpers.steps.scoring import judge, score
-
-if TYPE_CHECKING:
-    import numpy
-    from sklearn.pipeline import Pipeline
 
 
 def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, folds: int = 3) -> dict:
@@ -25,7 +18,7 @@ def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, 
     Args:
         features_path: The prepared songs.
         counts_path: The prepared counts.
-        hyperparameters: As for ``training.train``.
+        hyperparameters: As for ``model.train``.
         folds: How many parts, at least 2.
 
     Returns:
@@ -36,7 +29,6 @@ def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, 
     """
     give_memory_back()
     import numpy
-    import pandas
 
     complete = check_hyperparameters(hyperparameters)
     data = read_pairs(features_path, counts_path)
@@ -53,9 +45,5 @@ def cross_validate(features_path: str, counts_path: str, hyperparameters: dict, 
         # A country that only the left-out songs have cannot be predicted: its rows are not scored.
         rows = training & (fold == number) & (weight > 0) & known[data.country]
         column = (known.cumsum() - 1)[data.country[rows]]
-
-        def predict(songs: "numpy.ndarray", model: "Pipeline" = model) -> "numpy.ndarray":
-            return model.predict_proba(pandas.DataFrame({name: one[songs] for name, one in data.inputs.items()}))
-
-        results.append(score(judge(predict, data.song[rows], column, weight[rows])))
+        results.append(score(judge(predictor(model, data), data.song[rows], column, weight[rows])))
     return {name: float(numpy.mean([result[name] for result in results])) for name in results[0]}

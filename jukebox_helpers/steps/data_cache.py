@@ -1,6 +1,6 @@
-"""The bytes of the data versions: the bucket ``data-cache``, where DVC keeps them under their md5.
+"""The bytes of the data versions: the bucket ``data-cache``, where DVC keeps them under their md5. All of it travels.
 
-All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+What asks the S3 server raises what `s3.explained` says.
 """
 
 import hashlib
@@ -10,30 +10,12 @@ from jukebox_helpers.steps.s3 import error_code, explained, s3_client, s3_errors
 
 
 def cache_key(md5: str) -> str:
-    """The name of the object that holds the bytes of an md5.
-
-    Args:
-        md5: 32 hexadecimal digits.
-
-    Returns:
-        The key, as in https://doc.dvc.org/user-guide/project-structure/internal-files.
-    """
+    """The object that holds the bytes of an md5 (https://doc.dvc.org/user-guide/project-structure/internal-files)."""
     return f"files/md5/{md5[:2]}/{md5[2:]}"
 
 
 def cached_size(md5: str) -> int:
-    """How many bytes the cache holds under an md5.
-
-    Args:
-        md5: 32 hexadecimal digits.
-
-    Returns:
-        The size in bytes; -1 if there is no such object.
-
-    Raises:
-        ConnectionError: If the S3 server does not answer.
-        PermissionError: If it refuses the credentials.
-    """
+    """How many bytes the cache holds under an md5; -1 if there is no such object."""
     client, key = s3_client(os.environ), cache_key(md5)
     with explained(client, f"s3://data-cache/{key}"):
         try:
@@ -58,27 +40,26 @@ def copy_to_cache(md5: str) -> dict:
         What DVC records of the source: its ``etag`` and its ``size`` in bytes.
 
     Raises:
-        ConnectionError: If the S3 server does not answer, or breaks off.
         ValueError: If the source has other bytes, or was overwritten meanwhile.
     """
     from s3transfer.exceptions import S3CopyFailedError
 
-    client = s3_client(os.environ)
+    client, found = s3_client(os.environ), "another by now"
     source = {"Bucket": "data", "Key": "song_properties.parquet"}
     with explained(client, f"s3://data/{source['Key']}"):
         try:
             answer = client.get_object(**source)
-            found = hashlib.file_digest(answer["Body"], "md5").hexdigest()
-            if found == md5:
+            digest = hashlib.file_digest(answer["Body"], "md5").hexdigest()
+            if digest == md5:
                 # In parts, side by side; objects above 5 GB cannot be copied otherwise.
                 client.copy(source, "data-cache", cache_key(md5), ExtraArgs={"CopySourceIfMatch": answer["ETag"]})
                 return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"]}
+            found = digest
         except S3CopyFailedError:
-            found = "another by now"
+            pass
         except s3_errors() as error:
             if error_code(error) not in ("412", "PreconditionFailed"):
                 raise
-            found = "another by now"
     raise ValueError(
         f"s3://data/{source['Key']} is not what this run loaded (its md5 is {found}, not {md5}): another run "
         "has loaded its own data meanwhile, and commits it. Next: run this pipeline again if its data is newer."

@@ -1,15 +1,12 @@
-"""Data versions: DVC in the hands of the pipelines.
+"""Data versions: DVC in the hands of the pipelines. All of it travels.
 
-A data version is the md5 that DVC records in ``song_properties.parquet.dvc``; the bytes lie in the bucket
+A data version is the md5 that DVC records in ``song_properties.parquet.dvc``; the bytes are in the bucket
 ``data-cache`` under that md5. Data first, commit last: whatever dies in between, a version file on ``main``
-never points at data that is not there.
-
-All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+never points at data that is not there. A repository is named by its HTTP address, without credentials.
 """
 
 import json
 import os
-from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import (
     DATA_HASH,
@@ -30,41 +27,35 @@ from jukebox_helpers.steps.git import clone_main, container_environment, git
 from jukebox_helpers.steps.rankings import rankings_source
 from jukebox_helpers.steps.s3 import explained, s3_client
 
-if TYPE_CHECKING:
-    pass
-
 
 def check_write_access(repo_url: str, buckets: "list[str]") -> str:
     """Check, before anything is written, all that the pipeline will need to write.
 
     Args:
-        repo_url: The git repository's HTTP address, without credentials.
+        repo_url: The git repository.
         buckets: The buckets that must be there.
 
     Returns:
         The revision at the head of ``main``.
 
     Raises:
-        ConnectionError: If a server does not answer.
-        FileNotFoundError: If a bucket is missing.
-        PermissionError: If S3 or git refuse the credentials, for reading or for pushing.
-        ValueError: If the repository is empty or has no branch ``main``.
+        PermissionError: If git refuses to push; the rest is as in `git.clone_main` and `s3.explained`.
     """
     client = s3_client(os.environ)
     for bucket in buckets:
         with explained(client, f"s3://{bucket}"):
             client.head_bucket(Bucket=bucket)
-    folder = container_environment()
-    revision = clone_main(repo_url, folder + "/repository")
+    folder = container_environment() + "/repository"
+    revision = clone_main(repo_url, folder)
     try:
-        git("push", "--quiet", "--dry-run", "origin", "main", folder=folder + "/repository")
+        git("push", "--quiet", "--dry-run", "origin", "main", folder=folder)
     except RuntimeError as error:
-        if "fetch first" in str(error):  # somebody pushed since: no question of access
-            return revision
-        raise PermissionError(
-            f"The git server lets this user read {repo_url} but not push to it: {error}. "
-            "Next: give the user of the Secret git-auth write access."
-        ) from None
+        # Where somebody pushed since, it is no question of access.
+        if "fetch first" not in str(error):
+            raise PermissionError(
+                f"The git server lets this user read {repo_url} but not push to it: {error}. "
+                "Next: give the user of the Secret git-auth write access."
+            ) from None
     return revision
 
 
@@ -74,7 +65,7 @@ def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
     The same bytes again make no commit. A push that loses a race is made again on the new head.
 
     Args:
-        repo_url: The git repository's HTTP address, without credentials.
+        repo_url: The git repository.
         md5: The md5 of the bytes that this run loaded into ``s3://data``.
         attempts: How often a lost race is run again.
 
@@ -154,7 +145,7 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
     """Fetch the songs of exactly one revision.
 
     Args:
-        repo_url: The git repository's HTTP address, without credentials.
+        repo_url: The git repository.
         revision: A git commit, at least its first 10 characters.
         songs_path: The file to write.
 
@@ -179,24 +170,25 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
             f"The repository {repo_url} has no revision {revision!r}: {error}. "
             "Next: push the commit, or run with a version that is on the server."
         ) from None
-    if not os.path.isfile(os.path.join(folder, VERSION_FILE)):
+    version_file, songs = os.path.join(folder, VERSION_FILE), os.path.join(folder, SONGS_OBJECT)
+    if not os.path.isfile(version_file):
         raise FileNotFoundError(
             f"Revision {revision} has no {VERSION_FILE}: nobody has versioned the data yet, so there is nothing to "
             "train on. Next: run the data pipeline; it makes that file and its commit starts this pipeline again."
         )
-    version = read_version_file(os.path.join(folder, VERSION_FILE))
+    wanted = read_version_file(version_file)["md5"]
     dvc("pull", VERSION_FILE, folder=folder)
-    found = file_digest(os.path.join(folder, SONGS_OBJECT), "md5")
-    if found != version["md5"]:
+    found = file_digest(songs, "md5")
+    if found != wanted:
         raise ValueError(
-            f"The data of revision {revision} has md5 {found}, but its version file names {version['md5']}. "
+            f"The data of revision {revision} has md5 {found}, but its version file names {wanted}. "
             "Next: run the data pipeline again, and do not edit the bucket data-cache by hand."
         )
-    shutil.move(os.path.join(folder, SONGS_OBJECT), songs_path)
+    shutil.move(songs, songs_path)
     return {
         GIT_REVISION: git("rev-parse", "HEAD", folder=folder),
         GIT_REPOSITORY: repo_url,
-        DATA_HASH: version["md5"],
+        DATA_HASH: wanted,
         DATA_PATH: SONGS_OBJECT,
         DVC_REMOTES: json.dumps(read_remotes(folder), sort_keys=True),
         RANKINGS_SOURCE: rankings_source(folder),

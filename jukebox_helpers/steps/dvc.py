@@ -1,5 +1,6 @@
 """DVC: its command, its files and its remotes (https://doc.dvc.org/user-guide/project-structure)."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,47 +11,32 @@ if TYPE_CHECKING:
 
 
 def dvc(*arguments: str, folder: str) -> str:
-    """Run DVC and return what it prints.
+    """Run DVC in a repository and return what it prints.
 
     The S3 server is the connection's, by ``AWS_ENDPOINT_URL``: an address in ``.dvc/config`` would tie the
     repository to one cluster (https://doc.dvc.org/user-guide/data-management/remote-storage/amazon-s3).
 
-    Args:
-        arguments: The DVC command, e.g. ``"pull", "song_properties.parquet.dvc"``.
-        folder: The repository.
-
-    Returns:
-        Standard output.
-
     Raises:
         RuntimeError: If DVC fails, with its own words.
     """
-    environment = {
-        **os.environ,
-        "AWS_ENDPOINT_URL": os.environ.get("AWS_S3_ENDPOINT", ""),
-        "DVC_NO_ANALYTICS": "1",
-    }
-    environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ, "DVC_NO_ANALYTICS": "1"}
+    environment["AWS_ENDPOINT_URL"] = os.environ.get("AWS_S3_ENDPOINT", "")
     result = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
     )
     if result.returncode != 0:
         words = (result.stderr or result.stdout).strip()
         raise RuntimeError(
-            f"dvc {arguments[0]} failed: {words}. Next: read DVC's words; the S3 connection and "
-            "the buckets data and data-cache are what it needs."
+            f"dvc {arguments[0]} failed: {words}. Next: read DVC's words; the S3 connection and the buckets data and "
+            "data-cache are what it needs."
         )
     return result.stdout
 
 
 def read_version_file(path: str) -> dict:
-    """Read a ``.dvc`` file (https://doc.dvc.org/user-guide/project-structure/dvc-files).
+    """``md5``, ``size`` (bytes) and ``path`` of the data of a version file.
 
-    Args:
-        path: The version file.
-
-    Returns:
-        ``md5``, ``size`` (bytes) and ``path`` of the data.
+    See https://doc.dvc.org/user-guide/project-structure/dvc-files.
 
     Raises:
         ValueError: If it is not a version file of one data file.
@@ -61,7 +47,7 @@ def read_version_file(path: str) -> dict:
         with open(path) as file:
             output = yaml.safe_load(file)["outs"][0]
         return {"md5": str(output["md5"]), "size": int(output["size"]), "path": str(output["path"])}
-    except (KeyError, IndexError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (LookupError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(
             f"{path} is not a DVC version file ({type(error).__name__}: {error}). "
             "Next: restore it from an earlier revision, or delete it and run the data pipeline."
@@ -69,45 +55,28 @@ def read_version_file(path: str) -> dict:
 
 
 def read_config(folder: str) -> "ConfigParser":
-    """DVC's configuration of a repository; empty where there is none.
-
-    Args:
-        folder: The repository.
-
-    Returns:
-        What ``.dvc/config`` says.
+    """What a repository's ``.dvc/config`` says; empty where there is none.
 
     Raises:
-        ValueError: If ``.dvc/config`` is no configuration of DVC.
+        ValueError: If it is not a configuration of DVC.
     """
     import configparser
 
     config = configparser.ConfigParser(interpolation=None)
     try:
-        config.read(os.path.join(folder, ".dvc", "config"))
+        config.read(f"{folder}/.dvc/config")
     except configparser.Error as error:
         raise ValueError(f".dvc/config: {error}. Next: restore it from an earlier revision, then run again.") from None
     return config
 
 
 def read_remotes(folder: str) -> dict:
-    """The DVC remotes of a repository.
-
-    Args:
-        folder: The repository.
-
-    Returns:
-        URLs by remote name, e.g. ``{"s3-version": "s3://data-cache", "data-source": "s3://data"}``.
-
-    Raises:
-        ValueError: If ``.dvc/config`` is no configuration of DVC.
-    """
-    config = read_config(folder)
+    """The URLs of a repository's remotes by name, e.g. ``{"s3-version": "s3://data-cache"}``; see `read_config`."""
     # DVC writes a section as ['remote "s3-version"'].
     return {
-        section.strip("'").removeprefix("remote ").strip('"'): config[section].get("url", "")
-        for section in config.sections()
-        if section.strip("'").startswith("remote ")
+        name.strip("'").removeprefix("remote ").strip('"'): section.get("url", "")
+        for name, section in read_config(folder).items()
+        if name.strip("'").startswith("remote ")
     }
 
 
@@ -118,8 +87,6 @@ def set_remotes(folder: str, remotes: "dict[str, str]") -> None:
         folder: The clone.
         remotes: URLs by name; the first remote is the default.
     """
-    import logging
-
     from dvc.repo import Repo
 
     known, default = read_remotes(folder), next(iter(remotes))
@@ -127,14 +94,14 @@ def set_remotes(folder: str, remotes: "dict[str, str]") -> None:
     if not missing and read_config(folder).get("core", "remote", fallback="") == default:
         return
     logging.getLogger("dvc").setLevel(logging.WARNING)
-    is_new = not os.path.isfile(os.path.join(folder, ".dvc", "config"))
+    is_new = not os.path.isfile(f"{folder}/.dvc/config")
     with Repo.init(folder) if is_new else Repo(folder) as repository, repository.config.edit() as config:
         config["remote"].update(missing)
         config["core"]["remote"] = default
 
 
 def record_version(version_file: str, source: str, md5: str, etag: str, size: int) -> None:
-    """Write the version file of data that lies in the cache already, with DVC's own classes.
+    """Write the version file of data that is in the cache already, with DVC's own classes.
 
     Args:
         version_file: The ``.dvc`` file, new or to be brought up to date.

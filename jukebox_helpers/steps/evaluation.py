@@ -3,15 +3,15 @@
 Each score stands beside that of the prior (how often each country occurs), of a table that remembers each training
 song's countries, and of the previous version, all on the same held-out songs.
 
-Every function here travels into pipeline steps (packages: numpy, onnxruntime, pyarrow; matplotlib for the picture),
-together with what they use of ``scoring`` and ``preparation``.
+All of it travels into pipeline steps (packages: numpy, onnxruntime, pyarrow). A predictor is one of `scoring`; a truth
+is three arrays of equal length: song, country, rows.
 """
 
 import json
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import FEATURES
-from jukebox_helpers.steps.gate import DEFAULT_TOLERANCES, gate_reasons
+from jukebox_helpers.steps.gate import complete_tolerances, gate_reasons
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.pairs import Pairs, read_pairs
 from jukebox_helpers.steps.scoring import Judged, calibration, judge, memorise, open_onnx, score
@@ -21,31 +21,32 @@ if TYPE_CHECKING:
 
     import numpy
 
+    Predictor = Callable[[numpy.ndarray], numpy.ndarray]
 
-def compare_with_previous(
-    previous_onnx_path: str, data: Pairs, truth: tuple, predict: "Callable[[numpy.ndarray], numpy.ndarray]"
-) -> dict:
+
+def compare_with_previous(previous_onnx_path: str, data: Pairs, truth: tuple, predict: "Predictor") -> dict:
     """Score the previous version and this one on the same songs and the countries that both know.
 
     Args:
         previous_onnx_path: The previous version.
         data: What ``read_pairs`` returns.
-        truth: Arrays of equal length: song, country, rows.
-        predict: This version, as ``scoring.judge`` takes it.
+        truth: What happened.
+        predict: This version.
 
     Returns:
         previous and this (scores), countries (how many both know), loss (by country: this version's and the previous
-        one's), or only note, a sentence, if the two cannot be compared.
+        one's), or only note: why the two cannot be compared.
     """
     import numpy
 
+    why = "Not compared with the previous version: "
     try:
         labels, ask = open_onnx(previous_onnx_path, FEATURES)
     except ValueError as error:
-        return {"note": f"Not compared with the previous version: {error}"}
+        return {"note": f"{why}{error}"}
     both = [label for label in data.labels.tolist() if label in labels]
     if len(both) < 2:
-        return {"note": "Not compared with the previous version: they have fewer than two countries in common."}
+        return {"note": why + "they have fewer than two countries in common."}
     mine = numpy.flatnonzero(numpy.isin(data.labels, both))
     theirs = numpy.array([labels.index(label) for label in both])
     place = numpy.full(len(data.labels), -1)
@@ -53,25 +54,20 @@ def compare_with_previous(
     song, country, rows = truth
     kept = place[country] >= 0
     if not kept.any():
-        return {"note": "Not compared with the previous version: no held-out song charted where both know."}
+        return {"note": why + "no held-out song charted where both know."}
     song, country, rows = song[kept], place[country[kept]], rows[kept]
 
-    def ours(songs: "numpy.ndarray") -> "numpy.ndarray":
+    def among(found: "numpy.ndarray") -> "numpy.ndarray":
         # Over the common countries only, both sum to one again.
-        found = predict(songs)[:, mine]
         return found / found.sum(axis=1, keepdims=True).clip(1e-12)
 
     def before(songs: "numpy.ndarray") -> "numpy.ndarray":
-        found = ask({name: values[songs] for name, values in data.inputs.items()})[:, theirs]
-        return found / found.sum(axis=1, keepdims=True).clip(1e-12)
+        return among(ask({name: values[songs] for name, values in data.inputs.items()})[:, theirs])
 
-    now, then = judge(ours, song, country, rows), judge(before, song, country, rows)
+    now = judge(lambda songs: among(predict(songs)[:, mine]), song, country, rows)
+    then = judge(before, song, country, rows)
     total, *lost = (numpy.bincount(country, rows * loss, len(both)) for loss in (1.0, now.loss, then.loss))
-    loss = {
-        label: [float(one[column] / total[column]) for one in lost]
-        for column, label in enumerate(both)
-        if total[column]
-    }
+    loss = {label: [float(one[at] / total[at]) for one in lost] for at, label in enumerate(both) if total[at]}
     return {"this": score(now), "previous": score(then), "loss": loss, "countries": len(both)}
 
 
@@ -79,8 +75,8 @@ def country_scores(judged: Judged, prior: Judged, labels: list) -> dict:
     """Score each country's own rows.
 
     Args:
-        judged: What ``scoring.judge`` returned for the model.
-        prior: What it returned for the prior, for the same pairs.
+        judged: What the model said.
+        prior: What the prior said of the same songs.
         labels: The countries.
 
     Returns:
@@ -88,34 +84,29 @@ def country_scores(judged: Judged, prior: Judged, labels: list) -> dict:
     """
     import numpy
 
-    country, rows, place = judged.country, judged.weight, judged.place
-    songs = numpy.bincount(country, minlength=len(labels))
-    total, lost, first, fifth, blind = (
-        numpy.bincount(country, rows * values, len(labels))
-        for values in (1.0, judged.loss, place < 1, place < 5, prior.loss)
-    )
+    songs = numpy.bincount(judged.country, minlength=len(labels))
+    measures = {
+        "log_loss": judged.loss,
+        "top1": judged.place < 1,
+        "top5": judged.place < 5,
+        "prior_log_loss": prior.loss,
+    }
+    sums = {name: numpy.bincount(judged.country, judged.weight * one, len(labels)) for name, one in measures.items()}
+    rows = numpy.bincount(judged.country, judged.weight, len(labels))
     return {
-        label: {
-            "songs": int(songs[column]),
-            "rows": int(total[column]),
-            "log_loss": round(float(lost[column] / total[column]), 6),
-            "top1": round(float(first[column] / total[column]), 6),
-            "top5": round(float(fifth[column] / total[column]), 6),
-            "prior_log_loss": round(float(blind[column] / total[column]), 6),
-        }
-        for column, label in enumerate(labels)
-        if total[column]
+        label: {"songs": int(songs[at]), "rows": int(rows[at])}
+        | {name: round(float(one[at] / rows[at]), 6) for name, one in sums.items()}
+        for at, label in enumerate(labels)
+        if rows[at]
     }
 
 
-def confusion_matrix(
-    predict: "Callable[[numpy.ndarray], numpy.ndarray]", truth: tuple, labels: list, countries: int = 10
-) -> dict:
+def confusion_matrix(predict: "Predictor", truth: tuple, labels: list, countries: int = 10) -> dict:
     """Count the first choices among the countries with the most rows.
 
     Args:
-        predict: The model, as ``scoring.judge`` takes it.
-        truth: Arrays of equal length: song, country, rows.
+        predict: The model.
+        truth: What happened.
         labels: The countries.
         countries: How many of them to show.
 
@@ -153,9 +144,9 @@ def evaluate(
         counts_path: The prepared counts.
         previous_onnx_path: The version to compare with, if there is one. It is scored on the same songs; if it knows
             other countries, both are scored on those that both know; if it is no model of these songs, that is noted.
-        tolerances: See ``DEFAULT_TOLERANCES``; what is not given is taken from there.
+        tolerances: See ``gate.DEFAULT_TOLERANCES``; what is not given is taken from there.
         report_path: JSON file to write.
-        forward_path: The scores forward in time, of ``training.forward_scores``, to be put beside the others.
+        forward_path: The scores forward in time, of ``model.forward_scores``, to be put beside the others.
 
     Returns:
         The report: metrics (flat), per_country, gate ({"passed": bool, "reasons": [str]}), confusion, calibration,
@@ -170,27 +161,19 @@ def evaluate(
     import numpy
 
     give_memory_back()
-    limits = dict(DEFAULT_TOLERANCES)
-    for name, value in (tolerances or {}).items():
-        if name not in limits or isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(
-                f"{name!r}: {value!r} is no tolerance. Next: give numbers for {sorted(limits)} (tolerances in "
-                "default_parameters.json)."
-            )
-        limits[name] = float(value)
-
+    limits = complete_tolerances(tolerances)
     labels, ask = open_onnx(onnx_path, FEATURES)
     data = read_pairs(features_path, counts_path, labels)
 
     def predict(songs: "numpy.ndarray") -> "numpy.ndarray":
         return ask({name: values[songs] for name, values in data.inputs.items()})
 
-    held_out, weight = data.held_out, data.rows
+    held_out = data.held_out
     if not held_out.any() or held_out.all():
         raise ValueError(
             f"{counts_path} holds no song that is held out, or none to train on. Next: prepare more songs."
         )
-    truth, seen = (tuple(part[rows] for part in (data.song, data.country, weight)) for rows in (held_out, ~held_out))
+    truth, seen = (tuple(one[rows] for one in (data.song, data.country, data.rows)) for rows in (held_out, ~held_out))
     prior, table = memorise(seen[0], seen[1], seen[2], len(labels))
     judged, blind = judge(predict, *truth), judge(prior, *truth)
     results = {
@@ -200,13 +183,16 @@ def evaluate(
         "seen_": score(judge(predict, *seen)),
         "memorised_seen_": score(judge(table, *seen)),
     }
-    notes = []
+    notes: list[str] = []
+    compared: dict = {"note": "There is no previous version to compare with."}
     if data.unknown:
         notes.append(f"{data.unknown} ranking rows are of countries that the model does not know: not scored.")
-    compared = compare_with_previous(previous_onnx_path, data, truth, predict) if previous_onnx_path else {}
-    notes.append(compared.get("note", "" if compared else "There is no previous version to compare with."))
+    if previous_onnx_path:
+        compared = compare_with_previous(previous_onnx_path, data, truth, predict)
     per_country = country_scores(judged, blind, labels)
-    if "loss" in compared:
+    if "note" in compared:
+        notes.append(compared["note"])
+    else:
         results["previous_"] = compared["previous"]
         if compared["countries"] < len(labels):
             results["common_"] = compared["this"]
@@ -226,7 +212,7 @@ def evaluate(
         "calibration": [{name: round(value, 6) for name, value in one.items()} for one in calibration(judged)],
         "held-out songs": len(numpy.unique(truth[0])),
         "held-out rows": int(truth[2].sum()),
-        "notes": [note for note in notes if note],
+        "notes": notes,
         "tolerances": limits,
     }
     with open(report_path, "w", encoding="utf-8") as file:

@@ -9,12 +9,23 @@ DEFAULT_TOLERANCES = {
 """What the gate asks for, in nats of log-loss (a nat is a factor of 2.7 in probability)."""
 
 
+def complete_tolerances(given: dict | None) -> dict:
+    """All tolerances, those that are not given as in ``DEFAULT_TOLERANCES``; a ValueError for what is none."""
+    for name, value in (given or {}).items():
+        if name not in DEFAULT_TOLERANCES or isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(
+                f"{name!r}: {value!r} is no tolerance. Next: give numbers for {sorted(DEFAULT_TOLERANCES)} (tolerances "
+                "in default_parameters.json)."
+            )
+    return {name: float(value) for name, value in {**DEFAULT_TOLERANCES, **(given or {})}.items()}
+
+
 def gate_reasons(results: dict, compared: dict, limits: dict) -> list:
     """Say why a model may not be registered.
 
     Args:
         results: Scores by predictor; ``""`` is the model, ``"prior_"`` the prior.
-        compared: What ``compare_with_previous`` returned; empty if there is no previous version.
+        compared: What ``compare_with_previous`` returned.
         limits: The tolerances.
 
     Returns:
@@ -42,14 +53,7 @@ def gate_reasons(results: dict, compared: dict, limits: dict) -> list:
 
 
 def refuse_if_failed(report: dict) -> None:
-    """Stop here if the gate did not let the model pass.
-
-    Args:
-        report: What ``evaluate`` returned.
-
-    Raises:
-        ValueError: With the reasons: by how much, and where.
-    """
+    """Stop here if the gate did not let the model of an evaluation pass: a ValueError with its reasons."""
     if not report["gate"]["passed"]:
         raise ValueError(
             "The gate refuses this model, nothing was registered:\n- "

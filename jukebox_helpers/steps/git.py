@@ -1,7 +1,4 @@
-"""Git, called so that no password is ever seen and no failure is ever missed.
-
-All functions travel: their source is part of compiled pipelines, so they import what they need inside.
-"""
+"""Git, called so that no password is ever seen and no failure is ever missed. All of it travels."""
 
 import os
 import subprocess
@@ -16,24 +13,21 @@ from jukebox_helpers.steps.git_password import (
 
 
 def repository_url(cluster_domain: str, namespace: str, repository: str = "jukebox") -> str:
-    """The HTTP address of one of the user's git repositories. It never holds a password.
+    """The HTTP address of one of the user's git repositories, without a password.
 
     Args:
         cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``.
         namespace: The data science project; the user is what stands before its first ``-``.
         repository: The repository's name.
-
-    Returns:
-        The address.
     """
     return f"{server_of_domain(cluster_domain)}/{namespace.split('-')[0]}/{repository}.git"
 
 
 def git(*arguments: str, folder: str = ".", variables: "dict[str, str] | None" = None) -> str:
-    """Run git and return what it prints.
+    """Run git and return what it prints, without the last line break.
 
     Where the environment holds ``username`` and ``password`` (the Secret ``git-auth``), they answer git's
-    question for credentials from there: they stand in no URL, argument, file or log. Only the platform's git server
+    question for credentials from there: they are in no URL, argument, file or log. Only the platform's git server
     gets them, no other host, redirect or submodule (https://git-scm.com/docs/gitcredentials).
 
     Args:
@@ -41,33 +35,22 @@ def git(*arguments: str, folder: str = ".", variables: "dict[str, str] | None" =
         folder: The folder to run in.
         variables: Further variables for git, e.g. ``GIT_INDEX_FILE``.
 
-    Returns:
-        Standard output, without the last line break.
-
     Raises:
         PermissionError: If a server asks for a password that is not for it.
         RuntimeError: If git fails, with its own words.
     """
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(variables or {})}
-    if environment.get("SSL_CERT_FILE"):  # Kubeflow names the cluster's authorities here; git does not look
+    # Kubeflow names the cluster's authorities in SSL_CERT_FILE; git does not look there.
+    if environment.get("SSL_CERT_FILE"):
         environment.setdefault("GIT_SSL_CAINFO", environment["SSL_CERT_FILE"])
+    options = []
     if "password" in environment:
         # The empty helper first: no other one is asked, and none learns this password.
-        settings = {
-            "credential.helper": [""],
-            "http.followRedirects": ["false"],
-            "http.lowSpeedLimit": ["1"],
-            "http.lowSpeedTime": ["60"],
-        }
+        options += ["credential.helper=", "http.followRedirects=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"]
         if server := git_server():
-            settings[f"credential.{server}.helper"] = [credential_helper()]
-        pairs = [(key, value) for key, values in settings.items() for value in values]
-        environment["GIT_CONFIG_COUNT"] = str(len(pairs))
-        for number, (key, value) in enumerate(pairs):
-            environment[f"GIT_CONFIG_KEY_{number}"] = key
-            environment[f"GIT_CONFIG_VALUE_{number}"] = value
+            options += [f"credential.{server}.helper={credential_helper()}"]
     result = subprocess.run(
-        ["git", *arguments],
+        ["git", *(part for option in options for part in ("-c", option)), *arguments],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -75,19 +58,19 @@ def git(*arguments: str, folder: str = ".", variables: "dict[str, str] | None" =
         text=True,
     )
     if result.returncode != 0:
-        words = (result.stderr or result.stdout).strip()
-        if "password" in environment and "could not read Username" in words:
-            raise PermissionError(f"git {arguments[0]} failed: {words}. {why_no_password()}")
-        raise RuntimeError(f"git {arguments[0]} failed: {words}")
+        failure = f"git {arguments[0]} failed: {(result.stderr or result.stdout).strip()}"
+        if "password" in environment and "could not read Username" in failure:
+            raise PermissionError(f"{failure}. {why_no_password()}")
+        raise RuntimeError(failure)
     return result.stdout.rstrip("\n")
 
 
 def clone_main(repo_url: str, folder: str) -> str:
-    """Clone a repository and check that its branch ``main`` is there.
+    """Clone a repository into an empty folder and check out its branch ``main``.
 
     Args:
         repo_url: The repository's HTTP address, without credentials.
-        folder: The empty folder to clone into.
+        folder: The folder.
 
     Returns:
         The revision at the head of ``main``.
@@ -123,20 +106,16 @@ def clone_main(repo_url: str, folder: str) -> str:
 
 
 def container_environment() -> str:
-    """Make the environment that git and DVC need, and a fresh folder to work in.
+    """Make the environment that git and DVC need, and a fresh folder to work in, which is the home from now on.
 
     OpenShift runs a container as a random UID without a home: ``HOME=/``, no user name
     (https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/images/creating-images).
-
-    Returns:
-        The path of the fresh folder, which is also the home for this process and its children.
     """
     import tempfile
 
     folder = tempfile.mkdtemp(prefix="jukebox-")
     user = os.environ.get("username", "jukebox")
-    os.environ.update({"HOME": folder, "USER": user, "DVC_NO_ANALYTICS": "1"})
-    os.environ["DVC_SITE_CACHE_DIR"] = os.path.join(folder, ".dvc-site")
+    os.environ.update({"HOME": folder, "USER": user, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": folder + "/.site"})
     for role in ("AUTHOR", "COMMITTER"):
         os.environ[f"GIT_{role}_NAME"] = user
         os.environ[f"GIT_{role}_EMAIL"] = f"{user}@jukebox.invalid"

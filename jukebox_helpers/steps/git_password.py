@@ -1,8 +1,7 @@
-"""The git password: the one server that gets it, and how git gets it from the environment.
+"""The git password: the one server that gets it, and how git gets it from the environment. All of it travels.
 
 A pipeline's parameter ``repo_url`` may name any server; the password in the Secret ``git-auth`` is for the platform's.
-
-All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+A server is ``http(s)://host[:port]``, in lowercase and without a default port; empty where it is unknown.
 """
 
 import json
@@ -14,24 +13,15 @@ import urllib.parse
 def credential_helper() -> str:
     """A credential helper for git that answers with ``username`` and ``password`` of the environment.
 
-    ``printf``, because the ``echo`` of some shells reads a backslash as the start of an escape sequence
+    It is the value of ``credential.<server>.helper`` (https://git-scm.com/docs/gitcredentials). ``printf``, because
+    the ``echo`` of some shells reads a backslash as the start of an escape sequence
     (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/echo.html).
-
-    Returns:
-        The value of ``credential.<server>.helper`` (https://git-scm.com/docs/gitcredentials).
     """
     return '!f() { printf "username=%s\\npassword=%s\\n" "$username" "$password"; }; f'
 
 
 def server_of(address: str) -> str:
-    """The server that an address names.
-
-    Args:
-        address: An HTTP address.
-
-    Returns:
-        ``http(s)://host[:port]``, in lowercase and without a default port; empty if there is none in it.
-    """
+    """The server that an HTTP address names."""
     try:
         parts = urllib.parse.urlsplit(address)
         host, port = parts.hostname or "", parts.port
@@ -39,21 +29,15 @@ def server_of(address: str) -> str:
         return ""
     if not host or parts.scheme not in ("http", "https"):
         return ""
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" + ("" if port in (None, 80 if parts.scheme == "http" else 443) else f":{port}")
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + ("" if port in (None, 80 if parts.scheme == "http" else 443) else f":{port}")
 
 
 def domain_in(text: str) -> str:
-    """The cluster domain in an address, e.g. of a route; empty if there is none.
+    """The cluster domain in an address, e.g. of a route, or in a host name: in lowercase; empty if there is none.
 
     All routes of a cluster share it: ``apps.<cluster>``, or ``apps-crc.testing`` on a laptop
     (https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/ingress_and_load_balancing).
-
-    Args:
-        text: An address, a host name or the domain itself.
-
-    Returns:
-        The domain, in lowercase.
     """
     found = re.findall(r"(?:^|//|[.@\"])(apps[a-z0-9-]*(?:\.[a-z0-9-]+)+)", text, re.IGNORECASE)
     # A namespace may be called "apps", too.
@@ -61,14 +45,7 @@ def domain_in(text: str) -> str:
 
 
 def server_of_domain(cluster_domain: str) -> str:
-    """The git server of a cluster domain.
-
-    Args:
-        cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``.
-
-    Returns:
-        Its address.
-    """
+    """The git server of ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``."""
     return cluster_domain if cluster_domain.startswith("http://") else f"https://gitea-gitea.{cluster_domain}"
 
 
@@ -99,7 +76,8 @@ def oauth_issuer(account: str = "/var/run/secrets/kubernetes.io/serviceaccount")
         issuer = str(json.loads(connection.getresponse().read())["issuer"])
         connection.close()
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        pass  # not OpenShift, or not readable here: the server stays unknown, and whoever needs it says so
+        # Not OpenShift, or not readable here: the server stays unknown, and whoever needs it says so.
+        pass
     os.environ["JUKEBOX_OAUTH_ISSUER"] = issuer
     return issuer
 
@@ -109,9 +87,6 @@ def git_server() -> str:
 
     Named by ``JUKEBOX_GIT_SERVER``; in a cluster, found by what the platform wrote: the S3 connection where its
     endpoint is a route, then the API server's public metadata. Never by a pipeline's parameters.
-
-    Returns:
-        ``http(s)://host[:port]``; empty where it is unknown.
     """
     if os.environ.get("JUKEBOX_GIT_SERVER"):
         return server_of(os.environ["JUKEBOX_GIT_SERVER"])
@@ -121,9 +96,6 @@ def git_server() -> str:
 
 def check_repository_address(repo_url: str) -> None:
     """Refuse a repository that the git password is not for, before anything connects to it.
-
-    Args:
-        repo_url: The repository's HTTP address.
 
     Raises:
         ValueError: If the address holds credentials, or is not on the platform's git server.
@@ -142,20 +114,13 @@ def check_repository_address(repo_url: str) -> None:
 
 
 def why_no_password() -> str:
-    """Why git asked for a password and got none, although there is one.
-
-    Returns:
-        The reason, and what to do next.
-    """
-    server = git_server()
-    if server:
-        return (
-            f"No password was sent: the one in the Secret git-auth is for {server} only. "
-            f"Next: give the address of a repository on {server}."
-        )
+    """Why git asked for a password and got none, although there is one; and what to do next."""
+    why = "No password was sent: the one in the Secret git-auth is for"
+    if server := git_server():
+        return f"{why} {server} only. Next: give the address of a repository on {server}."
     return (
-        "No password was sent: the one in the Secret git-auth is for the platform's git server only, and which one "
-        "that is could not be found. Next: name it when compiling the pipeline, "
+        f"{why} the platform's git server only, and which one that is could not be found. "
+        "Next: name it when compiling the pipeline, "
         "JUKEBOX_GIT_SERVER=https://<host> ./jukebox compile; or set AWS_S3_ENDPOINT in the connection to the S3 "
         "server's route, https://<name>.apps.<cluster>."
     )

@@ -1,7 +1,6 @@
-"""From prepared counts to a fitted pipeline, and from there to one ONNX file that holds all of it.
+"""From prepared counts to a fitted pipeline.
 
-Every function here travels into pipeline steps (packages: numpy, pandas, pyarrow, scikit-learn; skl2onnx and
-onnxruntime to export and check), together with what they use of ``network``, ``scoring`` and ``preparation``.
+All of it travels into pipeline steps (packages: numpy, pandas, pyarrow, scikit-learn).
 """
 
 import json
@@ -14,6 +13,8 @@ from jukebox_helpers.steps.pairs import Pairs, read_pairs
 from jukebox_helpers.steps.scoring import judge, memorise, score
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy
     from sklearn.pipeline import Pipeline
 
@@ -43,19 +44,15 @@ def versions() -> dict[str, str]:
 
 
 def check_hyperparameters(given: dict) -> dict:
-    """Complete hyperparameters with defaults and refuse what makes no sense.
+    """Complete hyperparameters with defaults and refuse what makes no sense, with a ValueError.
 
     Args:
         given: By name. Whole numbers may come as floats, as they do from a pipeline's parameters.
 
     Returns:
         All hyperparameters, in the types that the model takes.
-
-    Raises:
-        ValueError: If one is unknown or out of range.
     """
-    unknown = sorted(set(given) - set(HYPERPARAMETERS))
-    if unknown:
+    if unknown := sorted(set(given) - set(HYPERPARAMETERS)):
         raise ValueError(
             f"Unknown hyperparameter{'s'[: len(unknown) > 1]} {', '.join(map(repr, unknown))}. "
             f"Next: use only {', '.join(HYPERPARAMETERS)} (hyperparameters in default_parameters.json)."
@@ -77,7 +74,7 @@ def fit(data: Pairs, weight: "numpy.ndarray", hyperparameters: dict) -> "Pipelin
     """Fit one dense network on the training songs.
 
     Args:
-        data: What ``preparation.read_pairs`` returns.
+        data: What ``pairs.read_pairs`` returns.
         weight: Ranking rows of each pair; pairs without rows are left out.
         hyperparameters: What ``check_hyperparameters`` returns.
 
@@ -129,10 +126,17 @@ def fit(data: Pairs, weight: "numpy.ndarray", hyperparameters: dict) -> "Pipelin
             inputs[block] = scale.transform(inputs[block])
         # scikit-learn draws the first weights, and makes one step.
         network.partial_fit(inputs[:batch], labels[country[first[:batch]]], classes=labels)
-        # The optimizer's memory is three times the model, and of no use after it.
+        # Its optimizer's memory is three times the model, and of no use after it.
         del network._optimizer
         teach(network, inputs, first, country, weight[used], hyperparameters)
     return Pipeline([("pick", pick), ("scale", scale), ("network", network)])
+
+
+def predictor(model: "Pipeline", data: Pairs) -> "Callable[[numpy.ndarray], numpy.ndarray]":
+    """A fitted pipeline as a predictor of `scoring`."""
+    import pandas
+
+    return lambda songs: model.predict_proba(pandas.DataFrame({name: data.inputs[name][songs] for name in FEATURES}))
 
 
 def train(features_path: str, counts_path: str, hyperparameters: dict, model_path: str) -> dict:
@@ -151,9 +155,10 @@ def train(features_path: str, counts_path: str, hyperparameters: dict, model_pat
         ValueError: If a hyperparameter makes no sense.
     """
     import joblib
-    import numpy
 
     give_memory_back()
+    import numpy
+
     complete = check_hyperparameters(hyperparameters)
     data = read_pairs(features_path, counts_path)
     model = fit(data, data.rows, complete)
@@ -187,34 +192,28 @@ def forward_scores(features_path: str, counts_path: str, hyperparameters: dict, 
     """
     give_memory_back()
     import numpy
-    import pandas
 
     complete = check_hyperparameters(hyperparameters)
     data = read_pairs(features_path, counts_path)
-    song, past, future = data.song, data.past, data.future
-    test = data.test[song]
+    song, past, future, test = data.song, data.past, data.future, data.held_out
     learned = ~test & (past > 0)
     # Countries that began to chart after the cut cannot be predicted from before it.
     began = numpy.unique(data.country[learned])
     later = (future > 0) & numpy.isin(data.country, began)
     scores: dict = {}
     if len(began) > 1 and (later & test).any():
-        model = fit(data, past, complete)
+        predict = predictor(fit(data, past, complete), data)
         country = numpy.searchsorted(began, data.country)
-
-        def predict(songs: "numpy.ndarray") -> "numpy.ndarray":
-            return model.predict_proba(pandas.DataFrame({name: data.inputs[name][songs] for name in FEATURES}))
-
         prior, table = memorise(song[learned], country[learned], past[learned], len(began))
         known = later & numpy.isin(song, song[learned])
-        for name, predictor, rows in (
+        for name, guess, rows in (
             ("forward_", predict, later & test),
             ("forward_prior_", prior, later & test),
             ("forward_known_", predict, known),
             ("forward_known_memorised_", table, known),
         ):
             if rows.any():
-                result = score(judge(predictor, song[rows], country[rows], future[rows]))
+                result = score(judge(guess, song[rows], country[rows], future[rows]))
                 scores |= {name + metric: round(value, 6) for metric, value in result.items()}
     with open(scores_path, "w", encoding="utf-8") as file:
         json.dump(scores, file, indent=1, sort_keys=True)

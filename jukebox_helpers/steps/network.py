@@ -4,7 +4,7 @@ scikit-learn's own ``fit`` takes one label a row: a song of five countries is fi
 labels become a matrix of pairs x countries. The gradients of these rows add up to that of one row with five shares; so
 the same steps take a fraction of the time and of the memory.
 
-The function here travels into pipeline steps (packages: numpy, scikit-learn), with what it uses of ``preparation``.
+It travels into pipeline steps (packages: numpy, scikit-learn).
 """
 
 from typing import TYPE_CHECKING
@@ -33,22 +33,21 @@ def teach(
         first: Place of the first pair of each song; pairs are ordered by song.
         country: Place among the network's classes, for each pair.
         weight: Ranking rows of each pair; above 0.
-        hyperparameters: What ``training.check_hyperparameters`` returns.
+        hyperparameters: What ``model.check_hyperparameters`` returns.
     """
     import numpy
 
     weights = [*network.coefs_, *network.intercepts_]
     means, squares = ([numpy.zeros_like(layer) for layer in weights] for _ in range(2))
     inner, outer, inner_shift, outer_shift = weights
-    strength, rate = hyperparameters["regularisation"], hyperparameters["learning_rate"]
-    last = numpy.append(first[1:], len(country))
-    mass = numpy.add.reduceat(weight, first)
+    strength, size = hyperparameters["regularisation"], hyperparameters["batch_size"]
+    last, mass = numpy.append(first[1:], len(country)), numpy.add.reduceat(weight, first)
     random = numpy.random.default_rng(hyperparameters["seed"])
     steps, curve = 0, []
     for _ in range(hyperparameters["epochs"]):
         order, lost = random.permutation(len(inputs)), 0.0
-        for start in range(0, len(order), hyperparameters["batch_size"]):
-            songs = order[start : start + hyperparameters["batch_size"]]
+        for start in range(0, len(order), size):
+            songs = order[start : start + size]
             row, pair = pairs_of(first[songs], last[songs])
             part = (mass[songs] / mass[songs].sum()).astype("float32")
             share, column = (weight[pair] / mass[songs].sum()).astype("float32"), country[pair]
@@ -71,7 +70,7 @@ def teach(
             slopes = [inputs[songs].T @ back + strength * inner, hidden.T @ output + strength * outer]
             slopes += [back.sum(axis=0), output.sum(axis=0)]
             steps += 1
-            step = rate * (1 - 0.999**steps) ** 0.5 / (1 - 0.9**steps)
+            step = hyperparameters["learning_rate"] * (1 - 0.999**steps) ** 0.5 / (1 - 0.9**steps)
             for layer, slope, mean, square in zip(weights, slopes, means, squares, strict=True):
                 mean += 0.1 * (slope - mean)
                 square += 0.001 * (slope * slope - square)

@@ -53,12 +53,8 @@ def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = 
         features_path: The prepared songs, Parquet.
         counts_path: The prepared counts, Parquet.
         labels: The countries, in the model's order; without them, those of the counts.
-
-    Returns:
-        The pairs.
     """
     import numpy
-    import pyarrow
     import pyarrow.compute
     import pyarrow.parquet
 
@@ -79,10 +75,7 @@ def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = 
     held_out = numpy.array(part.dictionary.to_pylist()) == "test"
 
     charted, places = (column(counts, name).dictionary_encode() for name in ("spotify_id", "country"))
-    found = pyarrow.compute.index_in(charted.dictionary, value_set=ids)
-    song = numpy.full(len(found), -1, "int32")
-    song[numbers(found.is_valid().cast("uint8")).astype(bool)] = numbers(found.drop_null())
-    song = song[numbers(charted.indices)]
+    song = numbers(pyarrow.compute.index_in(charted.dictionary, value_set=ids).fill_null(-1))[numbers(charted.indices)]
     names = places.dictionary.to_pylist()
     labels = labels or sorted(names)
     number = {label: number for number, label in enumerate(labels)}

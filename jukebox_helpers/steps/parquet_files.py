@@ -1,6 +1,6 @@
 """Opening Parquet files, and saying in words what is wrong with those that cannot be read.
 
-Every function here travels into pipeline steps (package: pyarrow).
+All of it travels into pipeline steps (package: pyarrow).
 """
 
 from typing import TYPE_CHECKING
@@ -12,13 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_table(path: str) -> "pyarrow.parquet.ParquetFile":
-    """Open a Parquet file that has rows.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The open file; the caller closes it.
+    """Open a Parquet file that has rows; the caller closes it.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -30,37 +24,24 @@ def open_table(path: str) -> "pyarrow.parquet.ParquetFile":
     try:
         file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
         rows, _ = file.metadata.num_rows, file.schema_arrow.names
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}. Next: check where the table comes from.") from None
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(f"There is no file {path}. Next: check where the table comes from.") from None
-        if "crypt" in str(error):
-            raise unreadable(path, error) from None
-        raise ValueError(
-            f"{path} is not a readable Parquet file ({shown(str(error), 120)}). "
-            "Next: check that the address points at the data itself, not at a web page about it."
-        ) from None
+        fix = "check that the address points at the data itself, not at a web page about it"
+        raise unreadable(path, error, "is not a readable Parquet file", fix) from None
     if rows == 0:
         file.close()
         raise ValueError(f"{path} is a table without rows. Next: check the source, it has published nothing.")
     return file
 
 
-def unreadable(path: str, error: Exception) -> ValueError:
-    """Say why a Parquet file that could be opened cannot be read.
-
-    Args:
-        path: The file.
-        error: What pyarrow raised.
-
-    Returns:
-        The exception to raise instead.
-    """
+def unreadable(
+    path: str,
+    error: Exception,
+    what: str = "is damaged: a Parquet file whose content cannot be read",
+    fix: str = "copy it from its source again; if it is damaged there, too, publish it anew",
+) -> ValueError:
+    """The exception to raise for a Parquet file that cannot be read."""
     if "crypt" in str(error):
-        return ValueError(
-            f"{path} is encrypted, in part at least ({shown(str(error), 120)}), and this pipeline has no key. "
-            "Nothing was stored. Next: publish the table without encryption."
-        )
-    return ValueError(
-        f"{path} is damaged: a Parquet file whose content cannot be read ({shown(str(error), 120)}). "
-        "Nothing was stored. Next: copy it from its source again; if it is damaged there, too, publish it anew."
-    )
+        what, fix = "is encrypted, in part at least", "publish the table without encryption"
+    return ValueError(f"{path} {what} ({shown(str(error), 120)}). Nothing was stored. Next: {fix}.")

@@ -2,10 +2,12 @@
 
 Every ranking row of a song has the same 13 features, so rows and counts teach the same; counts are 35 times fewer.
 
-All of it travels into pipeline steps (packages: duckdb to prepare; numpy and pyarrow to read what was prepared).
+All of it travels into pipeline steps (package: duckdb).
 """
 
+import datetime
 import itertools
+import tempfile
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import FEATURES
@@ -36,24 +38,19 @@ def load_songs(database: "duckdb.DuckDBPyConnection", songs_path: str, test_shar
     # Whole numbers, because every version of every database writes those alike.
     sound = ", ".join(f"floor({name}::DOUBLE * 1048576)::BIGINT" for name in FEATURES)
     database.execute(f"CREATE TABLE sounds AS SELECT spotify_id, {columns} FROM read_parquet(?)", [songs_path])
+    validate = "Next: validate the songs before preparing them."
     for name in FEATURES:
         bad = f"{name} IS NULL OR NOT isfinite({name})"
         count, first = database.execute(f"SELECT count(*), min(spotify_id) FROM sounds WHERE {bad}").fetchall()[0]
         if count:
-            raise ValueError(
-                f"{count} songs have no finite {name!r}, the first is {shown(first)}. "
-                "Next: validate the songs before preparing them."
-            )
+            raise ValueError(f"{count} songs have no finite {name!r}, the first is {shown(first)}. {validate}")
     songs, distinct = database.execute("SELECT count(*), count(DISTINCT spotify_id) FROM sounds").fetchall()[0]
     if songs != distinct:
-        raise ValueError(
-            f"{songs - distinct} songs of {songs_path} have a spotify_id twice, or none. "
-            "Next: validate the songs before preparing them."
-        )
+        raise ValueError(f"{songs - distinct} songs of {songs_path} have a spotify_id twice, or none. {validate}")
     database.execute(
-        f"""CREATE TABLE songs AS
-        SELECT *, CASE WHEN substr(md5(concat_ws(',', {sound})), 1, 8) < ? THEN 'test' ELSE 'train' END AS part
-        FROM sounds""",
+        "CREATE TABLE songs AS "
+        f"SELECT *, CASE WHEN substr(md5(concat_ws(',', {sound})), 1, 8) < ? THEN 'test' ELSE 'train' END AS part "
+        "FROM sounds",
         [f"{min(round(test_share * 2**32), 2**32 - 1):08x}"],
     )
     database.execute("DROP TABLE sounds")
@@ -69,7 +66,7 @@ def load_pairs(database: "duckdb.DuckDBPyConnection", rankings_path: str, future
     Args:
         database: An open connection.
         rankings_path: The rankings, Parquet; streamed twice.
-        future_share: Share of rows that lie in the future, 0 to 1.
+        future_share: Share of rows that are in the future, 0 to 1.
 
     Returns:
         The time cut, an ISO date.
@@ -77,11 +74,9 @@ def load_pairs(database: "duckdb.DuckDBPyConnection", rankings_path: str, future
     Raises:
         ValueError: If no row has a country.
     """
-    import datetime
-
     days = database.execute(
-        """SELECT snapshot_date::DATE AS day, count(*) FROM read_parquet(?)
-        WHERE country IS NOT NULL GROUP BY day ORDER BY day""",
+        "SELECT snapshot_date::DATE AS day, count(*) FROM read_parquet(?) "
+        "WHERE country IS NOT NULL GROUP BY day ORDER BY day",
         [rankings_path],
     ).fetchall()
     if not days:
@@ -96,11 +91,10 @@ def load_pairs(database: "duckdb.DuckDBPyConnection", rankings_path: str, future
     tomorrow = (days[-1][0] + datetime.timedelta(days=1)).isoformat()
     cut = min(cuts, key=lambda day: (cuts[day], day)) if cuts else tomorrow
     database.execute(
-        """CREATE TABLE pairs AS
-        SELECT spotify_id, country,
-               count(*) FILTER (snapshot_date < $cut::TIMESTAMP)::INTEGER AS past,
-               count(*) FILTER (snapshot_date >= $cut::TIMESTAMP)::INTEGER AS future
-        FROM read_parquet($path) GROUP BY ALL""",
+        "CREATE TABLE pairs AS SELECT spotify_id, country, "
+        "count(*) FILTER (snapshot_date < $cut::TIMESTAMP)::INTEGER AS past, "
+        "count(*) FILTER (snapshot_date >= $cut::TIMESTAMP)::INTEGER AS future "
+        "FROM read_parquet($path) GROUP BY ALL",
         {"cut": cut, "path": rankings_path},
     )
     return cut
@@ -141,8 +135,6 @@ def prepare(
     Raises:
         ValueError: If nothing, or only one country, is left to learn from, or no song to test on.
     """
-    import tempfile
-
     import duckdb
 
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as database:
@@ -154,13 +146,11 @@ def prepare(
         database.execute("SET temp_directory = $spill", {"spill": spill})
         songs = load_songs(database, songs_path, test_share)
         cut = load_pairs(database, rankings_path, future_share)
-        total, worldwide = database.execute(
-            """SELECT sum(past + future)::BIGINT, coalesce(sum(past + future) FILTER (country IS NULL), 0)::BIGINT
-            FROM pairs"""
-        ).fetchall()[0]
-        unknown_rows, unknown_songs = database.execute(
-            """SELECT coalesce(sum(past + future), 0)::BIGINT, count(DISTINCT spotify_id)
-            FROM pairs ANTI JOIN songs USING (spotify_id) WHERE country IS NOT NULL"""
+        total, worldwide, unknown_rows, unknown_songs = database.execute(
+            "SELECT coalesce(sum(rows), 0)::BIGINT, coalesce(sum(rows) FILTER (country IS NULL), 0)::BIGINT, "
+            "coalesce(sum(rows) FILTER (unknown), 0)::BIGINT, count(DISTINCT spotify_id) FILTER (unknown) "
+            "FROM (SELECT *, past + future AS rows, country IS NOT NULL AND part IS NULL AS unknown "
+            "FROM pairs LEFT JOIN songs USING (spotify_id))"
         ).fetchall()[0]
         if unknown_rows + worldwide == total:
             raise ValueError(
@@ -169,23 +159,21 @@ def prepare(
             )
         small = dict(
             database.execute(
-                """SELECT country, count(*) FILTER (part = 'train') AS charted
-                FROM pairs JOIN songs USING (spotify_id) WHERE country IS NOT NULL
-                GROUP BY country HAVING charted < $least ORDER BY country""",
+                "SELECT country, count(*) FILTER (part = 'train') AS charted FROM pairs JOIN songs USING (spotify_id) "
+                "WHERE country IS NOT NULL GROUP BY country HAVING charted < $least ORDER BY country",
                 {"least": min_songs},
             ).fetchall()
         )
         database.execute(
-            """CREATE TABLE counts AS SELECT spotify_id, country, past, future
-            FROM pairs SEMI JOIN songs USING (spotify_id)
-            WHERE country IS NOT NULL AND NOT list_contains($small::VARCHAR[], country)""",
+            "CREATE TABLE counts AS SELECT spotify_id, country, past, future FROM pairs SEMI JOIN songs "
+            "USING (spotify_id) WHERE country IS NOT NULL AND NOT list_contains($small::VARCHAR[], country)",
             {"small": list(small)},
         )
         pairs, countries, train, test, past, future = database.execute(
-            """SELECT count(*), count(DISTINCT country), count(DISTINCT spotify_id) FILTER (part = 'train'),
-                   count(DISTINCT spotify_id) FILTER (part = 'test'),
-                   coalesce(sum(past), 0)::BIGINT, coalesce(sum(future), 0)::BIGINT
-            FROM counts JOIN songs USING (spotify_id)"""
+            "SELECT count(*), count(DISTINCT country), count(DISTINCT spotify_id) FILTER (part = 'train'), "
+            "count(DISTINCT spotify_id) FILTER (part = 'test'), "
+            "coalesce(sum(past), 0)::BIGINT, coalesce(sum(future), 0)::BIGINT "
+            "FROM counts JOIN songs USING (spotify_id)"
         ).fetchall()[0]
         if countries < 2:
             raise ValueError(

@@ -1,15 +1,13 @@
-"""Rankings: where a revision says that they come from, and the very bytes that a model saw.
+"""Rankings: where a revision says that they come from, and the very bytes that a model saw. All of it travels.
 
 The songs are versioned with DVC; the rankings are kept by the hash of their bytes, so that lineage has no hole.
-
-All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
 import json
 import os
 import urllib.parse
 
-from jukebox_helpers.steps.constants import CACHE_BUCKET, RANKINGS_HASH, RANKINGS_SOURCE
+from jukebox_helpers.steps.constants import CACHE_BUCKET, PARAMETERS_FILE, RANKINGS_HASH, RANKINGS_SOURCE
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.sample_rankings import make_rankings
 from jukebox_helpers.steps.transfer import fetch, load_object
@@ -28,21 +26,16 @@ def rankings_source(folder: str) -> str:
     Raises:
         ValueError: If the file is not JSON, or says something else.
     """
-    file = os.path.join("3-prod_datascience", "default_parameters.json")
     try:
-        with open(os.path.join(folder, file), encoding="utf-8") as text:
+        with open(os.path.join(folder, PARAMETERS_FILE), encoding="utf-8") as text:
             source = json.load(text).get("rankings", "sample")
+        problem = f'has {source!r} as its rankings, which is neither an s3:// or https:// address nor "sample"'
     except FileNotFoundError:
         return "sample"
     except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{file} of this revision is not a JSON object ({error}). Next: correct it, commit and push."
-        ) from None
+        source, problem = "", f"is not a JSON object ({error})"
     if source != "sample" and not str(source).startswith(("s3://", "https://")):
-        raise ValueError(
-            f"{file} of this revision has {source!r} as its rankings, which is neither an s3:// or https:// address "
-            'nor "sample". Next: correct it, commit and push.'
-        )
+        raise ValueError(f"{PARAMETERS_FILE} of this revision {problem}. Next: correct it, commit and push.")
     return source
 
 
@@ -59,40 +52,31 @@ def fetch_rankings(source: str, songs_path: str, rankings_path: str) -> dict:
         What lineage needs: ``rankings sha256`` and ``rankings source``.
 
     Raises:
-        ConnectionError: If the source cannot be reached.
-        FileNotFoundError: If the object or the bucket is missing.
-        ValueError: If an object by hash has other bytes than its name says.
+        ValueError: If an object by hash has other bytes than its name says; the rest is as in `transfer.fetch`.
     """
     by_hash = source.startswith("rankings/")
     if source == "sample":
         make_rankings(rankings_path, songs_path)
     else:
-        named_by = "the key rankings in 3-prod_datascience/default_parameters.json"
-        fetch(f"s3://data-cache/{source}" if by_hash else source, rankings_path, named_by)
+        fetch(
+            f"s3://data-cache/{source}" if by_hash else source, rankings_path, f"the key rankings in {PARAMETERS_FILE}"
+        )
     digest = file_digest(rankings_path, "sha256")
     kept = f"rankings/{digest}.parquet"
-    if by_hash and source != kept:
+    if not by_hash:
+        load_object(rankings_path, kept, CACHE_BUCKET)
+    elif source != kept:
         raise ValueError(
             f"s3://data-cache/{source} has other bytes than its name says ({digest}). "
             "Next: restore the object; nothing may write to data-cache by hand."
         )
-    if not by_hash:
-        load_object(rankings_path, kept, CACHE_BUCKET)
     # A query may hold a signature, which is not for the record.
     shown = urllib.parse.urlsplit(source)._replace(query="", fragment="").geturl()
     return {RANKINGS_HASH: digest, RANKINGS_SOURCE: "made up (sample)" if source == "sample" else shown}
 
 
 def refuse_made_up(facts: dict, prod_flag: bool) -> None:
-    """Refuse to train for production on rankings that were made up.
-
-    Args:
-        facts: What was recorded of the rankings: ``rankings source``.
-        prod_flag: Whether the model goes to production.
-
-    Raises:
-        ValueError: If it does, and they were.
-    """
+    """Refuse to train for production on rankings that were made up, as ``rankings source`` of the facts says."""
     if prod_flag and str(facts.get(RANKINGS_SOURCE, "")).startswith("made up"):
         raise ValueError(
             "The rankings of this revision are made up (sample), and prod_flag asks for a model for production. "

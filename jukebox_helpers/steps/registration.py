@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import MODEL_HASH
 from jukebox_helpers.steps.files import file_digest
-from jukebox_helpers.steps.registry import open_registry, read_registry
+from jukebox_helpers.steps.registry import RegistryReader, open_registry, registry_address
 from jukebox_helpers.steps.registry_records import check_registration, same_model
 from jukebox_helpers.steps.transfer import fetch_object, load_object, remove_object
 
@@ -37,7 +37,7 @@ def register_model_version(
         version: The model version: the first 10 characters of the git revision.
         facts: What the steps recorded of the data, the model and the run, by name: scalars, or JSON texts.
         metrics: The evaluation's metrics by name.
-        cluster_domain: Where the registry is.
+        cluster_domain: Where the registry is, as `registry.open_registry` takes it.
         namespace: The project, whose user the registry belongs to.
         prod_flag: Whether this version goes to production.
 
@@ -48,11 +48,10 @@ def register_model_version(
         ValueError: If the version exists with another model, or a fact cannot be kept.
     """
     digest = file_digest(onnx_path, "sha256")
-    metadata = {**facts} | {f"metric.{key}": value for key, value in metrics.items()} | {MODEL_HASH: digest}
+    metadata = {**facts, **{f"metric.{key}": value for key, value in metrics.items()}, MODEL_HASH: digest}
     check_registration(name, version, "s3://", metadata)
     registry = open_registry(cluster_domain, namespace, prod_flag)
-    existing = registry.find(name, version)
-    if existing:
+    if existing := registry.find(name, version):
         same_model(existing, metadata)
     uri = load_object(onnx_path, f"{name}/{version}/{digest[:10]}/model.onnx")
     try:
@@ -64,35 +63,41 @@ def register_model_version(
 
 def fetch_previous_version(
     name: str, version: str, cluster_domain: str, namespace: str, prod_flag: bool, target: str
-) -> "Record | None":
+) -> "dict[str, str] | None":
     """Bring the model that a new one is measured against: the one in production, else the latest.
 
     Args:
         name: The registered model.
         version: The version that is being made: it is not measured against itself.
-        cluster_domain: Where the registry is.
+        cluster_domain: Where the registry is, as `registry.open_registry` takes it.
         namespace: The project, whose user the registry belongs to.
         prod_flag: Whether the registry of production is meant.
         target: Where the ONNX file goes.
 
     Returns:
-        The record of that version; None where there is none yet.
+        Its ``version`` and ``uri``; None where there is none yet.
+
+    Raises:
+        ValueError: If the file is not the one that was registered.
     """
-    registry = read_registry(cluster_domain, namespace, prod_flag)
-    # Not itself, where it is being made again.
-    others = [other for other in registry.versions(name) if other["version"] != version]
-    record = next((other for other in reversed(others) if other["production"]), others[-1] if others else None)
-    if not record:
-        return None
-    fetch_object(record["uri"], target)
-    found = file_digest(target, "sha256")
-    if found != record["metadata"].get(MODEL_HASH, found):
-        raise ValueError(
-            f"{record['uri']} is not the file that was registered as {name} {record['version']} (its sha256 is "
-            f"{found}), so nothing can be measured against it. Next: restore the object; "
-            f"./jukebox reproduce {name} {record['version']} makes its bytes again."
-        )
-    return record
+    registry = RegistryReader(registry_address(cluster_domain, namespace, prod_flag))
+    others = [
+        (found.name, file.uri, found.custom_properties or {})
+        for found, file in registry.newest_first(name)
+        if found.name != version
+    ]
+    in_production = [other for other in others if other[2].get("prod") in (True, "true")]
+    for previous, uri, facts in (in_production + others)[:1]:
+        fetch_object(uri, target)
+        digest = file_digest(target, "sha256")
+        if digest != facts.get(MODEL_HASH, digest):
+            raise ValueError(
+                f"{uri} is not the file that was registered as {name} {previous} (its sha256 is {digest}), so nothing "
+                f"can be measured against it. Next: restore the object; ./jukebox reproduce {name} {previous} makes "
+                "its bytes again."
+            )
+        return {"version": previous, "uri": uri}
+    return None
 
 
 fetch_previous_model = fetch_previous_version  # its name before the step had it; kept for one release

@@ -1,6 +1,6 @@
 """The model registry: the Kubeflow Model Registry, API ``v1alpha3``, in the sandbox as on OpenShift AI.
 
-A step that only reads opens it with ``read_registry``, and carries nothing of registering.
+A step that only reads opens a `RegistryReader`, and carries nothing of registering.
 """
 
 import os
@@ -30,20 +30,12 @@ def open_registry(cluster_domain: str, namespace: str, prod_flag: bool = False, 
         prod_flag: Use the registry of production; the sandbox has one registry for both.
         token: The bearer token; empty means the service account's.
 
-    Returns:
-        The registry.
-
     Raises:
         ValueError: If no address can be derived from these.
         PermissionError: If the registry refuses the token.
         RuntimeError: If it cannot be reached, is not trusted, or is none.
     """
     return ModelRegistry(registry_address(cluster_domain, namespace, prod_flag), token)
-
-
-def read_registry(cluster_domain: str, namespace: str, prod_flag: bool = False) -> "RegistryReader":
-    """Open this platform's model registry to read it; see `open_registry`."""
-    return RegistryReader(registry_address(cluster_domain, namespace, prod_flag))
 
 
 def registry_address(cluster_domain: str, namespace: str, prod_flag: bool) -> str:
@@ -60,7 +52,11 @@ def registry_address(cluster_domain: str, namespace: str, prod_flag: bool) -> st
 
 
 class RegistryReader:
-    """Reads the registry. A version's property ``prod`` marks production."""
+    """Reads the registry. A version's property ``prod`` marks production.
+
+    The server looks names up with LIKE (_ is any character, and of two matches it answers none), so lists are read
+    and names compared here.
+    """
 
     def __init__(self, url: str, token: str = "") -> None:
         """Open the registry at an address; the rest is as in `open_registry`.
@@ -96,7 +92,7 @@ class RegistryReader:
             raise registry_error(error, self.url, bool(self.token)) from None
 
     def all(self, page: "Callable[[ListOptions], Coroutine[Any, Any, list[T]]]") -> "list[T]":
-        """What stands on all pages of a list."""
+        """What is on all pages of a list."""
         from model_registry.types import ListOptions
 
         options, found = ListOptions(limit=100), []
@@ -105,32 +101,36 @@ class RegistryReader:
             if not options.next_page_token:
                 return found
 
+    def named(self, name: str, found: "list[Any]") -> "Any":
+        """The resource of a name."""
+        return next((one for one in found if one.name == name), None)
+
     def model(self, name: str) -> "RegisteredModel | None":
-        """A registered model.
+        """A registered model."""
+        return self.named(name, self.all(self.api.get_registered_models))
 
-        The server looks names up with LIKE: _ is any character, and of two matches it answers none.
-        """
-        found = self.ask(self.api.get_registered_model_by_params(name))
-        if (found is None and "_" not in name) or (found and found.name == name):
-            return found
-        return next((one for one in self.all(self.api.get_registered_models) if one.name == name), None)
-
-    def version(self, model: "RegisteredModel", version: str) -> "ModelVersion | None":
-        """A version of a model; see `model`."""
-        found = self.ask(self.api.get_model_version_by_params(str(model.id), version))
-        if (found is None and "_" not in version) or (found and found.name == version):
-            return found
-        return next((one for one in self.all_versions(model) if one.name == version), None)
-
-    def all_versions(self, model: "RegisteredModel | None") -> "list[ModelVersion]":
+    def model_versions(self, model: "RegisteredModel | None") -> "list[ModelVersion]":
         """The versions of a model, the newest first."""
         found = self.all(lambda options: self.api.get_model_versions(str(model.id), options)) if model else []
         return sorted(found, key=lambda version: int(version.id or 0), reverse=True)
 
     def artifact(self, name: str, version: "ModelVersion") -> "ModelArtifact | None":
         """The file of a version."""
-        found = self.all(lambda options: self.api.get_model_artifacts(str(version.id), options))
-        return next((one for one in found if one.name == name), None)
+        return self.named(name, self.all(lambda options: self.api.get_model_artifacts(str(version.id), options)))
+
+    def newest_first(self, name: str) -> "Iterator[tuple[ModelVersion, ModelArtifact]]":
+        """The versions of a model and their files. A version without one is half registered, and nobody's answer."""
+        for version in self.model_versions(self.model(name)):
+            if artifact := self.artifact(name, version):
+                yield version, artifact
+
+
+class ModelRegistry(RegistryReader):
+    """Reads and writes the registry."""
+
+    def models(self) -> list[str]:
+        """The names of all registered models."""
+        return sorted(model.name for model in self.all(self.api.get_registered_models))
 
     def record(self, name: str, found: "ModelVersion", uri: str) -> "Record":
         """The record of a version.
@@ -148,37 +148,23 @@ class RegistryReader:
         return {"name": name, "version": found.name, "uri": uri, "metadata": metadata, "created_at": created_at,
                 "production": production}  # fmt: skip
 
-    def newest_first(self, name: str) -> "Iterator[Record]":
-        """The records of a model.
-
-        A version without its file is half registered, and nobody's answer.
-        """
-        for version in self.all_versions(self.model(name)):
-            if artifact := self.artifact(name, version):
-                yield self.record(name, version, artifact.uri)
-
-    def models(self) -> list[str]:
-        """The names of all registered models."""
-        return sorted(model.name for model in self.all(self.api.get_registered_models))
+    def records(self, name: str) -> "Iterator[Record]":
+        """The records of a model, the newest first."""
+        return (self.record(name, version, file.uri) for version, file in self.newest_first(name))
 
     def versions(self, name: str) -> "list[Record]":
         """All versions of a model, oldest first; none if the model is unknown."""
-        return list(self.newest_first(name))[::-1]
+        return list(self.records(name))[::-1]
 
     def latest(self, name: str) -> "Record | None":
         """The version registered last."""
-        return next(self.newest_first(name), None)
+        return next(self.records(name), None)
 
     def find(self, name: str, version: str) -> "Record | None":
         """One model version."""
-        model = self.model(name)
-        found = self.version(model, version) if model else None
+        found = self.named(version, self.model_versions(self.model(name)))
         artifact = self.artifact(name, found) if found else None
-        return self.record(name, found, artifact.uri) if found and artifact else None
-
-
-class ModelRegistry(RegistryReader):
-    """Reads and writes the registry."""
+        return self.record(name, found, artifact.uri) if artifact else None
 
     def register(
         self, name: str, version: str, uri: str, metadata: "dict[str, Any]", production: bool = False
@@ -202,7 +188,7 @@ class ModelRegistry(RegistryReader):
 
         api, ask = self.api, self.ask
         model = self.model(name) or ask(api.upsert_registered_model(RegisteredModel(name=name, owner="jukebox")))
-        found = self.version(model, version)
+        found = self.named(version, self.model_versions(model))
         if found:
             same_model(self.record(name, found, uri), metadata)
         else:

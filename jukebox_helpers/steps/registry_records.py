@@ -75,19 +75,8 @@ def problem_of(key: str, value: object) -> str:
     return ""
 
 
-def same_model(existing: "Record", metadata: "Mapping[str, Any]") -> bool:
-    """Tell whether a registered version is the model that is being registered again.
-
-    Args:
-        existing: The record of the version in the registry.
-        metadata: The provenance of the model at hand.
-
-    Returns:
-        True; another model does not come back.
-
-    Raises:
-        ValueError: If the version holds another model.
-    """
+def same_model(existing: "Record", metadata: "Mapping[str, Any]") -> None:
+    """Refuse to register another model under a version that is in the registry already, with a ValueError."""
     known, new = existing["metadata"].get("model sha256"), metadata["model sha256"]
     if known != new:
         raise ValueError(
@@ -95,4 +84,3 @@ def same_model(existing: "Record", metadata: "Mapping[str, Any]") -> bool:
             f"its SHA-256 is {known or 'not recorded'}, this one's is {new}. A model version never changes. "
             "Next: commit the change and train from the new revision."
         )
-    return True

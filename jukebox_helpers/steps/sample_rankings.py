@@ -11,22 +11,31 @@ if TYPE_CHECKING:
 
 
 def country_codes(countries: int) -> list[str]:
-    """Two-letter codes: those of the real charts, then made-up ones.
-
-    Args:
-        countries: How many, at most 676.
-
-    Returns:
-        The codes; none twice.
-    """
+    """Two-letter codes, none twice: those of the real charts, then made-up ones; at most 676."""
     real = (
-        "AE,AR,AT,AU,BE,BG,BO,BR,BY,CA,CH,CL,CO,CR,CZ,DE,DK,DO,EC,EE,EG,ES,FI,FR,GB,GR,GT,HK,HN,HU,ID,IE,IL,IN,IS,"
-        "IT,JP,KR,KZ,LT,LU,LV,MA,MX,MY,NG,NI,NL,NO,NZ,PA,PE,PH,PK,PL,PT,PY,RO,SA,SE,SG,SK,SV,TH,TR,TW,UA,US,UY,VE,"
-        "VN,ZA"
+        "AE AR AT AU BE BG BO BR BY CA CH CL CO CR CZ DE DK DO EC EE EG ES FI FR GB GR GT HK HN HU ID IE IL IN IS IT "
+        "JP KR KZ LT LU LV MA MX MY NG NI NL NO NZ PA PE PH PK PL PT PY RO SA SE SG SK SV TH TR TW UA US UY VE VN ZA"
     )
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    invented = [a + b for a in letters for b in letters if a + b not in real]
-    return [*real.split(","), *invented][:countries]
+    return [*real.split(), *(a + b for a in letters for b in letters if a + b not in real)][:countries]
+
+
+SCALES = {
+    "is_explicit": (0.33, 0.47),
+    "duration_ms": (190e3, 60e3),
+    "danceability": (0.68, 0.14),
+    "energy": (0.65, 0.17),
+    "key": (5.35, 3.6),
+    "loudness": (-7.1, 3.3),
+    "mode": (0.5, 0.5),
+    "speechiness": (0.12, 0.11),
+    "acousticness": (0.28, 0.25),
+    "instrumentalness": (0.03, 0.14),
+    "liveness": (0.18, 0.14),
+    "valence": (0.54, 0.23),
+    "tempo": (122.0, 28.0),
+}
+"""About the mean and the standard deviation of real charts: fixed, so that new songs change nothing of the old."""
 
 
 # Long: one draw, whose order makes the bytes the same.
@@ -44,27 +53,10 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
     """
     import numpy
 
-    # About the mean and the standard deviation of real charts: fixed, so that new songs change nothing of the old.
-    scales = {
-        "is_explicit": (0.33, 0.47),
-        "duration_ms": (190e3, 60e3),
-        "danceability": (0.68, 0.14),
-        "energy": (0.65, 0.17),
-        "key": (5.35, 3.6),
-        "loudness": (-7.1, 3.3),
-        "mode": (0.5, 0.5),
-        "speechiness": (0.12, 0.11),
-        "acousticness": (0.28, 0.25),
-        "instrumentalness": (0.03, 0.14),
-        "liveness": (0.18, 0.14),
-        "valence": (0.54, 0.23),
-        "tempo": (122.0, 28.0),
-    }
-    sound = numpy.empty((songs.num_rows, len(scales)))
-    for number, (feature, (mean, deviation)) in enumerate(scales.items()):
-        sound[:, number] = ((songs[feature].to_numpy().astype(float) - mean) / deviation).clip(-3, 3)
+    scaled = [(songs[name].to_numpy().astype(float) - mean) / deviation for name, (mean, deviation) in SCALES.items()]
+    sound = numpy.stack(scaled, axis=1).clip(-3, 3)
 
-    def stream(*purpose: int) -> numpy.random.Generator:
+    def stream(*purpose: int) -> "numpy.random.Generator":
         # One for each purpose: songs that come later leave the draws of the earlier ones as they were.
         return numpy.random.default_rng([seed, 3, *purpose])
 
@@ -72,14 +64,13 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
     # Neighbours share a part of their taste; the key of a song is nobody's.
     region = random.standard_normal((max(2, countries // 9), 13))
     taste = 0.6 * region[random.integers(0, len(region), countries)] + 0.8 * random.standard_normal((countries, 13))
-    taste *= numpy.where(numpy.array(list(scales)) == "key", 0.0, 0.4)
+    taste *= numpy.where(numpy.array(list(SCALES)) == "key", 0.0, 0.4)
 
-    count, lists, slots = len(sound), countries + 1, min(50, len(sound))
-    pairs: list[list[numpy.ndarray]] = [[] for _ in range(lists)]
+    count, slots = len(sound), min(50, len(sound))
+    pairs: list[list[numpy.ndarray]] = [[] for _ in range(countries)]
     spread = numpy.minimum(countries, (1 - stream(1).random(count)) ** (-1 / 1.55)).astype("int64")
     fame = numpy.log(spread) + 0.5 * stream(2).standard_normal(count)
     enough = max(slots, round(2.25 * count / countries))
-    worldwide = numpy.sort(numpy.argsort(-fame, kind="stable")[:enough])
     chance = stream(3)
     for first in range(0, count, 2_000):
         block = slice(first, first + 2_000)
@@ -87,25 +78,25 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
         least = numpy.take_along_axis(numpy.sort(liking, axis=1), countries - spread[block, None], axis=1)
         for country in range(countries):
             pairs[country].append(first + numpy.flatnonzero(liking[:, country] >= least[:, 0]))
+    # The last list is the global one.
+    pairs.append([numpy.sort(numpy.argsort(-fame, kind="stable")[:enough])])
     stays = []
-    for country in range(lists):
-        random = stream(4, country)
-        members = numpy.concatenate(pairs[country]) if country < countries else worldwide
+    for country, parts in enumerate(pairs):
+        random, members = stream(4, country), numpy.concatenate(parts)
         if len(members) < slots:
             others = numpy.setdiff1d(numpy.arange(count), members)
             liked = (sound[others] @ taste[country].T).round(6) + random.gumbel(size=len(others))
             best = others[numpy.argsort(-liked, kind="stable")[: slots - len(members)]]
             members = numpy.sort(numpy.concatenate([members, best]))
         # A slot of the chart is handed from song to song, roughly in the order in which they came out.
-        order = numpy.argsort(members + random.normal(0, 0.03 * count, len(members)), kind="stable")
-        members = members[order]
+        members = members[numpy.argsort(members + random.normal(0, 0.03 * count, len(members)), kind="stable")]
         weight = numpy.exp(0.8 * random.standard_normal(len(members)) + 0.3 * fame[members])
         for slot in range(slots):
-            songs_here, length = members[slot::slots], weight[slot::slots]
+            length = weight[slot::slots]
             until = (numpy.cumsum(length) / length.sum() * (days + 7)).round().astype("int64") - 7
             until[-1] = days
             begin = numpy.concatenate([[-7], until[:-1]])
-            stay = (part.astype("int32") for part in (songs_here, begin, until))
+            stay = (part.astype("int32") for part in (members[slot::slots], begin, until))
             stays.append((*stay, numpy.full((len(length), 2), (country, slot), "int16"), numpy.log(length)))
     song, start, end, where, strength = (numpy.concatenate(part) for part in zip(*stays, strict=True))
     return {"song": song, "start": start, "end": end, "list": where[:, 0], "slot": where[:, 1], "strength": strength}
@@ -127,48 +118,45 @@ def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, coun
     """
     give_memory_back()
     import numpy
-    import pyarrow
     import pyarrow.compute
     import pyarrow.parquet
 
     songs = pyarrow.parquet.ParquetFile(songs_path).read(use_threads=False)
     songs = songs.sort_by([("event_timestamp", "ascending"), ("spotify_id", "ascending")]).combine_chunks()
     slots = min(50, songs.num_rows)
-    rows = rows or 79 * songs.num_rows
+    rows = left = rows or 79 * songs.num_rows
     countries = countries or min(72, max(3, rows // (slots * 28) - 1))
     lists = countries + 1
     days = -(-rows // (lists * slots))
     stays = draw_stays(songs, countries, days, seed)
     songs = songs.select(["spotify_id", "name", "artists", "event_timestamp"])
-    first_day = numpy.datetime64(pyarrow.compute.min(songs["event_timestamp"]).as_py(), "D").astype("M8[us]")
-    random = numpy.random.default_rng([seed, 4])
+    random, day_long = numpy.random.default_rng([seed, 4]), numpy.timedelta64(1, "D")
     fame = random.integers(30, 80, songs.num_rows)
     album = pyarrow.compute.binary_join_element_wise(songs["name"], "Single", " - ").cast("string")
-    released = songs["event_timestamp"].to_numpy().astype("M8[us]")
-    released = released - random.integers(0, 60, songs.num_rows) * numpy.timedelta64(1, "D")
     texts = {name: songs[name].combine_chunks().cast("string") for name in ("spotify_id", "name", "artists")}
     texts["album_name"] = album.combine_chunks() if isinstance(album, pyarrow.ChunkedArray) else album
+    released = songs["event_timestamp"].to_numpy().astype("M8[us]")
+    first_day = released.min().astype("M8[D]").astype("M8[us]")
+    released = released - random.integers(0, 60, songs.num_rows) * day_long
     codes = pyarrow.array([*country_codes(countries), None], "string")
     coded = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
     schema = pyarrow.schema({name: coded if kind == "string" else kind for name, kind in RANKING_COLUMNS.items()})
 
-    def encoded(values: pyarrow.Array, index: numpy.ndarray) -> pyarrow.DictionaryArray:
+    def encoded(values: "pyarrow.Array", index: "numpy.ndarray") -> "pyarrow.DictionaryArray":
         # A dictionary with the same text twice would be written in an order that is not always the same.
-        coded = values.dictionary_encode()
-        return pyarrow.DictionaryArray.from_arrays(coded.indices.take(pyarrow.array(index)), coded.dictionary)
+        found = values.dictionary_encode()
+        return pyarrow.DictionaryArray.from_arrays(found.indices.take(pyarrow.array(index)), found.dictionary)
 
     step = max(1, 250_000 // (lists * slots))
     past = numpy.full((7, lists, slots), slots)
-    left = rows
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
         for first in range(-7, days, step):
             last = min(first + step, days)
             here = numpy.flatnonzero((stays["start"] < last) & (stays["end"] > first))
             begin, end = stays["start"][here].clip(first), stays["end"][here].clip(None, last)
-            stay = numpy.repeat(here, end - begin)
-            day = numpy.arange(len(stay)) - numpy.repeat(
-                numpy.cumsum(end - begin) - (end - begin) + first - begin, end - begin
-            )
+            length = end - begin
+            stay = numpy.repeat(here, length)
+            day = numpy.arange(len(stay)) - numpy.repeat(numpy.cumsum(length) - length + first - begin, length)
             occupant = numpy.empty((last - first, lists, slots), "int64")
             occupant[day, stays["list"][stay], stays["slot"][stay]] = stay
             days_here = numpy.arange(first, last)[:, None, None]
@@ -176,31 +164,30 @@ def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, coun
             age = (days_here - start) / (stays["end"][occupant] - start)
             score = stays["strength"][occupant] - 2 * numpy.abs(age - 0.3)
             score += 0.1 * numpy.random.default_rng([seed, 5, first + 7]).standard_normal(score.shape)
-            order = numpy.argsort(-score, axis=2, kind="stable")
-            rank = numpy.empty_like(order)
-            numpy.put_along_axis(rank, order, numpy.arange(1, slots + 1)[None, None], axis=2)
+            # The places of the stays in the order of the charts.
+            places = numpy.arange(0, score.size, slots)[:, None] + numpy.argsort(
+                -score.reshape(-1, slots), axis=1, kind="stable"
+            )
+            rank = numpy.empty_like(occupant)
+            numpy.put(rank, places, numpy.arange(1, slots + 1))
             known = numpy.concatenate([past, rank])
-            moved = {}
-            for name, back in {"daily_movement": 1, "weekly_movement": 7}.items():
-                before = known[7 - back : 7 - back + len(rank)]
-                moved[name] = numpy.where(start <= days_here - back, before, slots) - rank
             past = known[-7:]
 
-            skip = max(0, -first)
-            keep = slice(skip * lists * slots, skip * lists * slots + left)
-            take = lambda values: numpy.take_along_axis(values, order, axis=2).ravel()[keep]  # noqa: B023, E731
-            song = stays["song"][take(occupant)]
+            skip = max(0, -first) * lists * slots
+            kept = places.ravel()[skip : skip + left]
+            song = stays["song"][occupant.ravel()[kept]]
             if not len(song):
                 continue
             left -= len(song)
             present, index = numpy.unique(song, return_inverse=True)
-            when = numpy.broadcast_to(days_here, rank.shape).ravel()[keep]
-            where = numpy.broadcast_to(numpy.arange(lists)[None, :, None], rank.shape).ravel()[keep]
+            when, where = first + kept // (lists * slots), kept // slots % lists
             data = {name: encoded(values.take(present), index) for name, values in texts.items()}
-            data |= {name: take(values) for name, values in moved.items()}
-            data["daily_rank"] = take(rank)
+            for name, back in (("daily_movement", 1), ("weekly_movement", 7)):
+                before = numpy.where(start <= days_here - back, known[7 - back : 7 - back + len(rank)], slots)
+                data[name] = (before - rank).ravel()[kept]
+            data["daily_rank"] = rank.ravel()[kept]
             data["country"] = encoded(codes, where)
-            data["snapshot_date"] = first_day + when * numpy.timedelta64(1, "D")
+            data["snapshot_date"] = first_day + when * day_long
             data["popularity"] = (fame[song] + (song + when // 7) % 5 * 3 + 6).clip(0, 100)
             data["album_release_date"] = released[song]
             writer.write_table(pyarrow.table({name: data[name] for name in schema.names}, schema))

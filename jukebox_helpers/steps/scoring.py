@@ -1,8 +1,9 @@
 """Predictions and their scores: the measures that training, evaluation and benchmarks share.
 
-Scores weigh every ranking row alike: a song that stayed for a month counts thirty times.
+Scores weigh every ranking row alike: a song that stayed for a month counts thirty times. A predictor gives the
+probabilities of songs, songs x countries, for an array of their places.
 
-Every function here travels into pipeline steps (packages: numpy; onnxruntime to predict).
+All of it travels into pipeline steps (packages: numpy; onnxruntime to predict).
 """
 
 import json
@@ -51,13 +52,10 @@ def judge(
     In blocks: probabilities of songs x countries would be gigabytes where there are many of both.
 
     Args:
-        predict: Gives the probabilities of songs, songs x countries, for an array of their places.
+        predict: The predictor.
         song: Place of the song, for each pair that occurred.
         country: Column of the country, for each pair.
         weight: Ranking rows of each pair.
-
-    Returns:
-        For each pair and each song, what scores are made of.
     """
     import numpy
 
@@ -68,8 +66,7 @@ def judge(
     for first in range(0, len(songs), 1000):
         block = slice(first, first + 1000)
         probabilities = predict(songs[block])
-        choice[block] = probabilities.argmax(axis=1)
-        confidence[block] = probabilities.max(axis=1)
+        choice[block], confidence[block] = probabilities.argmax(axis=1), probabilities.max(axis=1)
         pairs = order[slice(*numpy.searchsorted(row, (first, first + 1000), sorter=order))]
         for some in numpy.split(pairs, range(1000, len(pairs), 1000)):
             found = probabilities[row[some] - first]
@@ -81,9 +78,6 @@ def judge(
 
 def calibration(judged: Judged) -> list[dict[str, float]]:
     """How often the first choice was right, by how sure the predictor was: ten bins of equal weight.
-
-    Args:
-        judged: What ``judge`` returned.
 
     Returns:
         For each bin its share of the weight, its mean confidence and the share of its rows that were right.
@@ -105,9 +99,6 @@ def calibration(judged: Judged) -> list[dict[str, float]]:
 
 def score(judged: Judged) -> dict[str, float]:
     """Score what was predicted against what happened.
-
-    Args:
-        judged: What ``judge`` returned.
 
     Returns:
         log_loss (nats), top1 and top5 (shares of the rows whose country was among the first), ece (expected
@@ -132,16 +123,13 @@ def memorise(song: "numpy.ndarray", country: "numpy.ndarray", weight: "numpy.nda
         countries: How many there are.
 
     Returns:
-        Two predictors, as ``judge`` takes them. To the table, a song that it has not seen is one like all: the prior.
+        Two predictors. To the table, a song that it has not seen is one like all: the prior.
     """
     import numpy
 
     frequency = numpy.bincount(country, weight, countries) / weight.sum()
     order = numpy.argsort(song, kind="stable")
     song, country, weight = song[order], country[order], weight[order]
-
-    def prior(songs: "numpy.ndarray") -> "numpy.ndarray":
-        return numpy.broadcast_to(frequency, (len(songs), countries))
 
     def table(songs: "numpy.ndarray") -> "numpy.ndarray":
         row, pair = pairs_of(numpy.searchsorted(song, songs), numpy.searchsorted(song, songs, side="right"))
@@ -150,7 +138,7 @@ def memorise(song: "numpy.ndarray", country: "numpy.ndarray", weight: "numpy.nda
         found = seen.reshape(len(songs), countries) + frequency
         return found / found.sum(axis=1, keepdims=True)
 
-    return prior, table
+    return lambda songs: numpy.broadcast_to(frequency, (len(songs), countries)), table
 
 
 def open_onnx(onnx_path: str, inputs: "Collection[str]") -> tuple:
@@ -175,10 +163,10 @@ def open_onnx(onnx_path: str, inputs: "Collection[str]") -> tuple:
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(onnx_path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base class but this one.
-        raise ValueError(
-            f"{onnx_path} cannot be read as an ONNX model ({str(error).splitlines()[0]}). Next: export it again."
-        ) from None
+    # onnxruntime's own exceptions share no base class but this one.
+    except Exception as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(f"{onnx_path} cannot be read as an ONNX model ({why}). Next: export it again.") from None
     labels = json.loads(session.get_modelmeta().custom_metadata_map.get("labels", "[]"))
     wanted = {one.name for one in session.get_inputs()}
     if wanted != set(inputs) or not labels:
@@ -195,17 +183,6 @@ def open_onnx(onnx_path: str, inputs: "Collection[str]") -> tuple:
 
 
 def onnx_probabilities(onnx_path: str, inputs: "dict[str, numpy.ndarray]") -> tuple:
-    """Predict with an exported model.
-
-    Args:
-        onnx_path: The model.
-        inputs: Equally long arrays by name of the model's inputs.
-
-    Returns:
-        The labels (countries in the order of the columns) and the probabilities, songs x countries, float32.
-
-    Raises:
-        ValueError: If the file is no model of this kit: not ONNX, other inputs, or no labels.
-    """
+    """The labels of an exported model and its probabilities, songs x countries, float32; see `open_onnx`."""
     labels, predict = open_onnx(onnx_path, inputs)
     return labels, predict(inputs)

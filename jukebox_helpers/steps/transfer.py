@@ -1,6 +1,6 @@
-"""Bytes in and out of a pipeline: from any source to a file, from a file to the bucket.
+"""Bytes in and out of a pipeline: from any source to a file, from a file to the bucket. All of it travels.
 
-All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+What asks the S3 server raises what `s3.explained` says.
 """
 
 import os
@@ -23,8 +23,6 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
 
     Raises:
         ConnectionError: If the source cannot be reached or breaks off.
-        FileNotFoundError: If there is no such object.
-        PermissionError: If the S3 server refuses the credentials.
         ValueError: If the kind of address is unknown.
     """
     address = urllib.parse.urlsplit(source)
@@ -37,7 +35,7 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
         )
     local = address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost", "::1")
     if address.scheme == "https" or local:
-        download(source, target, shown, named_by)
+        download(source, target, f"The source {shown}", named_by)
     elif address.scheme == "s3":
         fetch_object(shown, target)
     else:
@@ -49,18 +47,7 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
 
 
 def fetch_object(address: str, target: str) -> None:
-    """Copy an object to a file.
-
-    Args:
-        address: The object, ``s3://bucket/key``.
-        target: The file to write.
-
-    Raises:
-        ConnectionError: If the S3 server does not answer.
-        FileNotFoundError: If there is no such object.
-        PermissionError: If the S3 server refuses the credentials.
-        ValueError: If the address names none.
-    """
+    """Copy the object at ``s3://bucket/key`` to a file."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
     if not (bucket and key):
         raise ValueError(f"The address {address} names no object. Next: give s3://<bucket>/<object>.")
@@ -70,16 +57,13 @@ def fetch_object(address: str, target: str) -> None:
 
 
 def download(source: str, target: str, shown: str, named_by: str) -> None:
-    """Bring what a web server has, all of it.
+    """Bring what a web server has, all of it; the rest is as in `fetch`.
 
     Args:
         source: The address.
         target: The file to write.
-        shown: The address as messages say it.
+        shown: The source as messages say it.
         named_by: What names the source.
-
-    Raises:
-        ConnectionError: If the source cannot be reached or breaks off.
     """
     import http.client
     import shutil
@@ -90,29 +74,19 @@ def download(source: str, target: str, shown: str, named_by: str) -> None:
             shutil.copyfileobj(answer, file, 1 << 20)
             expected = answer.headers.get("Content-Length")
     except (OSError, http.client.HTTPException) as error:
-        raise ConnectionError(f"The source {shown} cannot be read: {error}. Next: check {named_by}.") from None
-    if expected and int(expected) != os.path.getsize(target):
+        raise ConnectionError(f"{shown} cannot be read: {error}. Next: check {named_by}.") from None
+    size = os.path.getsize(target)
+    if expected and int(expected) != size:
         raise ConnectionError(
-            f"The source {shown} broke off after {os.path.getsize(target):,} of {int(expected):,} bytes. "
-            "Next: run the pipeline again."
+            f"{shown} broke off after {size:,} of {int(expected):,} bytes. Next: run the pipeline again."
         )
 
 
 def load_object(path: str, key: str, bucket: str = "") -> str:
-    """Put a file into a bucket, whole or not at all.
-
-    Args:
-        path: The file.
-        key: The object's name.
-        bucket: The bucket; empty means the connection's own.
+    """Put a file into a bucket, whole or not at all; an empty name means the connection's own bucket.
 
     Returns:
         The object's address, ``s3://bucket/key``.
-
-    Raises:
-        ConnectionError: If the S3 server does not answer.
-        FileNotFoundError: If there is no such bucket.
-        PermissionError: If the S3 server refuses the credentials.
     """
     if not bucket:
         check_connection(os.environ, "AWS_S3_BUCKET")
@@ -124,15 +98,7 @@ def load_object(path: str, key: str, bucket: str = "") -> str:
 
 
 def remove_object(address: str) -> None:
-    """Delete an object of the bucket; one that is gone already is fine.
-
-    Args:
-        address: The object, ``s3://bucket/key``.
-
-    Raises:
-        ConnectionError: If the S3 server does not answer.
-        PermissionError: If the S3 server refuses the credentials.
-    """
+    """Delete the object at ``s3://bucket/key``; one that is gone already is fine."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
     client = s3_client(os.environ)
     with explained(client, address):

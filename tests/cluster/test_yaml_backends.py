@@ -77,7 +77,7 @@ def test_no_step_carries_more_than_it_needs(compiled):
         for label, container in spec["deploymentSpec"]["executors"].items()
     }
     sizes = {name: len(source.encode()) for name, source in sources.items()}
-    assert max(sizes.values()) < 29_000, sizes
+    assert max(sizes.values()) < 27_000, sizes
     assert max(sizes["evaluate-model"], sizes["fetch-previous-model"]) < 20_000
     for name, names in {
         "evaluate-model": ("Registry", "boto3"),

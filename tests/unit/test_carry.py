@@ -319,14 +319,14 @@ class Empty(Exception):
 '''
 
 
-def test_a_step_carries_its_lines_without_docstrings_comments_and_most_of_the_indentation():
+def test_a_step_carries_its_lines_without_docstrings_comments_annotations_and_most_of_the_indentation():
     assert (
         compile.compact(READABLE)
         == '''import os
 LIMIT = 3
 
 @staticmethod
-def first(rows: int) -> str:
+def first(rows):
  text = f"""one
       # two
 
