@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,17 +103,25 @@ def read_sandbox(state: Path) -> Sandbox:
 
 
 def write_secret(folder: Path, values: dict[str, str]) -> None:
-    """Write a secret as Kubernetes mounts it, readable by this user only.
+    """Write a secret as Kubernetes mounts it, readable by this user only. Nobody sees one that is not whole.
 
     Args:
         folder: The secret's folder, named as the secret.
         values: The values by key.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for key, value in values.items():
-        descriptor = os.open(folder / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(value)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent, ignore_cleanup_errors=True) as beside:
+        new = Path(beside, folder.name)
+        new.mkdir(mode=0o700)
+        for key, value in values.items():
+            descriptor = os.open(new / key, os.O_WRONLY | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(value)
+        try:
+            new.rename(folder)
+        except OSError:  # it is there already
+            for key in values:
+                (new / key).replace(folder / key)
 
 
 def read_secret(state: Path, name: str) -> dict[str, str]:

@@ -59,6 +59,23 @@ def test_the_registry_of_version_1_moves_aside_to_be_copied(tmp_path):
     }
 
 
+def test_a_secret_is_there_as_a_whole_or_not_at_all(tmp_path):
+    """Who waits for a bucket's connection reads it as soon as its folder is there."""
+    folder = tmp_path / "secrets" / "aws-connection-data"
+
+    class Slow(dict):
+        def items(self):
+            for pair in super().items():
+                assert not folder.exists()
+                yield pair
+
+    state.write_secret(folder, Slow(one="1", two="2"))
+    assert state.read_secret(tmp_path, "aws-connection-data") == {"one": "1", "two": "2"}
+    state.write_secret(folder, {"two": "3"})
+    assert state.read_secret(tmp_path, "aws-connection-data") == {"one": "1", "two": "3"}
+    assert [one.name for one in folder.parent.iterdir()] == ["aws-connection-data"]
+
+
 def test_a_secret_is_for_this_user_only_and_a_shorter_value_replaces_the_whole(tmp_path):
     folder = tmp_path / "secrets" / "a-secret"
     for value in ("a long password", "short"):
