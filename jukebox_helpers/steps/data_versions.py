@@ -24,8 +24,12 @@ from jukebox_helpers.steps.data_cache import cache_key, cached_size, copy_to_cac
 from jukebox_helpers.steps.dvc import dvc, read_remotes, read_version_file, record_version, set_remotes
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main, container_environment, git
+from jukebox_helpers.steps.git_access import may_push
 from jukebox_helpers.steps.rankings import rankings_source
 from jukebox_helpers.steps.s3 import explained, s3_client
+
+PROBE = ".jukebox-write-check"
+"""The object that is written and removed to see whether a bucket can be written to."""
 
 
 def check_write_access(repo_url: str, buckets: "list[str]") -> str:
@@ -45,6 +49,9 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
     for bucket in buckets:
         with explained(client, f"s3://{bucket}"):
             client.head_bucket(Bucket=bucket)
+            # Whether a bucket can be written to, nothing says but a write.
+            client.put_object(Bucket=bucket, Key=PROBE, Body=b"")
+            client.delete_object(Bucket=bucket, Key=PROBE)
     folder = container_environment() + "/repository"
     revision = clone_main(repo_url, folder)
     try:
@@ -56,6 +63,11 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
                 f"The git server lets this user read {repo_url} but not push to it: {error}. "
                 "Next: give the user of the Secret git-auth write access."
             ) from None
+    if may_push(repo_url) is False:
+        raise PermissionError(
+            f"The git server lets this user read {repo_url} but not push to its branch main: it is protected, or the "
+            "user may only read. Next: give the user of the Secret git-auth write access to the branch main."
+        )
     return revision
 
 

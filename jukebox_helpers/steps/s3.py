@@ -165,8 +165,12 @@ def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception
     code = error_code(error)
     bucket, _, key = address.removeprefix("s3://").partition("/")
     asked = f" for {address}" if address else ""
-    refusals = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed")
-    if code in refusals:
+    if code == "AccessDenied":  # the keys are right
+        return PermissionError(
+            f"The S3 server {endpoint} does not let this user do {getattr(error, 'operation_name', 'this')}{asked} "
+            f"({code}). Next: allow it in the user's policy, or put another user into the Secret of this connection."
+        )
+    if code in ("403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"):
         return PermissionError(
             f"The S3 server {endpoint} refuses these credentials{asked} ({code}). Next: check AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY in the Secret aws-connection-<bucket>."

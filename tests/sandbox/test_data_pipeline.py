@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.server
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import threading
 
 import pyarrow.parquet
 import pytest
+from failing_proxy import FailingProxy
 from loopback import RecordingGitServer
 from server_runs import artifact_metadata
 from waiting import DEADLINE
@@ -27,6 +29,7 @@ from jukebox_helpers.steps import dvc as dvc_module
 from jukebox_helpers.steps import s3 as s3_module
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main
+from jukebox_helpers.steps.git_access import may_push
 from jukebox_helpers.steps.transfer import fetch
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
@@ -369,6 +372,65 @@ def test_repositories_that_cannot_take_a_version(platform, s3, songs, tmp_path):
             run(platform, songs, platform.repository_url(name))
     with pytest.raises(RunFailed, match="'check-access'.*cannot be cloned"):
         run(platform, songs, platform.repository_url("nowhere"))
+    assert objects(s3) == before
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "refused"),
+    [
+        (200, b'{"name": "main", "user_can_push": false}', True),
+        (200, b'{"name": "main"}', False),
+        (404, b'{"message": "no Gitea"}', False),
+        (200, b"a page", False),
+        (0, b"", False),
+    ],
+)
+def test_a_branch_that_the_server_protects_is_said_before_anything_is_written(platform, s3, status, body, refused):
+    """A dry run of a push never reaches the hook that decides; the server's API says it."""
+    proxy = FailingProxy(platform.cluster_domain)
+    proxy.fail("GET /api/v1/repos/user1/jukebox/branches/main", status, body=body)
+    address = platform.repository_url().replace(platform.cluster_domain, proxy.url)
+    try:
+        with connection(platform):
+            os.environ["JUKEBOX_GIT_SERVER"] = proxy.url
+            if refused:
+                with pytest.raises(PermissionError, match=r"not push to its branch main: .* Next: give the user"):
+                    data_versions.check_write_access(address, ["data"])
+            else:
+                assert data_versions.check_write_access(address, ["data"])
+    finally:
+        proxy.close()
+    assert "GET /api/v1/repos/user1/jukebox/branches/main" in proxy.requests
+
+
+def test_whether_one_may_push_is_asked_of_the_platforms_server_only(platform):
+    proxy = FailingProxy(platform.cluster_domain)
+    try:
+        with connection(platform):
+            assert may_push(platform.repository_url()) is True
+            assert may_push(f"{proxy.url}/user1/jukebox.git") is may_push("https://git.example.com") is None
+    finally:
+        proxy.close()
+    assert proxy.requests == []
+
+
+def test_a_bucket_that_can_only_be_read_is_named_before_anything_is_written(platform, s3, repository):
+    """A HEAD says nothing about writing."""
+    forbidden = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["s3:PutObject"],
+        "Resource": ["arn:aws:s3:::data-cache/*"],
+    }
+    s3.put_bucket_policy(Bucket="data-cache", Policy=json.dumps({"Version": "2012-10-17", "Statement": [forbidden]}))
+    before = objects(s3)
+    try:
+        with connection(platform), pytest.raises(PermissionError, match="do PutObject for s3://data-cache .*policy"):
+            data_versions.check_write_access(repository, ["data", "data-cache"])
+    finally:
+        s3.delete_bucket_policy(Bucket="data-cache")
+    with connection(platform):
+        assert data_versions.check_write_access(repository, ["data", "data-cache"])
     assert objects(s3) == before
 
 

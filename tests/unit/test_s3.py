@@ -25,8 +25,16 @@ def answer(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
 
 
-@pytest.mark.parametrize("code", ["403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch",
-                                  "AuthorizationHeaderMalformed"])  # fmt: skip
+def test_what_a_policy_forbids_is_no_matter_of_keys() -> None:
+    error = s3_problem(answer("AccessDenied"), ENDPOINT, "s3://data/songs")
+    assert isinstance(error, PermissionError)
+    assert (
+        "does not let this user do GetObject for s3://data/songs (AccessDenied). Next: allow it in the user's policy"
+        in str(error)
+    )
+
+
+@pytest.mark.parametrize("code", ["403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"])
 def test_refused_credentials_name_the_server_the_object_and_the_keys(code: str) -> None:
     error = s3_problem(answer(code), ENDPOINT, "s3://data/songs")
     assert isinstance(error, PermissionError)
