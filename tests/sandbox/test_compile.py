@@ -84,9 +84,12 @@ def test_a_git_server_named_at_compile_time_reaches_the_steps_with_the_password(
         executors = read.read_pipeline(target.read_text()).executors
     finally:
         target.write_bytes(before)
-    given = {label: container["env"] for label, container in executors.items() if "env" in container}
-    assert list(given) == ["exec-check-access", "exec-version-and-commit"]
-    assert list(given.values()) == [[{"name": "JUKEBOX_GIT_SERVER", "value": "https://git.example.com"}]] * 2
+    named = {
+        label: [variable["value"] for variable in container["env"] if variable["name"] == "JUKEBOX_GIT_SERVER"]
+        for label, container in executors.items()
+    }
+    given = {label: values for label, values in named.items() if values}
+    assert given == {f"exec-{step}": ["https://git.example.com"] for step in ("check-access", "version-and-commit")}
     monkeypatch.setenv("JUKEBOX_GIT_SERVER", "git.example.com")
     with pytest.raises(JukeboxError, match="JUKEBOX_GIT_SERVER is not an address"):
         compiling.compile_file(checkout / settings.DATA_PIPELINE)
