@@ -86,7 +86,7 @@ def measure(
             raise JukeboxError(
                 f"The benchmarked call {function.__module__}.{function.__name__} failed: "
                 f"{child.stdout[-2000:].strip()}",
-                "Mend what these words name, then run the benchmark again.",
+                "Fix what is reported here, then run the benchmark again.",
             )
         written = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
         found = json.loads(answer.read_text())

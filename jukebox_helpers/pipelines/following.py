@@ -179,7 +179,7 @@ def explain(server: PipelineServer, run: Run, news: Any) -> None:
 
 
 def step_log(server: PipelineServer, run_id: str, pod: str) -> str:
-    """What a step printed, by its pod's name; a log that the server does not have is a JukeboxError."""
+    """What a step printed, by its pod's name; NotThere for a log that the server does not have."""
     client, headers = server.client.runs.api_client, dict[str, str]()
     with server.asking():
         # The generated client has no method for it.
@@ -189,7 +189,7 @@ def step_log(server: PipelineServer, run_id: str, pod: str) -> str:
     text = answer.data.decode(errors="replace")
     # For a log that it does not have, a server answers 200, and says so in JSON.
     if "json" in (answer.getheader("Content-Type") or "") and "error_message" in text:
-        raise JukeboxError(f"The pipeline server has no log of {pod}.", "Read it in the dashboard.")
+        raise NotThere(f"The pipeline server has no log of {pod}.", "Read it in the dashboard.")
     return text
 
 
@@ -208,7 +208,7 @@ def logs(server: PipelineServer, run_id: str) -> dict[str, str]:
         ) from None
     found: dict[str, str] = {}
     for name, pod in pods_of(run_from(news, compiled_of(server, news)), news):
-        with contextlib.suppress(JukeboxError):
+        with contextlib.suppress(NotThere):
             found[name] = found.get(name, "") + step_log(server, run_id, pod)
     return found
 

@@ -104,7 +104,7 @@ def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
             if git("ls-remote", "origin", "refs/heads/main", folder=folder).split("\t")[0] == head:
                 raise RuntimeError(
                     f"The push to {repo_url} failed: {error}. The data is in data-cache, main is as it was. "
-                    "Next: mend what git names, then run the pipeline again."
+                    "Next: fix what git reports, then run the pipeline again."
                 ) from None
             print("Another push came first: once more, on the new head of main.")
             continue
@@ -143,7 +143,7 @@ def version_songs(folder: str, md5: str) -> None:
     except DvcException as error:
         raise RuntimeError(
             f"DVC cannot write the data version: {error}. Nothing was committed. "
-            "Next: mend what DVC names in the repository, then run the pipeline again."
+            "Next: fix what DVC reports in the repository, then run the pipeline again."
         ) from None
     size, stored = read_version_file(version_file)["size"], cached_size(md5)
     if stored != size:

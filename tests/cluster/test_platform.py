@@ -406,3 +406,10 @@ def test_a_log_that_is_not_there_is_said(server, failed_run):
     shutil.rmtree(server.runner.logs / failed_run)
     gone = jukebox("log", failed_run)
     assert gone[0] == 1 and gone[1] == "" and f"has no log of the run {failed_run}" in str(gone[2])
+
+
+def test_a_log_that_cannot_be_had_now_is_not_called_missing(server, failed_run, monkeypatch):
+    monkeypatch.setattr(connection, "PAUSES", (0.01,))
+    server.proxy.fail("GET .*/nodes/.*/log", 503, times=None)
+    status, printed, error = jukebox("log", failed_run)
+    assert status == 1 and printed == "" and "no log" not in str(error) and "503" in str(error)
