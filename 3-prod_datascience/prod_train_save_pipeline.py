@@ -85,7 +85,6 @@ def training_pipeline(
         features=features,
         report=evaluate_task.outputs["report"],
         version=version,
-        run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         **registry,
     ).after(compare_task)
     for task in (previous_task, register_task):
@@ -93,6 +92,11 @@ def training_pipeline(
         kubernetes.use_secret_as_env(
             task, secret_name="aws-connection-models", secret_key_to_env={key: key for key in S3_KEYS}
         )
+
+    # KFP 2.2 does not know the placeholder for it, and would hand on its name.
+    kubernetes.use_field_path_as_env(
+        register_task, env_name="KFP_RUN_ID", field_path="metadata.labels['pipeline/runid']"
+    )
 
     with dsl.If(model_storage_pvc != "", name="model-storage"):
         store_task = store_model(onnx_model=onnx_model, model_name=model_name, version=version).after(register_task)

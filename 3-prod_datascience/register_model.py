@@ -19,7 +19,6 @@ def register_model(
     version: str,
     cluster_domain: str,
     prod_flag: bool,
-    run: str,
 ):
     """Put the ONNX file into the bucket and its record into the registry, unless the gate refused it."""
     import json
@@ -36,7 +35,7 @@ def register_model(
         facts={
             GIT_REVISION: version,
             **recorded(features.metadata, model.metadata, onnx_model.metadata),
-            "run": run,
+            "run": os.environ["KFP_RUN_ID"],
         },
         metrics=evaluation["metrics"],
         cluster_domain=cluster_domain,

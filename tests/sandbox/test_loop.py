@@ -116,7 +116,7 @@ def test_the_push_of_data_registers_a_model_that_knows_its_data(story, tmp_path)
     assert metadata["rankings source"] == "made up (sample)"
     assert metadata["metric.log_loss"] < metadata["metric.prior_log_loss"]
     assert {"scikit-learn", "skl2onnx", "onnx"} <= set(json.loads(metadata["packages"]))
-    assert metadata["run"] and metadata["python"] and metadata["kit version"]
+    assert metadata["run"] == story.first_run.id and metadata["python"] and metadata["kit version"]
 
 
 def test_facts_between_the_steps_are_scalars_or_texts(story):

@@ -43,6 +43,7 @@ def linear(text: str = "hello"):
     first = environment(text=text)
     kubernetes.use_secret_as_env(first, secret_name="a-secret", secret_key_to_env={"key": "VARIABLE"})
     kubernetes.use_field_path_as_env(first, env_name="namespace", field_path="metadata.namespace")
+    kubernetes.use_field_path_as_env(first, env_name="run", field_path="metadata.labels['pipeline/runid']")
     first.set_env_variable("OWN", "1")
     first.set_caching_options(False)
     after(number=first.outputs["Output"], found=first.outputs["found"]).set_caching_options(False)
@@ -56,9 +57,10 @@ def test_steps_get_what_the_platform_spec_gives_them_and_nothing_else(runs, monk
     first, second = runs.executors(run)["environment"], runs.executors(run)["after"]
     given = runs.json_of(first, "found")
     assert given["VARIABLE"] == SECRET_VALUE and given["namespace"] == "user1-toolings" and given["OWN"] == "1"
+    assert given["run"] == run.id
     of_a_container = {*PASSED_ON, "HOME", "TMPDIR", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "MPLCONFIGDIR"}
     known = of_a_container | {"_KFP_RUNTIME", "JUKEBOX_STEP", "LC_CTYPE", "KF_PIPELINES_SA_TOKEN_PATH", "GREETING"}
-    assert set(given) - known == {"VARIABLE", "namespace", "OWN"}
+    assert set(given) - known == {"VARIABLE", "namespace", "run", "OWN"}
     assert not Path(given["HOME"]).exists() and not Path(given["KF_PIPELINES_SA_TOKEN_PATH"]).exists()
     artifact = runs.artifact(first, "found")
     assert artifact.type == "system.Dataset" and artifact.uri.startswith(f"s3://pipeline/linear/{run.id}/environment/")

@@ -111,6 +111,13 @@ def test_no_step_of_the_training_pipeline_is_cached(training_pipeline):
     assert [name for name, cached in found.items() if cached] == []
 
 
+def test_the_registry_gets_the_runs_id_as_every_server_gives_it(training_pipeline):
+    """KFP 2.2 hands on the name of the placeholder ``{{$.pipeline_job_uuid}}``."""
+    fields = training_pipeline.platform_of("exec-register-model")["fieldPathAsEnv"]
+    assert {"name": "KFP_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"} in fields
+    assert "pipeline_job_uuid" not in training_pipeline.text()
+
+
 def test_openblas_begins_with_one_thread_in_each_step(data_pipeline, training_pipeline):
     """On a node with many processors it would begin with as many, and each takes memory of the pod's."""
     for executor in (*data_pipeline.executors.values(), *training_pipeline.executors.values()):

@@ -90,6 +90,7 @@ class Containers:
             self.facilities.sandbox,
             lambda spec: parameter(spec, dag, task, names),
             pod_name,
+            self.records.run_id,
         )
 
     def get_ready(self, dag: Dag, name: str, task: dict[str, Any]) -> None:

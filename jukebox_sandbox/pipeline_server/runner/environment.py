@@ -13,7 +13,10 @@ from jukebox_sandbox.state import Sandbox
 PASSED_ON = ("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 """What a step inherits from this machine: where programs are, and how to get out of the network."""
 
-FIELD_PATHS = ("metadata.namespace", "metadata.name")
+RUN_ID = "metadata.labels['pipeline/runid']"
+"""The label that the API server puts on each pod (backend/src/apiserver/template/v2_template.go)."""
+
+FIELD_PATHS = ("metadata.namespace", "metadata.name", RUN_ID)
 """The fields of a pod that this machine can give."""
 
 Named = Callable[[dict[str, Any]], Any]
@@ -115,7 +118,13 @@ def secret_values(step: str, entry: dict[str, Any], name: str, sandbox: Sandbox)
 
 
 def declared_environment(
-    step: str, container: dict[str, Any], platform: dict[str, Any], sandbox: Sandbox, resolve: Named, pod: str
+    step: str,
+    container: dict[str, Any],
+    platform: dict[str, Any],
+    sandbox: Sandbox,
+    resolve: Named,
+    pod: str,
+    run_id: str,
 ) -> dict[str, str]:
     """The variables that the pipeline gives a step: its own, and those of the platform spec.
 
@@ -129,6 +138,7 @@ def declared_environment(
         sandbox: Whose Secrets there are.
         resolve: Resolves a name that an input gives.
         pod: The name of its pod.
+        run_id: The run.
 
     Returns:
         Values by variable.
@@ -144,7 +154,7 @@ def declared_environment(
             raise SandboxError(f"Step {step!r}: the name of a Secret: {error}.", "Give one.") from None
         if name:
             environment |= secret_values(step, entry, name, sandbox)
-    given = {"metadata.namespace": sandbox.namespace, "metadata.name": pod}
+    given = {"metadata.namespace": sandbox.namespace, "metadata.name": pod, RUN_ID: run_id}
     for entry in platform.get("fieldPathAsEnv", []):
         environment[entry["name"]] = given[entry["fieldPath"]]
     return environment
