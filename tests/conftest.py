@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rendering import Helm, find_helm
@@ -46,6 +47,17 @@ def fresh_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     monkeypatch.setenv("JUKEBOX_STATE", str(state))
     yield settings
     platform.down(state, delete=True)
+
+
+@pytest.fixture(scope="module")
+def runs(sandbox: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A runner of pipelines for the tests of one file, ``running.Runs``; S3 is the sandbox's."""
+    from running import Runs  # what it imports takes a second, and most tests need none of it
+
+    made = Runs(tmp_path_factory.mktemp("runner") / "state", sandbox.state, sandbox.s3_endpoint)
+    made.runner.start()
+    yield made
+    made.runner.stop()
 
 
 @pytest.fixture(scope="session")

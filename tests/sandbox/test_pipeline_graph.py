@@ -4,18 +4,8 @@ from typing import NamedTuple, Optional
 
 import pytest
 from kfp import dsl
-from running import Runs
 
 LIST = [1, 2, 3]
-
-
-@pytest.fixture(scope="module")
-def runs(sandbox, tmp_path_factory):
-    """A runner for the tests of this file."""
-    made = Runs(tmp_path_factory.mktemp("runner") / "state", sandbox.state, sandbox.s3_endpoint)
-    made.runner.start()
-    yield made
-    made.runner.stop()
 
 
 @dsl.component(base_image="python:3.12")

@@ -17,15 +17,6 @@ from jukebox_sandbox.pipeline_server.runner import Runner
 from jukebox_sandbox.pipeline_server.tables import Run
 
 
-@pytest.fixture(scope="module")
-def runs(sandbox, tmp_path_factory):
-    """A runner for the tests of this file."""
-    made = Runs(tmp_path_factory.mktemp("runner") / "state", Path(os.environ["JUKEBOX_STATE"]), sandbox.s3_endpoint)
-    made.runner.start()
-    yield made
-    made.runner.stop()
-
-
 @dsl.component(base_image="python:3.12")
 def note(file: str, word: str) -> str:
     with open(file, "a") as notes:

@@ -1,20 +1,9 @@
-import os
 from pathlib import Path
 
-import pytest
 from kfp import dsl, kubernetes
-from running import SECRET_VALUE, Runs
+from running import SECRET_VALUE
 
 from jukebox_sandbox.pipeline_server.runner.environment import PASSED_ON
-
-
-@pytest.fixture(scope="module")
-def runs(sandbox, tmp_path_factory):
-    """A runner for the tests of this file."""
-    made = Runs(tmp_path_factory.mktemp("runner") / "state", Path(os.environ["JUKEBOX_STATE"]), sandbox.s3_endpoint)
-    made.runner.start()
-    yield made
-    made.runner.stop()
 
 
 @dsl.component(base_image="python:3.12")

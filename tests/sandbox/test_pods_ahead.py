@@ -1,6 +1,5 @@
 """The pods of the next steps are made while others run: with what the step will need, or not at all."""
 
-import os
 from pathlib import Path
 
 import psutil
@@ -11,15 +10,6 @@ from waiting import eventually
 
 from jukebox_sandbox.pipeline_server.runner.pods import imports_of
 from jukebox_sandbox.state import write_secret
-
-
-@pytest.fixture(scope="module")
-def runs(sandbox, tmp_path_factory):
-    """A runner for the tests of this file."""
-    made = Runs(tmp_path_factory.mktemp("runner") / "state", Path(os.environ["JUKEBOX_STATE"]), sandbox.s3_endpoint)
-    made.runner.start()
-    yield made
-    made.runner.stop()
 
 
 @dsl.component(base_image="python:3.12")

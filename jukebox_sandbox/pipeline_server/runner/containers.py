@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server.runner import cache, environment
 from jukebox_sandbox.pipeline_server.runner.graph import Dag, Node
+from jukebox_sandbox.pipeline_server.runner.pods import Need
 from jukebox_sandbox.pipeline_server.runner.records import OMITTED, Records
 from jukebox_sandbox.pipeline_server.runner.resolve import Inputs, Names, parameter
 from jukebox_sandbox.pipeline_server.runner.specification import Specification
@@ -101,19 +102,18 @@ class Containers:
             name: Its name there.
             task: Its task.
         """
-        cached = task.get("cachingOptions", {}).get("enableCache")
-        scope = f"{dag.scope}/{name}"
-        with self.records.transaction() as session:
-            done = self.records.find(session, scope, "executor")  # before the run was retried
-        if cached or done or task.keys() & {"triggerPolicy", "retryPolicy"}:
+        scope, cached = f"{dag.scope}/{name}", task.get("cachingOptions", {}).get("enableCache")
+        pod_name, pods = self.records.pod(scope, "executor", "executor"), self.facilities.pods
+        if cached or task.keys() & {"triggerPolicy", "retryPolicy"} or not pods.wants(self.records.run_id, pod_name):
             return
-        pod_name = self.records.pod(scope, "executor", "executor")
+        with self.records.transaction() as session:
+            if self.records.find(session, scope, "executor"):  # done before the run was retried
+                return
         try:
-            values = self._variables(dag, name, task, pod_name)
+            variables = self._variables(dag, name, task, pod_name)
         except (WrongValue, SandboxError, OSError):
             return  # what it says here, the step says when its turn has come
-        command = self._executor(task)[0]["command"]
-        self.facilities.pods.create_ahead(self.records.run_id, pod_name, name, command, values)
+        pods.create_ahead(self.records.run_id, pod_name, Need(name, self._executor(task)[0]["command"], variables))
 
     async def run(self, dag: Dag, name: str, task: dict[str, Any], inputs: Inputs, wanted: bool) -> str:
         """Run one step.

@@ -20,19 +20,32 @@ AHEAD = 5
 
 
 @dataclass(frozen=True)
+class Need:
+    """What a step needs of its pod.
+
+    Attributes:
+        step: The step's name, for messages.
+        command: The command of its container.
+        variables: The variables that the pipeline gives it.
+    """
+
+    step: str
+    command: list[str]
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Pod:
     """What a step runs in.
 
     Attributes:
         folder: Its own folder, which goes with it.
-        variables: The variables that the pipeline gives the step.
-        guard: Hides what the step does not declare.
+        need: What it was made for.
         started: Its process.
     """
 
     folder: Path
-    variables: dict[str, str]
-    guard: Path
+    need: Need
     started: Started
 
 
@@ -58,15 +71,11 @@ class Pods:
         self._made: dict[tuple[str, str], Pod] = {}
         self._importing = asyncio.Lock()
 
-    async def create(
-        self, step: str, command: list[str], variables: dict[str, str], imports: tuple[str, ...] = ()
-    ) -> Pod:
+    async def create(self, need: Need, imports: tuple[str, ...] = ()) -> Pod:
         """Make a pod.
 
         Args:
-            step: The step's name, for messages.
-            command: The command of its container.
-            variables: The variables that the pipeline gives it.
+            need: What its step needs.
             imports: The import statements to begin with.
 
         Returns:
@@ -80,47 +89,43 @@ class Pods:
         try:
             for name in ("home", "tmp", "outputs", "mounts"):
                 (folder / name).mkdir(parents=True, mode=0o700)
-            guard = guard_folder(self.folder / "guards", declared(step, command))
+            guard = guard_folder(self.folder / "guards", declared(need.step, need.command))
             values = environment.container_environment(folder, guard, self.folder)
-            values |= self.variables | environment.service_token(self.sandbox, folder) | variables
+            values |= self.variables | environment.service_token(self.sandbox, folder) | need.variables
             started = await self.processes.begin({"environment": values, "folder": str(folder), "imports": imports})
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return Pod(folder, variables, guard, started)
+        return Pod(folder, need, started)
 
-    def create_ahead(self, run_id: str, name: str, step: str, command: list[str], variables: dict[str, str]) -> None:
-        """Begin to make the pod of a step whose turn comes soon, unless there are enough.
+    def wants(self, run_id: str, name: str) -> bool:
+        """Whether one more pod may be made ahead, and the pod of this name is not yet."""
+        return len(self._ahead) < AHEAD and (run_id, name) not in self._ahead
+
+    def create_ahead(self, run_id: str, name: str, need: Need) -> None:
+        """Begin to make the pod of a step whose turn comes soon.
 
         Args:
             run_id: The run.
             name: The pod's name.
-            step: The step's name, for messages.
-            command: The command of its container.
-            variables: The variables that the pipeline gives it.
+            need: What its step needs.
         """
-        key = run_id, name
-        if len(self._ahead) < AHEAD and key not in self._ahead:
-            self._ahead[key] = asyncio.create_task(self._create_ahead(key, step, command, variables))
+        self._ahead[run_id, name] = asyncio.create_task(self._create_ahead((run_id, name), need))
 
-    async def _create_ahead(
-        self, key: tuple[str, str], step: str, command: list[str], variables: dict[str, str]
-    ) -> None:
+    async def _create_ahead(self, key: tuple[str, str], need: Need) -> None:
         # One after the other: the steps that run come first.
         async with self._importing:
             with contextlib.suppress(SandboxError, OSError):  # said when the step's turn comes, if it is still so
-                self._made[key] = pod = await self.create(step, command, variables, imports_of(command[-1]))
+                self._made[key] = pod = await self.create(need, imports_of(need.command[-1]))
                 await pod.started.imported()
 
-    async def take(self, run_id: str, name: str, step: str, command: list[str], variables: dict[str, str]) -> Pod:
+    async def take(self, run_id: str, name: str, need: Need) -> Pod:
         """The pod of a step: the one that was made ahead, if it still is what the step needs.
 
         Args:
             run_id: The run.
             name: The pod's name.
-            step: The step's name, for messages.
-            command: The command of its container.
-            variables: The variables that the pipeline gives it.
+            need: What the step needs.
 
         Returns:
             The pod, whose process waits for its step.
@@ -130,10 +135,10 @@ class Pods:
             OSError: If the pod's folder cannot be made.
         """
         if pod := await self._taken((run_id, name)):
-            if pod.variables == variables and pod.started.alive:
+            if pod.need == need and pod.started.alive:
                 return pod
             await self.end(pod)
-        return await self.create(step, command, variables)
+        return await self.create(need)
 
     async def end(self, pod: Pod) -> None:
         """End a pod: its process with all that it started, and its folder."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server.runner.artifacts import Store, as_ml_metadata_returns, local_path
-from jukebox_sandbox.pipeline_server.runner.pods import Pods
+from jukebox_sandbox.pipeline_server.runner.pods import Need, Pods
 from jukebox_sandbox.pipeline_server.runner.resolve import Inputs
 from jukebox_sandbox.pipeline_server.runner.values import WrongValue, normal, text_of, value_of
 from jukebox_sandbox.pipeline_server.runner.volumes import Volumes
@@ -167,7 +167,8 @@ async def execute(step: Step, facilities: Facilities, pod_name: str, variables: 
         StepFailed: If it ended badly, or what it wrote cannot be kept.
         SandboxError: If S3 cannot be reached.
     """
-    pod = await facilities.pods.take(step.run_id, pod_name, step.name, step.container["command"], variables)
+    need = Need(step.name, step.container["command"], variables)
+    pod = await facilities.pods.take(step.run_id, pod_name, need)
     try:
         told = executor_input(step, pod.folder)
         await asyncio.to_thread(_fetch, step, facilities.store, pod.folder / "mounts")
