@@ -47,7 +47,7 @@ def create() -> Response:
     wanted = body("V2beta1Pipeline")
     refuse_tags(wanted.tags)
     with open_session() as session:
-        pipeline = _new(session, wanted.name, wanted.display_name, wanted.description)
+        pipeline = new_pipeline(session, wanted.name, wanted.display_name, wanted.description)
         session.commit()
         return answer(message(pipeline))
 
@@ -67,7 +67,7 @@ def upload() -> Response:
     refuse_tags(given.get("tags"))
     name = given.get("name") or given.get("display_name") or file_name
     with open_session() as session:
-        pipeline = _new(session, name, given.get("display_name"), given.get("description"))
+        pipeline = new_pipeline(session, name, given.get("display_name"), given.get("description"))
         new_version(session, pipeline.id, text, pipeline.name, pipeline.display_name, pipeline.description)
         session.commit()
         return answer(message(pipeline))
@@ -144,7 +144,23 @@ def find_pipeline(session: Session, pipeline_id: str) -> tables.Pipeline:
     return pipeline
 
 
-def _new(session: Session, name: str | None, display_name: str | None, description: str | None) -> tables.Pipeline:
+def new_pipeline(
+    session: Session, name: str | None, display_name: str | None, description: str | None
+) -> tables.Pipeline:
+    """Add a pipeline without versions.
+
+    Args:
+        session: An open session; the caller commits.
+        name: Its name; the one to show if empty.
+        display_name: The name to show; the name itself if empty.
+        description: What it is for.
+
+    Returns:
+        The pipeline.
+
+    Raises:
+        RequestError: If the name is missing, too long or taken.
+    """
     name = check_name("Pipeline", name or display_name, 128)
     pipeline = tables.Pipeline(
         name=name, display_name=check_name("Pipeline", display_name or name, 128), description=description or ""

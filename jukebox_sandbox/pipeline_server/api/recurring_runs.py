@@ -102,7 +102,22 @@ def _trigger(one: tables.RecurringRun) -> V2beta1Trigger:
 @blueprint.post("")
 def create() -> Response:
     """Create a schedule of a version, of a pipeline's newest version, or of a pipeline that comes with the request."""
-    wanted = _wanted()
+    return answer(message(create_schedule(_wanted())))
+
+
+def create_schedule(wanted: Any) -> tables.RecurringRun:
+    """Make a schedule, and let the clock look at it.
+
+    Args:
+        wanted: What it shall be, a ``V2beta1RecurringRun``.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        RequestError: If it is refused.
+        SandboxError: If this machine cannot run its pipeline.
+    """
     if not wanted.display_name:
         raise invalid("Recurring run's name cannot be empty")
     if len(wanted.display_name) > 128:
@@ -131,9 +146,8 @@ def create() -> Response:
         )
         session.add(one)
         session.commit()
-        created = message(one)
     clock().wake()
-    return answer(created)
+    return one
 
 
 def _wanted() -> Any:
