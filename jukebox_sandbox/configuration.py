@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jukebox_sandbox.errors import SandboxError
 
@@ -38,6 +39,10 @@ class Configuration:
         buckets_file: The file in it.
         steps_environment: What every step of a pipeline has in its environment; ``{base_url}`` in a value stands for
             the sandbox's address.
+        failure_mark: What the line of a step's log begins with that says why it failed; empty where none does.
+        hints: Values of pipeline parameters to offer, by the parameter's name; ``{base_url}`` and ``{user}`` in a value
+            stand for the sandbox's.
+        links: Addresses of what a model version's properties name, by the property; ``{value}`` stands for its value.
     """
 
     file: Path
@@ -46,6 +51,9 @@ class Configuration:
     buckets_repository: str
     buckets_file: str
     steps_environment: dict[str, str] = field(default_factory=dict)
+    failure_mark: str = ""
+    hints: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
 
 
 def read_configuration(file: Path) -> Configuration:
@@ -75,9 +83,17 @@ def read_configuration(file: Path) -> Configuration:
             for one in known["repository"]
         }
         buckets = known["buckets"]
-        environment = {str(key): str(value) for key, value in known.get("steps", {}).get("environment", {}).items()}
+        steps = known.get("steps", {})
         configuration = Configuration(
-            file.resolve(), checkout, repositories, buckets["repository"], buckets["file"], environment
+            file.resolve(),
+            checkout,
+            repositories,
+            buckets["repository"],
+            buckets["file"],
+            _texts(steps.get("environment", {})),
+            str(steps.get("failure_mark", "")),
+            _texts(known.get("hints", {})),
+            _texts(known.get("links", {})),
         )
     except FileNotFoundError:
         raise SandboxError(f"There is no file {file}, which says what the sandbox holds.", "Name one.") from None
@@ -92,3 +108,7 @@ def read_configuration(file: Path) -> Configuration:
             f"The repositories are: {', '.join(repositories)}.",
         )
     return configuration
+
+
+def _texts(table: dict[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in table.items()}

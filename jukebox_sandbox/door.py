@@ -24,6 +24,9 @@ Application = Callable[[dict[str, Any], Respond], Iterable[bytes]]
 GIT_ROOT = "/api/v1/repos"
 """What is below this is Gitea's API."""
 
+PAGES_ROOT = "/dashboard"
+"""What is below this is the dashboard."""
+
 TOKEN_ROOTS = ("/apis", "/api/model_registry", "/sandbox", "/artifacts")
 """What is below these wants the token, or the cookie that it gave."""
 

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from jukebox_sandbox.commit_statuses import CommitStatuses
-from jukebox_sandbox.door import GIT_ROOT
+from jukebox_sandbox.configuration import Configuration
+from jukebox_sandbox.door import GIT_ROOT, PAGES_ROOT
 from jukebox_sandbox.pipeline_server.creation import Runner
 from jukebox_sandbox.pipeline_server.schedules import Clock
 from jukebox_sandbox.state import Sandbox
@@ -41,14 +42,14 @@ class Parts:
 
     Attributes:
         engine: The database of the pipeline server.
-        repositories: The names of the git repositories.
+        configuration: What the sandbox holds.
         statuses: The statuses of their commits.
         runner: What runs pipelines.
         clock: What makes the runs of schedules.
     """
 
     engine: Engine
-    repositories: list[str]
+    configuration: Configuration
     statuses: CommitStatuses
     runner: Runner
     clock: Clock
@@ -65,7 +66,7 @@ def applications(settings: Sandbox, parts: Parts) -> dict[str, Later]:
     def gitea() -> Any:
         from jukebox_sandbox.gitea import make_app
 
-        return make_app(settings, parts.repositories, parts.statuses)
+        return make_app(settings, list(parts.configuration.repositories), parts.statuses)
 
     def registry() -> Any:
         from flask import Flask
@@ -76,14 +77,29 @@ def applications(settings: Sandbox, parts: Parts) -> dict[str, Later]:
         application.register_blueprint(registry_blueprint(parts.engine))
         return application
 
+    def service() -> Any:
+        from jukebox_sandbox.pipeline_server.api import Service
+
+        return Service(parts.engine, parts.runner, settings.state / "pipeline-server" / "logs")
+
     def pipelines() -> Any:
-        from jukebox_sandbox.pipeline_server.api import Service, create_application
+        from jukebox_sandbox.pipeline_server.api import create_application
         from jukebox_sandbox.pipeline_server.api.recurring_runs import add_schedules
 
-        logs = settings.state / "pipeline-server" / "logs"
-        application = create_application(Service(parts.engine, parts.runner, logs))
+        application = create_application(service())
         add_schedules(application, parts.clock)
         return application
 
+    def pages() -> Any:
+        from jukebox_sandbox.pages import Site, make_app
+
+        return make_app(Site(settings, parts.configuration, parts.engine, parts.statuses), service(), parts.clock)
+
     server = Later(pipelines)
-    return {GIT_ROOT: Later(gitea), "/api/model_registry": Later(registry), "/apis": server, "/sandbox": server}
+    return {
+        GIT_ROOT: Later(gitea),
+        "/api/model_registry": Later(registry),
+        "/apis": server,
+        "/sandbox": server,
+        PAGES_ROOT: Later(pages),
+    }

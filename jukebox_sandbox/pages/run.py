@@ -1,0 +1,246 @@
+"""A run: its live graph with one step beside it, its details, parameters and spec, and what can be done with it."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as AnyResponse
+
+from jukebox_sandbox.events import events
+from jukebox_sandbox.gitea import find_commit
+from jukebox_sandbox.pages import artifacts
+from jukebox_sandbox.pages.graph import Step, draw, steps_of
+from jukebox_sandbox.pages.pipelines import describe
+from jukebox_sandbox.pages.site import site
+from jukebox_sandbox.pipeline_server.api import runs as api
+from jukebox_sandbox.pipeline_server.api.service import open_session, service
+from jukebox_sandbox.pipeline_server.runner.specification import read_specification
+from jukebox_sandbox.pipeline_server.tables import Experiment, PipelineVersion, RecurringRun, Run, Task
+from jukebox_sandbox.repositories import bare_repository, git, server_environment
+
+blueprint = Blueprint("run", __name__)
+
+LOG_TAIL = 100_000
+"""Characters of a log that the page shows, the last ones."""
+
+ORDER = ("FAILED", "RUNNING", "CANCELED", "PENDING", "SUCCEEDED", "CACHED", "SKIPPED")
+"""Of several attempts or iterations, the state that the graph shows."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of a step: an attempt, or an iteration of a loop.
+
+    Attributes:
+        task: Its row.
+        state: Its state; ``CACHED`` where another run's outputs were taken.
+        which: ``iteration 2``; empty where a step runs once.
+    """
+
+    task: Task
+    state: str
+    which: str
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a step failed.
+
+    Attributes:
+        step: The step.
+        what: What happened.
+        next_action: What to do next.
+    """
+
+    step: str
+    what: str
+    next_action: str
+
+
+@blueprint.get("/runs/<run_id>")
+def show(run_id: str) -> str | AnyResponse:
+    """A run. While it is under way, the browser asks again each second, and gets an answer when something changed."""
+    tab, chosen = request.args.get("tab", "graph"), request.args.get("step", "")
+    with open_session() as session:
+        run = api.find_run(session, run_id)
+        specification = read_specification(run.spec)
+        steps = steps_of(specification)
+        executions = executions_of(session, run)
+        unstarted = "PENDING" if run.state in api.UNFINISHED else "OMITTED"
+        states = {one.scope: unstarted for one in steps}
+        states |= {scope: _state(found) for scope, found in executions.items()}
+        step = next((one for one in steps if one.scope == chosen), None)
+        page: dict[str, Any] = {
+            "run": run,
+            "tab": tab,
+            "steps": [(one, states[one.scope], executions.get(one.scope, [])) for one in steps],
+            "is_over": run.state not in api.UNFINISHED and run.state != "CANCELING",
+            "reasons": reasons(run, steps, executions),
+            "commits": commits(session, run) if run.state == "SUCCEEDED" else [],
+            "of_run": _known(session, run),
+            "said": _said(run, states, len(steps)),
+        }
+        address = lambda one: url_for("run.show", run_id=run_id, step=one.scope)  # noqa: E731
+        page["drawn"] = draw(steps, address, states, chosen)
+        if step:
+            page["step"], page["declared"] = step, describe(specification, step)
+            page["part"] = request.args.get("part") or ("logs" if states[chosen] == "FAILED" else "io")
+            page["shown"] = [_details(session, run, one) for one in executions.get(chosen, [])]
+    if tab == "spec":
+        page["documents"] = [part.strip("\n") for part in run.spec.split("\n---\n")]
+    if request.headers.get("HX-Target") != "live":
+        return render_template("run.html", seen=_digest(page), **page)
+    if (seen := _digest(page)) == request.args.get("seen"):
+        return Response(status=204)
+    return render_template("run_live.html", seen=seen, **page)
+
+
+@blueprint.post("/runs/<run_id>/<action>")
+def act(run_id: str, action: str) -> AnyResponse:
+    """Retry, stop, archive, restore or delete a run."""
+    actions = {
+        "retry": api.retry,
+        "stop": api.terminate,
+        "archive": api.archive,
+        "restore": api.unarchive,
+        "delete": api.delete,
+    }
+    if action not in actions:
+        raise api.not_found("Action", action)
+    actions[action](run_id)
+    gone = action in ("archive", "delete")
+    return redirect(url_for("runs.show_all") if gone else url_for("run.show", run_id=run_id))
+
+
+def executions_of(session: Session, run: Run) -> dict[str, list[Execution]]:
+    """The executions of a run's steps, by the steps' scopes.
+
+    Args:
+        session: An open session.
+        run: The run.
+
+    Returns:
+        Each step that has begun, with its executions in the order in which they began.
+    """
+    query = select(Task).where(Task.run_id == run.id, Task.kind.in_(("executor", "driver"))).order_by(Task.number)
+    found: dict[str, list[Execution]] = {}
+    for task in session.scalars(query):
+        scope = re.sub(r"\[\d+\]|\(\d+\)", "", task.scope)
+        if task.kind == "driver" and task.state != "FAILED":
+            continue
+        numbers = [f"iteration {int(one) + 1}" for one in re.findall(r"\[(\d+)\]", task.scope)]
+        numbers += [f"attempt {int(one) + 1}" for one in re.findall(r"\((\d+)\)", task.scope)]
+        state = "CACHED" if task.cached_from else task.state if task.state in ORDER else "SKIPPED"
+        found.setdefault(scope, []).append(Execution(task, state, ", ".join(numbers)))
+    return found
+
+
+def _state(executions: list[Execution]) -> str:
+    """The state that stands for all executions of a step; of attempts, the last one's."""
+    if all("attempt" in one.which for one in executions):
+        return executions[-1].state
+    return min((one.state for one in executions), key=ORDER.index)
+
+
+def reasons(run: Run, steps: list[Step], executions: dict[str, list[Execution]]) -> list[Reason]:
+    """Why a run failed: of each step that failed, what its log says last, and of none, what the run says."""
+    found = []
+    for step in steps:
+        failed = [one for one in executions.get(step.scope, []) if one.state == "FAILED"]
+        if failed and _state(executions[step.scope]) == "FAILED":
+            found.append(_reason(step.name, failed[-1].task))
+    if not found and run.state == "FAILED":
+        found.append(Reason("", run.error or "The run failed.", ""))
+    return found
+
+
+def _reason(step: str, task: Task) -> Reason:
+    """The failure line of a step's log: JSON behind a mark, the last thing that the code around the step prints."""
+    mark = site().configuration.failure_mark
+    for line in reversed(_log(task).splitlines() if mark else []):
+        _, found, text = line.partition(mark)
+        if found:
+            try:
+                known = json.loads(text)
+                return Reason(step, _outside(str(known["what"])), _outside(str(known["next"])))
+            except (ValueError, KeyError, TypeError):
+                break
+    return Reason(step, task.error or "It failed.", "Open the step, and read its log.")
+
+
+def _log(task: Task) -> str:
+    file = service().logs / task.run_id / f"{task.pod_name}.log"
+    return file.read_text(errors="replace")[-LOG_TAIL:] if file.is_file() else ""
+
+
+def _outside(text: str) -> str:
+    """A text of a step without this machine's folders: as in a pod, artifacts are in ``/s3``."""
+    scratch = re.escape(str(site().sandbox.state / "pipeline-server" / "scratch"))
+    return re.sub(rf"{scratch}/[0-9a-f]{{32}}(/mounts)?", "", text)
+
+
+def _details(session: Session, run: Run, execution: Execution) -> dict[str, Any]:
+    task = execution.task
+    original = session.scalar(select(Run).filter_by(id=task.cached_from)) if task.cached_from else None
+    return {
+        "execution": execution,
+        "inputs": list(task.inputs.get("parameters", {}).items()),
+        "input_artifacts": artifacts.show(session, task.inputs.get("artifacts", {})),
+        "outputs": list(task.outputs.get("parameters", {}).items()),
+        "output_artifacts": artifacts.show(session, task.outputs.get("artifacts", {})),
+        "log": _outside(_log(task)),
+        "original": original,
+    }
+
+
+def commits(session: Session, run: Run) -> list[dict[str, Any]]:
+    """The commits that a run made: outputs of its steps that name one, and what its push started.
+
+    Returns:
+        For each ``repository``, ``revision``, ``subject``, ``address`` and the ``event`` of its push, if one came.
+    """
+    values = []
+    for outputs in session.scalars(select(Task.outputs).where(Task.run_id == run.id, Task.kind == "executor")):
+        values += [one for one in outputs.get("parameters", {}).values() if re.fullmatch("[0-9a-f]{40}", str(one))]
+    found = []
+    known = {event["revision"]: event for event in events(site().sandbox.state)}
+    for revision in dict.fromkeys(values):
+        for name in site().configuration.repositories:
+            bare = bare_repository(site().sandbox.state, site().sandbox.user, name)
+            if find_commit(bare, revision):
+                said = git(bare, "show", "--no-patch", "--format=%s", revision, environment=server_environment())
+                address = f"/{site().sandbox.user}/{name}/commit/{revision}/"
+                found.append({"repository": name, "revision": revision, "subject": said.strip(), "address": address,
+                              "event": known.get(revision)})  # fmt: skip
+    return found
+
+
+def _known(session: Session, run: Run) -> dict[str, Any]:
+    experiment = session.get(Experiment, run.experiment_id)
+    version = session.scalar(select(PipelineVersion).filter_by(id=run.pipeline_version_id))
+    schedule = session.get(RecurringRun, run.recurring_run_id) if run.recurring_run_id else None
+    return {"experiment": experiment, "version": version, "schedule": schedule}
+
+
+def _said(run: Run, states: dict[str, str], steps: int) -> str:
+    """The state of a run in a sentence, for those who do not see the graph."""
+    over = sum(state in ("SUCCEEDED", "CACHED", "SKIPPED") for state in states.values())
+    failed = [scope.rpartition("/")[2] for scope, state in states.items() if state == "FAILED"]
+    running = [scope.rpartition("/")[2] for scope, state in states.items() if state == "RUNNING"]
+    parts = [f"{run.display_name}: {run.state.lower()}, {over} of {steps} steps done"]
+    parts += [f"failed: {', '.join(failed)}"] if failed else []
+    parts += [f"running: {', '.join(running)}"] if running and not failed else []
+    return "; ".join(parts) + "."
+
+
+def _digest(page: dict[str, Any]) -> str:
+    """What changes when the live part of the page does."""
+    steps = [(step.scope, state, [one.task.state for one in many]) for step, state, many in page["steps"]]
+    logs = [len(one["log"]) for one in page.get("shown", [])]
+    text = json.dumps([page["run"].state, steps, logs, [str(one["event"]) for one in page["commits"]]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
