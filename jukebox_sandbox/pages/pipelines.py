@@ -98,8 +98,9 @@ def preview() -> str:
     """What an uploaded file holds, before it is imported."""
     try:
         text = _uploaded()
-        pipeline = read_specification(text)
-        return render_template("preview.html", name=read_spec(text).name, drawn=draw(steps_of(pipeline), lambda _: "#"))
+        name = read_spec(text).name
+        drawn = draw(steps_of(read_specification(text)), lambda _: "#")
+        return render_template("preview.html", name=name, drawn=drawn)
     except SandboxError as error:
         return render_template("preview.html", error=error)
 
@@ -170,7 +171,7 @@ def describe(specification: Specification, step: Step) -> dict[str, Any]:
     label = step.component.get("executorLabel", "")
     container = specification.executors.get(label, {}).get("container", {})
     platform = specification.platform_of(label)
-    source = container.get("command", [""])[-1]
+    source = (container.get("command") or [""])[-1]
     return {
         "inputs": _declared(step.component.get("inputDefinitions", {})),
         "outputs": _declared(step.component.get("outputDefinitions", {})),

@@ -91,6 +91,8 @@ def show(run_id: str) -> str | AnyResponse:
             page["step"], page["declared"] = step, describe(specification, step)
             page["part"] = request.args.get("part") or ("logs" if states[chosen] == "FAILED" else "io")
             page["shown"] = [_details(session, run, one) for one in executions.get(chosen, [])]
+            written = [one for shown in page["shown"] for _, one in shown["output_artifacts"]]
+            page["has_pictures"] = any(one.matrix or one.is_picture for one in written)
     if tab == "spec":
         page["documents"] = [part.strip("\n") for part in run.spec.split("\n---\n")]
     if request.headers.get("HX-Target") != "live":
