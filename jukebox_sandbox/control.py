@@ -12,10 +12,12 @@ from typing import Any
 
 from jukebox_sandbox import s3
 from jukebox_sandbox.configuration import Configuration, read_configuration
+from jukebox_sandbox.door import PAGES_ROOT
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.events import events, is_running
 from jukebox_sandbox.guard import PACKAGES
 from jukebox_sandbox.locks import one_at_a_time, signal_group, take_lock, try_lock
+from jukebox_sandbox.login import login_link
 from jukebox_sandbox.ports import LOOPBACK
 from jukebox_sandbox.repositories import bare_repository, uncommitted
 from jukebox_sandbox.state import USER, bring_up_to_date, read_sandbox
@@ -152,7 +154,8 @@ def status(state: Path) -> dict[str, Any]:
         state: The state folder.
 
     Returns:
-        ``running`` and ``state``; when it runs also ``pid``, ``namespace``, ``pages``, ``repositories`` (URLs by
+        ``running`` and ``state``; when it runs also ``pid``, ``namespace``, ``dashboard`` (a link that logs in once),
+        ``repositories`` (URLs by
         name), ``clones`` (folders by name), ``s3_endpoint``, ``registry``, ``pipeline_server``, ``buckets`` and
         the latest ``events``.
     """
@@ -170,7 +173,7 @@ def status(state: Path) -> dict[str, Any]:
         "state": str(state),
         "pid": pid,
         "namespace": sandbox.namespace,
-        "pages": f"{sandbox.base_url}/",
+        "dashboard": login_link(sandbox, pid, f"{PAGES_ROOT}/"),
         "repositories": {name: sandbox.repository_url(name) for name in folders},
         "clones": folders,
         "s3_endpoint": sandbox.s3_endpoint,

@@ -1,21 +1,23 @@
 """The one place that decides who may ask the sandbox's web address for what.
 
 Git and Gitea's API want the password of the Secret ``git-auth``, as git sends it. The interfaces of the pipeline
-server and of the model registry want the token of the Secret ``pipeline-server``, as a bearer. A browser shows that
-token once, ``/?token=…``, and has a cookie from then on; it may also log in to the pages with the password. Nobody
-else is answered, and no page of another site: a foreign ``Host`` (a name that was made to lead here) or ``Origin`` is
-refused.
+server and of the model registry want the token of the Secret ``pipeline-server``, as a bearer. A browser opens a link
+that logs in once, ``/dashboard/?login=…``, and has a cookie from then on; it may also log in to the pages with the
+password. Nobody else is answered, and no page of another site: a foreign ``Host`` (a name that was made to lead here)
+or ``Origin`` is refused.
 """
 
 import base64
 import hashlib
 import hmac
+import os
 import re
 from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from jukebox_sandbox.login import PARAMETER, Logins
 from jukebox_sandbox.state import Sandbox
 
 Respond = Callable[..., Any]
@@ -29,6 +31,9 @@ PAGES_ROOT = "/dashboard"
 
 TOKEN_ROOTS = ("/apis", "/api/model_registry", "/sandbox", "/artifacts")
 """What is below these wants the token, or the cookie that it gave."""
+
+
+USED = "This link has been used, or is older than an hour. Open a new one: ./jukebox status prints it."
 
 
 class Door:
@@ -46,6 +51,7 @@ class Door:
         login = settings.secret("git-auth")
         self._basic = base64.b64encode(f"{login['username']}:{login['password']}".encode())
         self._token = settings.secret("pipeline-server")["token"].encode()
+        self._logins = Logins(settings, os.getpid())
         # Cookies do not know ports: another sandbox of this laptop has a cookie of another name.
         self._cookie = f"jukebox-{port}"
         # Not the token itself: what a browser keeps opens these pages, and no more.
@@ -66,8 +72,11 @@ class Door:
                 return _refuse(respond, "401 Unauthorized", ("WWW-Authenticate", "Bearer"))
             known = True
         else:
-            if method == "GET" and (token := dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("token")) is not None:
-                return self._enter(environ, respond, token)
+            if (
+                method == "GET"
+                and (code := dict(parse_qsl(environ.get("QUERY_STRING", ""))).get(PARAMETER)) is not None
+            ):
+                return self._enter(environ, respond, code)
             known = self._has_cookie(environ) or self._has_password(environ)
         if not known:
             challenge = ("WWW-Authenticate", 'Basic realm="Jukebox sandbox", charset="UTF-8"')
@@ -81,11 +90,11 @@ class Door:
             origin is None or origin.lower() in {f"http://{host}" for host in self._hosts}
         )
 
-    def _enter(self, environ: dict[str, Any], respond: Respond, token: str) -> Iterable[bytes]:
-        """Give a browser that shows the token its cookie, and send it to the same page without the token."""
-        if not hmac.compare_digest(token.encode(), self._token):
-            return _refuse(respond, "401 Unauthorized")
-        rest = [(key, value) for key, value in parse_qsl(environ["QUERY_STRING"]) if key != "token"]
+    def _enter(self, environ: dict[str, Any], respond: Respond, code: str) -> Iterable[bytes]:
+        """Give a browser that opens a link its cookie, and send it to the same page without the code."""
+        if not (self._has_cookie(environ) or self._logins.take(code)):
+            return _refuse(respond, "401 Unauthorized", said=USED)
+        rest = [(key, value) for key, value in parse_qsl(environ["QUERY_STRING"]) if key != PARAMETER]
         path = "/" + quote(environ["PATH_INFO"].encode("latin-1").lstrip(b"/"))  # never //another.site
         headers = [
             ("Location", f"{path}?{urlencode(rest)}" if rest else path),
@@ -116,7 +125,7 @@ def _matches(environ: dict[str, Any], scheme: str, expected: bytes) -> bool:
     return given.lower() == scheme and hmac.compare_digest(value.strip().encode(), expected)
 
 
-def _refuse(respond: Respond, status: str, *headers: tuple[str, str]) -> list[bytes]:
-    body = status[4:].encode() + b"\n"
+def _refuse(respond: Respond, status: str, *headers: tuple[str, str], said: str = "") -> list[bytes]:
+    body = (said or status[4:]).encode() + b"\n"
     respond(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), *headers])
     return [body]

@@ -5,6 +5,7 @@ import http.client
 import pytest
 from waiting import DEADLINE
 
+from jukebox_helpers import sandbox as program
 from jukebox_helpers.settings import Settings
 
 
@@ -27,12 +28,15 @@ def test_the_interfaces_want_the_token(sandbox: Settings, root: str) -> None:
         assert ask(sandbox, f"{root}/nothing", "POST", **headers)[0] == 403
 
 
-def test_a_browser_comes_in_with_the_token_and_stays_with_its_cookie(sandbox: Settings) -> None:
+def test_a_browser_comes_in_with_the_link_of_status_and_stays_with_its_cookie(sandbox: Settings) -> None:
     token = sandbox.secret("pipeline-server")["token"]
-    status, headers, _ = ask(sandbox, f"/?token={token}")
-    assert (status, headers["Location"]) == (303, "/")
+    link = program.status(sandbox.state)["dashboard"]
+    assert token not in link
+    status, headers, _ = ask(sandbox, link.removeprefix(sandbox.cluster_domain))
+    assert (status, headers["Location"]) == (303, "/dashboard/")
+    assert ask(sandbox, link.removeprefix(sandbox.cluster_domain))[0] == 401
     cookie = headers["Set-Cookie"].split(";")[0]
-    status, _, page = ask(sandbox, "/", Cookie=cookie)
+    status, _, page = ask(sandbox, "/dashboard/pipelines", Cookie=cookie)
     assert status == 200 and b"Jukebox sandbox" in page and token.encode() not in page
     assert ask(sandbox, "/user1/jukebox/", Cookie=cookie)[0] == 200
     assert ask(sandbox, "/user1/jukebox.git/info/refs?service=git-upload-pack", Cookie=cookie)[0] == 401

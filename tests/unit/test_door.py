@@ -1,6 +1,8 @@
 """Who may ask the sandbox's web address for what."""
 
 import base64
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ from werkzeug.test import Client, TestResponse
 
 from jukebox_sandbox import supervisor
 from jukebox_sandbox.door import Door
+from jukebox_sandbox.login import VALID, login_link
 from jukebox_sandbox.state import Sandbox, read_secret
 
 HERE = "http://127.0.0.1:4711"
 TOKEN_PATHS = ["/apis/v2beta1/runs", "/apis", "/api/model_registry/v1alpha3/x", "/sandbox/clock", "/artifacts/a"]
 GIT_PATHS = ["/user1/jukebox.git/info/refs", "/user1/other.git/git-receive-pack", "/api/v1/repos/user1/jukebox/x"]
-PAGES = ["/", "/events", "/user1/jukebox/", "/user1/jukebox.git", "/apisx", "//apis/x", "/else"]
+PAGES = ["/", "/events", "/user1/jukebox/", "/user1/jukebox.git", "/dashboard/runs", "/apisx", "//apis/x", "/else"]
 NOT_OURS = [
     "example.com",
     "127.0.0.1",
@@ -46,7 +49,8 @@ class Visitor:
             respond("200 OK", [("Content-Type", "text/plain")])
             return [b"inside"]
 
-        self.client = Client(Door(Sandbox(state, HERE, "http://s3"), inside), use_cookies=False)
+        self.sandbox = Sandbox(state, HERE, "http://s3")
+        self.client = Client(Door(self.sandbox, inside), use_cookies=False)
 
     def ask(self, path: str, method: str = "GET", host: str = "127.0.0.1:4711", **headers: str) -> TestResponse:
         named = {key.replace("_", "-"): value for key, value in headers.items()}
@@ -65,8 +69,11 @@ class Visitor:
         login = f"{user}:{self.password if password is None else password}"
         return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
 
+    def link(self, page: str = "/", pid: int = 0) -> str:
+        return login_link(self.sandbox, pid or os.getpid(), page).removeprefix(HERE)
+
     def cookie(self) -> dict[str, str]:
-        cookie = self.ask(f"/?token={self.token}").headers["Set-Cookie"]
+        cookie = self.ask(self.link()).headers["Set-Cookie"]
         return {"Cookie": f"other=1; {cookie.split(';')[0]}"}
 
 
@@ -99,7 +106,7 @@ def test_what_is_almost_a_key_is_none(door: Visitor, path: str) -> None:
         assert (answer.status_code, answer.text) == (401, "Unauthorized\n"), headers
 
 
-@pytest.mark.parametrize("path", [TOKEN_PATHS[0], GIT_PATHS[0], *PAGES[:2], "/?token=x"])
+@pytest.mark.parametrize("path", [TOKEN_PATHS[0], GIT_PATHS[0], *PAGES[:2], "/?login=x"])
 def test_a_foreign_host_or_origin_is_refused_whatever_key_it_has(door: Visitor, path: str) -> None:
     for key in (door.bearer(), door.basic(), door.cookie(), {}):
         for method in ("GET", "POST"):
@@ -127,20 +134,33 @@ def test_a_signed_event_needs_no_key_but_a_host(door: Visitor) -> None:
     assert door.ask("/events", "POST", "evil.com").status_code == 403
 
 
-def test_a_browser_shows_the_token_once_and_has_a_cookie_from_then_on(door: Visitor) -> None:
-    answer = door.ask(f"/user1/jukebox/?a=1&token={door.token}&b=%26")
+def test_a_link_logs_in_once_and_the_browser_has_a_cookie_from_then_on(door: Visitor) -> None:
+    link = door.link("/user1/jukebox/") + "&a=1&b=%26"
+    answer = door.ask(link)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/user1/jukebox/?a=1&b=%26")
-    name, *attributes = answer.headers["Set-Cookie"].split("; ")
+    cookie = answer.headers["Set-Cookie"]
+    name, *attributes = cookie.split("; ")
     assert name.startswith("jukebox-4711=") and door.token not in name
     assert attributes == ["Path=/", "HttpOnly", "SameSite=Strict"]
     assert (answer.headers["Cache-Control"], answer.headers["Referrer-Policy"]) == ("no-store", "no-referrer")
-    assert door.ask(f"//evil.com/?token={door.token}").headers["Location"] == "/evil.com/"
+    assert door.ask(door.link("//evil.com/")).headers["Location"] == "/evil.com/"
 
-    for wrong in ("x", door.token[:-1], door.password, "%E2%99%AB"):
-        refused = door.ask(f"/?token={wrong}")
+    again = door.ask(link)
+    assert (again.status_code, "Set-Cookie" in again.headers) == (401, False) and "./jukebox status" in again.text
+    assert door.ask(link, Cookie=cookie.split(";")[0]).status_code == 303  # who is in may open it again
+
+
+def test_a_code_that_is_not_for_this_door_logs_nobody_in(door: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = door.link().partition("=")[2]
+    for wrong in ("x", code[:-1], door.token, door.password, "%E2%99%AB", door.link(pid=1).partition("=")[2]):
+        refused = door.ask(f"/?login={wrong}")
         assert refused.status_code == 401 and "Set-Cookie" not in refused.headers
-    assert door.ask(f"/?token={door.token}", "POST").status_code == 401
-    assert door.ask(f"/apis/x?token={door.token}").status_code == 401
+    assert door.ask(f"/?login={code}", "POST").status_code == 401
+    assert door.ask(f"/apis/x?login={code}").status_code == 401
+    assert door.ask(f"/?token={door.token}").status_code == 401
+    late = time.time() + VALID + 1
+    monkeypatch.setattr(time, "time", lambda: late)
+    assert door.ask(f"/?login={code}").status_code == 401
 
 
 def test_a_new_token_ends_the_cookies_of_the_old_one(door: Visitor, tmp_path: Path) -> None:
