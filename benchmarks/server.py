@@ -1,5 +1,7 @@
 """What the laptop's pipeline server takes: its start, the way to a run's first step, long lists, memory at rest."""
 
+import functools
+import re
 import statistics
 import subprocess
 import sys
@@ -63,6 +65,8 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
         add_runs(settings.state, run_ids[0], RUNS - len(run_ids))
         many = statistics.median(timed(lambda: listed(settings)) for _ in range(3))
         page = statistics.median(timed(lambda: listed(settings, 20, most=1)) for _ in range(3))
+        say("pages of the dashboard")
+        pages = page_times(sandbox.status(settings.state)["dashboard"], run_ids[0])
         used = process.memory_info().rss / 1e6
     return Result(
         name="server",
@@ -73,6 +77,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
             Figure("create a run, to its first step's start", first, "s", "lower", 0.5),
             Figure(f"a list of {RUNS:,} runs", many, "s", "lower", 0.2),
             Figure(f"a page of 20 of {RUNS:,} runs", page, "s", "lower", 0.2),
+            Figure(f"the slowest page of the dashboard with {RUNS:,} runs", max(pages.values()), "s", "lower", 0.3),
             Figure("memory at rest, after the start", at_rest, "MB", "lower", 150),
             Figure("memory after all of this", used, "MB", "lower"),
             Figure("up / an empty Python", up / bare, "x", "lower"),
@@ -87,10 +92,12 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
                 f"a list of {RUNS:,} runs": many,
                 f"a list of {len(run_ids)} runs": few,
                 "an empty Python": bare,
+                **pages,
             }.items()
         ],
         notes=[
             "A list is all runs, in pages of 200, the most that Kubeflow's server gives, over HTTP.",
+            "A page is all that the server sends before the browser draws it; the median of five.",
             "Memory: the resident set of the sandbox's process; SeaweedFS is another process.",
         ],
     )
@@ -118,6 +125,31 @@ def listed(settings: Settings, size: int = 200, most: int = 1_000) -> int:
         if not token:
             break
     return found
+
+
+def page_times(link: str, run_id: str) -> dict[str, float]:
+    """Seconds until the pages of the dashboard's menu, and one run, are there, by their paths.
+
+    Args:
+        link: A link that logs in.
+        run_id: The run.
+
+    Returns:
+        The median of five each; the first one, which imports what the pages need, is not among them.
+    """
+    browser = requests.Session()
+    home = browser.get(link, timeout=60)
+    menu = re.findall(r'<li><a href="(/dashboard/[^"]*)"', home.text)
+    root = home.url.partition("/dashboard/")[0]
+
+    def look(path: str) -> None:
+        browser.get(root + path, timeout=60).raise_for_status()
+
+    paths = dict.fromkeys([*menu, f"/dashboard/runs/{run_id}", "/dashboard/runs?page=50"])
+    for path in paths:
+        look(path)
+    times = {path: statistics.median(timed(functools.partial(look, path)) for _ in range(5)) for path in paths}
+    return {f"page {path.replace(run_id, 'of a run')}": seconds for path, seconds in times.items()}
 
 
 def to_the_first_step(state: Path, run_id: str) -> float:
