@@ -17,6 +17,7 @@ class Repository:
         seed: The folder that it begins as.
         description: What its page says.
         on_push: The command that a push to ``main`` starts; ``{revision}`` in it stands for the commit.
+        pipeline_run: What the cluster calls the run that a push starts, without the commit at its end.
         status: The context of the commit status that says what became of the command; none is posted where it is empty.
     """
 
@@ -25,6 +26,22 @@ class Repository:
     description: str = ""
     on_push: tuple[str, ...] = ()
     status: str = ""
+    pipeline_run: str = ""
+
+
+@dataclass(frozen=True)
+class ModelVersions:
+    """What the pages say of a model version.
+
+    Attributes:
+        data_version: The property that names the data it was trained on.
+        first: The properties that are shown before the others, in this order.
+        doubtful: What a value begins with that says that something was made up.
+    """
+
+    data_version: str = ""
+    first: tuple[str, ...] = ()
+    doubtful: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,9 @@ class Configuration:
         failure_mark: What the line of a step's log begins with that says why it failed; empty where none does.
         hints: Values of pipeline parameters to offer, by the parameter's name; ``{base_url}`` and ``{user}`` in a value
             stand for the sandbox's.
-        links: Addresses of what a model version's properties name, by the property; ``{value}`` stands for its value.
+        links: Addresses of what a model version's properties name, by the property: templates of Jinja with ``value``
+            and ``user``.
+        model_versions: What the pages say of a model version.
     """
 
     file: Path
@@ -54,6 +73,7 @@ class Configuration:
     failure_mark: str = ""
     hints: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    model_versions: ModelVersions = ModelVersions()
 
 
 def read_configuration(file: Path) -> Configuration:
@@ -79,11 +99,12 @@ def read_configuration(file: Path) -> Configuration:
                 one.get("description", ""),
                 tuple(one.get("on_push", ())),
                 one.get("status", ""),
+                one.get("pipeline_run", ""),
             )
             for one in known["repository"]
         }
         buckets = known["buckets"]
-        steps = known.get("steps", {})
+        steps, versions = known.get("steps", {}), known.get("model_versions", {})
         configuration = Configuration(
             file.resolve(),
             checkout,
@@ -94,6 +115,11 @@ def read_configuration(file: Path) -> Configuration:
             str(steps.get("failure_mark", "")),
             _texts(known.get("hints", {})),
             _texts(known.get("links", {})),
+            ModelVersions(
+                str(versions.get("data_version", "")),
+                tuple(map(str, versions.get("first", ()))),
+                str(versions.get("doubtful", "")),
+            ),
         )
     except FileNotFoundError:
         raise SandboxError(f"There is no file {file}, which says what the sandbox holds.", "Name one.") from None

@@ -1,6 +1,5 @@
 """The sandbox's one web address: git, pages to look at, and the listener for push events."""
 
-import html
 import json
 import mimetypes
 import re
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jukebox_sandbox.configuration import Configuration
+from jukebox_sandbox.door import PAGES_ROOT
 from jukebox_sandbox.events import events, judge, record
 from jukebox_sandbox.git_server import GitServer, Respond
 from jukebox_sandbox.parts import Later
@@ -17,20 +17,6 @@ from jukebox_sandbox.state import Sandbox
 
 EVENT_LIMIT = 1 << 20
 """Bytes that a push event may have."""
-
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Jukebox sandbox</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}code{{background:#eee;padding:0 .2rem}}</style>
-<h1>Jukebox sandbox</h1>
-<p>Project <code>{namespace}</code> on this laptop.</p>
-<h2>Repositories</h2><ul>{repositories}</ul>
-<h2>Services</h2><ul><li>S3: <code>{s3_endpoint}</code></li>
-<li>Model registry: <code>{registry}/api/model_registry/v1alpha3</code></li></ul>
-<h2>Latest pushes</h2>
-<table><tr><th>received</th><th>repository</th><th>version</th><th>state</th><th>detail</th></tr>{events}</table>
-</html>
-"""
 
 
 class Web:
@@ -67,7 +53,7 @@ class Web:
         if path == "/events":
             return _answer(respond, "200 OK", json.dumps(events(self.settings.state)).encode(), "application/json")
         if path == "/":
-            return _answer(respond, "200 OK", self._landing_page().encode(), "text/html; charset=utf-8")
+            return _answer(respond, "302 Found", b"", headers=[("Location", f"{PAGES_ROOT}/")])
         for root, part in self.parts.items():
             if path.startswith(f"{root}/"):
                 return part(environ, respond)
@@ -120,20 +106,6 @@ class Web:
         status = "403 Forbidden" if outcome == "refused" else "202 Accepted"
         said = {"state": outcome, "detail": reason, "id": event["id"], "version": event["version"]}
         return _answer(respond, status, json.dumps(said).encode(), "application/json")
-
-    def _landing_page(self) -> str:
-        rows = []
-        for event in reversed(events(self.settings.state)[-10:]):
-            cells = (event[key] for key in ("received", "repository", "version", "state", "detail"))
-            rows.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
-        links = [f'<li><a href="/{self.settings.user}/{name}/">{name}</a></li>' for name in self.repositories]
-        return PAGE.format(
-            namespace=html.escape(self.settings.namespace),
-            repositories="".join(links),
-            s3_endpoint=html.escape(self.settings.s3_endpoint),
-            registry=html.escape(self.settings.registry),
-            events="".join(rows),
-        )
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:

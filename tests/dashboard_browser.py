@@ -15,7 +15,7 @@ def open_dashboard(page: Any, link: str) -> str:
 def go(page: Any, *names: str) -> None:
     """Open a page by the menu."""
     for name in names:
-        page.get_by_role("navigation", name="Dashboard").get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("navigation", name="Dashboard").get_by_role("link", name=name, exact=True).first.click()
 
 
 def check_accessibility(page: Any) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from jukebox_sandbox.commit_statuses import CommitStatuses
-from jukebox_sandbox.configuration import Configuration, Repository
+from jukebox_sandbox.configuration import Configuration, ModelVersions, Repository
 from jukebox_sandbox.pages import ROOT, Site, make_app
 from jukebox_sandbox.pipeline_server import tables
 from jukebox_sandbox.pipeline_server.api import Service
@@ -22,6 +22,10 @@ from jukebox_sandbox.pipeline_server.schedules import Clock, run_maker
 from jukebox_sandbox.state import Sandbox
 
 MARK = "FAILURE OF THE TEST "
+LINKS = {
+    "data": "/dashboard/buckets/cache/object?key={{ value[:2] }}/{{ value[2:] }}",
+    "run": "/dashboard/runs/{{ value }}",
+}
 HINTS = {"address": "{base_url}/{user}/here.git"}
 
 
@@ -62,7 +66,7 @@ def page_server(state: Path) -> Iterator[Pages]:
     engine = tables.open_database(state)
     runner = ListeningRunner()
     clock = Clock(engine, run_maker(runner))
-    repository = Repository("jukebox", state, status="jukebox/ct")
+    repository = Repository("jukebox", state, status="jukebox/ct", pipeline_run="ct-pipeline")
     configuration = Configuration(
         state / "sandbox.toml",
         state,
@@ -71,6 +75,8 @@ def page_server(state: Path) -> Iterator[Pages]:
         "buckets.yaml",
         failure_mark=MARK,
         hints=HINTS,
+        links=LINKS,
+        model_versions=ModelVersions("data", ("data",), "made up"),
     )
     site = Site(
         Sandbox(state, "http://127.0.0.1:1", "http://127.0.0.1:2"), configuration, engine, CommitStatuses(engine)

@@ -6,7 +6,17 @@ no state and no JavaScript of their own; htmx, which keeps a running run up to d
 
 from flask import Flask
 
-from jukebox_sandbox.pages import artifacts, experiments, pipelines, run, runs, schedules
+from jukebox_sandbox.pages import (
+    artifacts,
+    buckets,
+    experiments,
+    pipeline_runs,
+    pipelines,
+    registry,
+    run,
+    runs,
+    schedules,
+)
 from jukebox_sandbox.pages.site import ROOT, Site, prepare
 from jukebox_sandbox.pipeline_server.api.clock import EXTENSION as CLOCK
 from jukebox_sandbox.pipeline_server.api.service import EXTENSION as SERVICE
@@ -15,7 +25,7 @@ from jukebox_sandbox.pipeline_server.schedules import Clock
 
 __all__ = ["ROOT", "Site", "make_app"]
 
-PAGES = (pipelines, runs, run, schedules, experiments, artifacts)
+PAGES = (pipelines, runs, run, schedules, experiments, artifacts, registry, pipeline_runs, buckets)
 
 
 def make_app(site: Site, service: Service, clock: Clock) -> Flask:

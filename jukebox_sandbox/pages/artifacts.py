@@ -88,6 +88,11 @@ def picture(artifact_id: int) -> Response:
     artifact, content = _read(artifact_id)
     if artifact.type != "system.HTML":
         raise not_found("Picture", str(artifact_id))
+    return as_picture(content)
+
+
+def as_picture(content: bytes) -> Response:
+    """A foreign page as an answer: the browser runs and loads nothing of it."""
     return Response(content, mimetype="text/html", headers={"Content-Security-Policy": PICTURE_POLICY})
 
 

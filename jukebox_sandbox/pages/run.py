@@ -1,6 +1,5 @@
 """A run: its live graph with one step beside it, its details, parameters and spec, and what can be done with it."""
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -12,16 +11,16 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from jukebox_sandbox.events import events
-from jukebox_sandbox.gitea import find_commit
 from jukebox_sandbox.pages import artifacts
+from jukebox_sandbox.pages.commits import Commit, find_commits
 from jukebox_sandbox.pages.graph import Step, draw, steps_of
+from jukebox_sandbox.pages.pipeline_runs import PipelineRun, pipeline_runs
 from jukebox_sandbox.pages.pipelines import describe
-from jukebox_sandbox.pages.site import site
+from jukebox_sandbox.pages.site import digest, site, without_machine_paths
 from jukebox_sandbox.pipeline_server.api import runs as api
 from jukebox_sandbox.pipeline_server.api.service import open_session, service
 from jukebox_sandbox.pipeline_server.runner.specification import read_specification
 from jukebox_sandbox.pipeline_server.tables import Experiment, PipelineVersion, RecurringRun, Run, Task
-from jukebox_sandbox.repositories import bare_repository, git, server_environment
 
 blueprint = Blueprint("run", __name__)
 
@@ -169,7 +168,9 @@ def _reason(step: str, task: Task) -> Reason:
         if found:
             try:
                 known = json.loads(text)
-                return Reason(step, _outside(str(known["what"])), _outside(str(known["next"])))
+                return Reason(
+                    step, without_machine_paths(str(known["what"])), without_machine_paths(str(known["next"]))
+                )
             except (ValueError, KeyError, TypeError):
                 break
     return Reason(step, task.error or "It failed.", "Open the step, and read its log.")
@@ -178,12 +179,6 @@ def _reason(step: str, task: Task) -> Reason:
 def _log(task: Task) -> str:
     file = service().logs / task.run_id / f"{task.pod_name}.log"
     return file.read_text(errors="replace")[-LOG_TAIL:] if file.is_file() else ""
-
-
-def _outside(text: str) -> str:
-    """A text of a step without this machine's folders: as in a pod, artifacts are in ``/s3``."""
-    scratch = re.escape(str(site().sandbox.state / "pipeline-server" / "scratch"))
-    return re.sub(rf"{scratch}/[0-9a-f]{{32}}(/mounts)?", "", text)
 
 
 def _details(session: Session, run: Run, execution: Execution) -> dict[str, Any]:
@@ -195,31 +190,24 @@ def _details(session: Session, run: Run, execution: Execution) -> dict[str, Any]
         "input_artifacts": artifacts.show(session, task.inputs.get("artifacts", {})),
         "outputs": list(task.outputs.get("parameters", {}).items()),
         "output_artifacts": artifacts.show(session, task.outputs.get("artifacts", {})),
-        "log": _outside(_log(task)),
+        "log": without_machine_paths(_log(task)),
         "original": original,
     }
 
 
-def commits(session: Session, run: Run) -> list[dict[str, Any]]:
-    """The commits that a run made: outputs of its steps that name one, and what its push started.
-
-    Returns:
-        For each ``repository``, ``revision``, ``subject``, ``address`` and the ``event`` of its push, if one came.
-    """
-    values = []
+def commits(session: Session, run: Run) -> list[tuple[Commit, PipelineRun | None]]:
+    """The commits that a run made, outputs of its steps that name one, and what the push of each started."""
+    values: list[str] = []
     for outputs in session.scalars(select(Task.outputs).where(Task.run_id == run.id, Task.kind == "executor")):
-        values += [one for one in outputs.get("parameters", {}).values() if re.fullmatch("[0-9a-f]{40}", str(one))]
-    found = []
-    known = {event["revision"]: event for event in events(site().sandbox.state)}
-    for revision in dict.fromkeys(values):
-        for name in site().configuration.repositories:
-            bare = bare_repository(site().sandbox.state, site().sandbox.user, name)
-            if find_commit(bare, revision):
-                said = git(bare, "show", "--no-patch", "--format=%s", revision, environment=server_environment())
-                address = f"/{site().sandbox.user}/{name}/commit/{revision}/"
-                found.append({"repository": name, "revision": revision, "subject": said.strip(), "address": address,
-                              "event": known.get(revision)})  # fmt: skip
-    return found
+        values += map(str, outputs.get("parameters", {}).values())
+    found = [one for name in site().configuration.repositories for one in find_commits(name, values).values()]
+    started = {one.event["revision"]: one for one in pipeline_runs(_events_of(found))}
+    return [(one, started.get(one.revision)) for one in found]
+
+
+def _events_of(found: list[Commit]) -> list[dict[str, Any]]:
+    revisions = {one.revision for one in found}
+    return [event for event in events(site().sandbox.state) if event["revision"] in revisions] if found else []
 
 
 def _known(session: Session, run: Run) -> dict[str, Any]:
@@ -244,5 +232,4 @@ def _digest(page: dict[str, Any]) -> str:
     """What changes when the live part of the page does."""
     steps = [(step.scope, state, [one.task.state for one in many]) for step, state, many in page["steps"]]
     logs = [len(one["log"]) for one in page.get("shown", [])]
-    text = json.dumps([page["run"].state, steps, logs, [str(one["event"]) for one in page["commits"]]])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest([page["run"].state, steps, logs, [one.state for _, one in page["commits"] if one]])

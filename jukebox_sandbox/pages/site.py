@@ -1,6 +1,9 @@
 """What all pages share: the menu in the words of OpenShift AI 2.x and 3.x, headers, times, and errors as pages."""
 
+import hashlib
+import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -75,10 +78,14 @@ MENU = (
     _entry("pipelines.show_all", "Data science pipelines", "Pipelines", "Develop & train", "Pipelines"),
     _entry("runs.show_all", "Data science pipelines", "Runs", "Develop & train", "Pipelines: Runs"),
     _entry("experiments.show_all", "Experiments", "Experiments and runs", "Develop & train"),
+    _entry("registry.show_all", "Models", "Model registry", "AI hub", "Registry"),
 )
 """The pages of OpenShift AI's dashboard."""
 
-LAPTOP_MENU: tuple[Entry, ...] = ()
+LAPTOP_MENU = (
+    _entry("pipeline_runs.show_all", "OpenShift console", "Pipelines"),
+    _entry("buckets.show_all", "Object storage", "Buckets"),
+)
 """What the cluster has elsewhere: in OpenShift's console, in Gitea, in MinIO."""
 
 STATES = {
@@ -91,7 +98,11 @@ STATES = {
     "SKIPPED": ("⤼", "Skipped", "waiting"),
     "OMITTED": ("–", "Not run", "waiting"),
     "FAILED": ("✗", "Failed", "bad"),
+    "FOUND": ("✓", "Found", "good"),
+    "MISSING": ("✗", "Missing", "bad"),
     "CANCELED": ("⊘", "Canceled", "waiting"),
+    "IGNORED": ("⊘", "Ignored", "waiting"),
+    "REFUSED": ("⊘", "Refused", "waiting"),
 }
 """Sign, word and look of a state: never the look alone."""
 
@@ -110,7 +121,7 @@ def prepare(application: Flask, one: Site) -> None:
     """
     application.extensions[EXTENSION] = one
     application.config["MAX_CONTENT_LENGTH"] = SIZE_LIMIT + (1 << 20)
-    application.jinja_env.filters.update(ago=ago, moment=moment, took=took, code=code)
+    application.jinja_env.filters.update(ago=ago, moment=moment, took=took, code=code, since_1970=since_1970)
     application.jinja_env.globals.update(STATES=STATES)
     application.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     application.context_processor(_shared)
@@ -158,6 +169,11 @@ def moment(time: datetime | None) -> str:
     return format_datetime(local, "d MMMM y, HH:mm:ss", locale="en") + f" {local.tzname()}" if local else "–"
 
 
+def since_1970(milliseconds: int) -> datetime:
+    """A time of the registry, in UTC, without a time zone."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None)
+
+
 def took(begin: datetime | None, end: datetime | None) -> str:
     """How long something takes or took, ``1 min 20 s``."""
     if begin is None:
@@ -176,6 +192,17 @@ def code(text: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if index % 2 else part for index, part in enumerate(parts)
     )
+
+
+def without_machine_paths(text: str) -> str:
+    """A text of a step without this machine's folders: as in a pod, artifacts are in ``/s3``."""
+    state = re.escape(str(site().sandbox.state))
+    return re.sub(rf"{state}(/pipeline-server/scratch/[0-9a-f]{{32}}(/mounts)?)?", "", text)
+
+
+def digest(values: Any) -> str:
+    """A short hash of what a page shows, to see whether that has changed."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
 def menu(entries: tuple[Entry, ...], names: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:

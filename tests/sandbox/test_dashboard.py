@@ -1,7 +1,9 @@
 """The chapter in the dashboard, walked in a real browser: import, schedule, run, watch, look at what came of it."""
 
+import hashlib
 import os
 import time
+from pathlib import Path
 
 import pytest
 from dashboard_browser import check_accessibility, go, open_dashboard
@@ -107,13 +109,49 @@ def test_the_chapter_is_walked_in_the_dashboard(place, page):
     for part in ("Task details", "Logs"):
         page.get_by_role("link", name=part).click()
         check_accessibility(page)
-    for tab in ("Details", "Input parameters", "Pipeline spec"):
+    for tab in ("Details", "Input parameters", "Pipeline spec", "Graph"):
         page.get_by_role("link", name=tab, exact=True).click()
         check_accessibility(page)
 
-    page.get_by_role("link", name="Graph", exact=True).click()
-    page.locator(".note a").click()
+    run = page.url
+    page.locator(".note a").first.click()
     expect(page.locator("body")).to_contain_text("song_properties.parquet.dvc")
+    page.goto(f"{page.dashboard.removesuffix('/dashboard')}/user1/jukebox/blob/main/.dvc/config")
+    expect(page.locator("body")).to_contain_text("s3://data-cache")
+
+    page.goto(run)
+    page.locator(".note").get_by_role("link", name="ct-pipeline").click()
+    expect(page.locator("#live .bar .state")).to_contain_text("Succeeded")
+    expect(page.locator("tbody tr").first).to_contain_text("song_properties.parquet.dvc")
+    check_accessibility(page)
+    page.get_by_role("navigation", name="Dashboard").get_by_role("link", name="Pipelines", exact=True).last.click()
+    expect(page.locator("h1")).to_have_text("PipelineRuns")
+    check_accessibility(page)
+
+    go(page, "Model registry")
+    check_accessibility(page)
+    page.locator("main").get_by_role("link", name="jukebox", exact=True).click()
+    page.locator("tbody th a").first.click()
+    details = page.locator("main")
+    expect(details).to_contain_text("DVC remotes")
+    expect(details).to_contain_text("s3://data-cache")
+    expect(page.frame_locator("iframe.picture").first.locator("svg")).to_be_visible()
+    check_accessibility(page)
+    page.get_by_role("link", name="Lineage").click()
+    expect(page.locator(".graph svg a")).to_have_count(5)
+    check_accessibility(page)
+    page.locator("#links a").last.click()
+    expect(page.locator("main")).to_contain_text("song_properties.parquet.dvc on main of jukebox")
+    check_accessibility(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert hashlib.md5(Path(download.value.path()).read_bytes()).hexdigest() in page.url.replace("/", "").replace(
+        "%2F", ""
+    )
+    go(page, "Buckets")
+    check_accessibility(page)
+    page.get_by_role("link", name="data-cache").click()
+    check_accessibility(page)
 
 
 def test_a_wrong_upload_and_a_failed_run_say_what_to_do(place, page):

@@ -97,7 +97,7 @@ def nodes(page):
 def test_an_uploaded_file_is_a_pipeline_byte_for_byte(pages, compiled, imported):
     address, pipeline_id, _ = imported
     page = pages.get(address)
-    assert nodes(page) == ["say", "say-3, in condition-2", "say-2, in for-loop-1"]
+    assert nodes(page) == ["say", "say-3, condition-2", "say-2, for-loop-1"]
     assert "Secrets" not in page.text
     assert pages.client.get(f"/dashboard{address}/spec.yaml").data == compiled["branches"]
     row = pages.get("/pipelines").select_one("tbody tr")
@@ -236,7 +236,7 @@ def test_the_graph_and_the_list_say_the_same_of_each_step(pages, imported):
     a_task(pages, run_id, "root/for-loop-1[0]/say-2", "SUCCEEDED")
     a_task(pages, run_id, "root/for-loop-1[1]/say-2", "RUNNING", finished_at=None)
     page = pages.get(f"/runs/{run_id}")
-    assert nodes(page) == ["say: Succeeded", "say-3, in condition-2: Pending", "say-2, in for-loop-1: Running"]
+    assert nodes(page) == ["say: Succeeded", "say-3, condition-2: Pending", "say-2, for-loop-1: Running"]
     rows = [row.get_text(" ", strip=True) for row in page.select("main table tbody tr")]
     assert rows[0] == "say ✓ Succeeded 1 min 15 s"
     assert rows[2].startswith("say-2 in for-loop-1 ● Running 2 times")
