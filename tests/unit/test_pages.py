@@ -372,3 +372,10 @@ def test_a_long_list_has_pages(pages, imported):
     assert len(page.select("tbody tr")) == 20 and "45 runs, page 2 of 3" in page.text
     assert [one["href"] for one in page.select("nav[aria-label='Pages of the list'] a")] == ["?page=1", "?page=3"]
     assert len(pages.get("/runs?page=99").select("tbody tr")) == 5
+
+
+def test_an_experiment_is_made_once(pages):
+    to = pages.post("/experiments/create", name="mine", description="")
+    assert pages.get(to).h1.text == "mine" and "mine" in pages.get("/runs/create").text + pages.get("/experiments").text
+    page = pages.post("/experiments/create", 400, name="mine", description="again")
+    assert "already exists" in page.select_one(".problem").text and page.select_one("#description").text == "again"

@@ -52,18 +52,26 @@ def message(session: Session, experiment: tables.Experiment) -> V2beta1Experimen
 def create() -> Response:
     """Create an experiment."""
     wanted = body("V2beta1Experiment")
-    name = check_name("Experiment", wanted.display_name, 128)
     with open_session() as session:
-        experiment = tables.Experiment(display_name=name, description=wanted.description or "")
-        session.add(experiment)
-        try:
-            session.commit()
-        except IntegrityError:
-            raise RequestError(
-                Code.ALREADY_EXISTS,
-                f"Failed to create a new experiment. The name {name} already exists. Please specify a new name",
-            ) from None
-        return answer(message(session, experiment))
+        return answer(message(session, new_experiment(session, wanted.display_name, wanted.description)))
+
+
+def new_experiment(session: Session, name: str | None, description: str | None) -> tables.Experiment:
+    """Add an experiment; the session is committed.
+
+    Raises:
+        RequestError: If the name is missing, too long or taken.
+    """
+    experiment = tables.Experiment(display_name=check_name("Experiment", name, 128), description=description or "")
+    session.add(experiment)
+    try:
+        session.commit()
+    except IntegrityError:
+        raise RequestError(
+            Code.ALREADY_EXISTS,
+            f"Failed to create a new experiment. The name {name} already exists. Please specify a new name",
+        ) from None
+    return experiment
 
 
 @blueprint.get("")
