@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.actions import run_file
 from jukebox_helpers.pipelines.lineage import compare_digests
@@ -25,6 +26,11 @@ from jukebox_helpers.workshop.storage import Storage
 
 class Workplace(Storage):
     """Where an attendee works: the folders, the buckets, and here the pipelines and models of the platform."""
+
+    @property
+    def dashboard(self) -> str:
+        """Where the dashboard is: on a laptop a link that logs your browser in once."""
+        return sandbox.dashboard(self.settings)
 
     @property
     def registry(self) -> Any:

@@ -60,6 +60,7 @@ def links(place: Workplace) -> Table:
     settings = place.settings
     pages = settings.repository_url().removesuffix(f"{settings.user}/{REPOSITORY}.git")
     rows = {
+        "dashboard": place.dashboard,
         "git, to look at": pages,
         "your repository": settings.repository_url(),
         "buckets as code": settings.repository_url(GITOPS_REPOSITORY),
