@@ -5,7 +5,6 @@ training-pipeline.yaml, beside it.
 """
 
 from pathlib import Path
-from typing import Dict, List  # noqa: UP035 (2.14 knows the items of these lists only)
 
 from compare_model import compare_model
 from evaluate_model import evaluate_model
@@ -15,7 +14,6 @@ from fetch_previous_model import fetch_previous_model
 from kfp import dsl, kubernetes
 from prepare_data import prepare_data
 from register_model import register_model
-from score_candidate import score_candidate
 from store_model import store_model
 from train_model import train_model
 from validate_data import validate_data
@@ -33,8 +31,7 @@ def training_pipeline(
     cluster_domain: str,
     model_storage_pvc: str,
     prod_flag: bool,
-    grid: List[Dict] = [],  # noqa: B006, UP006 (KFP reads the default, nobody changes it)
-    tolerances: dict = {},  # noqa: B006
+    tolerances: dict = {},  # noqa: B006 (KFP reads the default, nobody changes it)
 ):
     """Fetch, validate, prepare, train, export, compare, fetch the previous model, evaluate, register.
 
@@ -45,8 +42,6 @@ def training_pipeline(
         cluster_domain: ``apps.<cluster>``, or the sandbox's base URL.
         model_storage_pvc: A volume claim that also gets the ONNX file; empty for none.
         prod_flag: Whether the version goes to the registry of production.
-        grid: More hyperparameters to be scored beside, all at once, e.g. ``[{"epochs": 10}, {"epochs": 40}]``.
-            They train no model: the better ones are for ``default_parameters.json``, so that a commit names them.
         tolerances: Of the gate, in nats of log-loss: ``prior_margin`` (better than the prior by at least this, 0.02)
             and ``previous_log_loss`` (worse than the previous version by at most this, 0.02).
     """
@@ -59,9 +54,6 @@ def training_pipeline(
     validate_task = validate_data(songs=songs, rankings=rankings, prod_flag=prod_flag)
     prepare_task = prepare_data(songs=songs, rankings=rankings).after(validate_task)
     features, counts = prepare_task.outputs["features"], prepare_task.outputs["counts"]
-
-    with dsl.ParallelFor(grid, name="grid") as candidate:
-        score_task = score_candidate(features=features, counts=counts, hyperparameters=candidate)
 
     train_task = train_model(features=features, counts=counts, hyperparameters=hyperparameters)
     model = train_task.outputs["model"]
@@ -104,7 +96,7 @@ def training_pipeline(
 
     # Fetch reads rankings that its inputs do not name, the registry changes behind its address, and behind a fetch that
     # always runs no cache entry can ever match.
-    for task in (fetch_task, validate_task, prepare_task, score_task, train_task, export_task, compare_task):
+    for task in (fetch_task, validate_task, prepare_task, train_task, export_task, compare_task):
         task.set_caching_options(False)
     for task in (previous_task, evaluate_task, register_task, store_task):
         task.set_caching_options(False)

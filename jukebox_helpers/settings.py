@@ -25,6 +25,8 @@ DATA_PIPELINE = Path("5-data-versioning/4-data_pipeline_with_dvc_versioning.py")
 DATA_PIPELINE_YAML = Path("5-data-versioning/song-properties-etl.yaml")
 TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
 TRAINING_PIPELINE_YAML = Path("3-prod_datascience/training-pipeline.yaml")
+GRID_PIPELINE = Path("3-prod_datascience/grid_pipeline.py")
+GRID_PIPELINE_YAML = Path("3-prod_datascience/grid-pipeline.yaml")
 DEFAULT_PARAMETERS = Path("3-prod_datascience/default_parameters.json")
 """The pipelines' files, in every checkout of the kit."""
 

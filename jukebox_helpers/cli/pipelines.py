@@ -13,6 +13,8 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import (
     DATA_PIPELINE,
     DATA_PIPELINE_YAML,
+    GRID_PIPELINE,
+    GRID_PIPELINE_YAML,
     KIT,
     REPOSITORY,
     TRAINING_PIPELINE,
@@ -34,7 +36,11 @@ def compile_() -> None:
     from jukebox_helpers.pipelines import compile
 
     root = workspace()
-    for source, target in ((DATA_PIPELINE, DATA_PIPELINE_YAML), (TRAINING_PIPELINE, TRAINING_PIPELINE_YAML)):
+    for source, target in (
+        (DATA_PIPELINE, DATA_PIPELINE_YAML),
+        (TRAINING_PIPELINE, TRAINING_PIPELINE_YAML),
+        (GRID_PIPELINE, GRID_PIPELINE_YAML),
+    ):
         compile.compile_file(root / source)
         click.echo(f"{root / target}: {(root / target).stat().st_size:,} bytes")
 
@@ -97,20 +103,25 @@ def run_data_pipeline(dataset_url: str | None, repo_url: str | None, as_json: bo
 
 @run_group.command("training-pipeline")
 @click.option("--revision", help="The revision to train [default: the head of main on the git server].")
-@click.option("--grid", type=FILE, help='A JSON list of hyperparameters to score beside, e.g. [{"epochs": 40}].')
+@click.option("--grid", type=FILE, help='Score these candidates instead, a JSON list, e.g. [{"epochs": 40}].')
 @as_json
 def run_training_pipeline(revision: str | None, grid: Path | None, as_json: bool) -> None:
     """Train, evaluate and register one pushed revision.
 
-    From its own files. With a grid, each candidate is cross-validated too, at the same time in a cluster; the
-    better hyperparameters are for default_parameters.json, so that a commit names what a model was trained with.
+    From its own files. With a grid, no model is trained: each candidate is cross-validated, at the same time in a
+    cluster; the better hyperparameters are for default_parameters.json, so that a commit names what a model was
+    trained with.
     """
-    from jukebox_helpers.pipelines.training import candidates, train_revision
+    from jukebox_helpers.pipelines.training import candidates, score_grid, train_revision
     from jukebox_helpers.show.progress import RunProgress, candidates_table
 
     settings = find_settings()
     with RunProgress(Console(stderr=True)) as progress:
-        run = train_revision(settings, revision or "origin/main", progress, read_grid(grid) if grid else None)
+        revision = revision or "origin/main"
+        if grid:
+            run = score_grid(settings, revision, read_grid(grid), progress)
+        else:
+            run = train_revision(settings, revision, progress)
     found = candidates(settings, run) if grid else []
     if found and not as_json:
         console().print(candidates_table(found))

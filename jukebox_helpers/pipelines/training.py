@@ -18,7 +18,14 @@ from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, NoRevision, che
 from jukebox_helpers.pipelines.runs import Run, RunFailed, take_over
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.pipelines.statuses import CommitStatus, State, post_status, read_status
-from jukebox_helpers.settings import KIT, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML, Settings
+from jukebox_helpers.settings import (
+    GRID_PIPELINE,
+    GRID_PIPELINE_YAML,
+    KIT,
+    TRAINING_PIPELINE,
+    TRAINING_PIPELINE_YAML,
+    Settings,
+)
 from jukebox_helpers.steps.constants import DATA_HASH, MODEL_HASH, RANKINGS_HASH
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.messages import parts
@@ -48,16 +55,13 @@ def compiled_revision(settings: Settings, revision: str, registers: bool = True)
         yield folder, git("rev-parse", "HEAD", folder=str(folder))
 
 
-def train_revision(
-    settings: Settings, revision: str, on_change: OnChange = nobody, grid: list[dict[str, Any]] | None = None
-) -> Run:
+def train_revision(settings: Settings, revision: str, on_change: OnChange = nobody) -> Run:
     """Train exactly one revision, from its own files, and set its commit status on the git server.
 
     Args:
         settings: The platform.
         revision: The commit that was pushed.
         on_change: Called whenever a step changes its state.
-        grid: More hyperparameters to be scored beside; such a run imports nothing.
 
     Returns:
         The finished run.
@@ -76,9 +80,8 @@ def train_revision(
                 **default_parameters(folder),
                 "version": version,
                 "cluster_domain": settings.known_cluster_domain(),
-                **({"grid": grid} if grid else {}),
             }
-            imported = None if grid else server.import_pipeline(file, version)
+            imported = server.import_pipeline(file, version)
             run = start_run(
                 server, read_pipeline(file.read_text()), arguments, f"{TRAINING_PIPELINE_NAME}-{version}", imported
             )
@@ -110,11 +113,38 @@ def say(settings: Settings, revision: str, state: State, description: str) -> No
         print(f"Note: the commit status is not set. {error}", file=sys.stderr)
 
 
-def candidates(settings: Settings, run: Run) -> list[dict[str, Any]]:
-    """What a training run found out about the candidates of its grid: hyperparameters and scores of each.
+def score_grid(settings: Settings, revision: str, grid: list[dict[str, Any]], on_change: OnChange = nobody) -> Run:
+    """Score candidates for hyperparameters on the data of a revision, with its own files. No model comes of it.
+
+    Args:
+        settings: The platform.
+        revision: The commit.
+        grid: The candidates.
+        on_change: Called whenever a step changes its state.
 
     Returns:
-        Those of the lowest log-loss first; empty without a grid.
+        The finished run.
+
+    Raises:
+        RunFailed: If a step has failed.
+        JukeboxError: If the revision cannot be checked out, has no such pipeline, or does not compile.
+    """
+    with checkout(settings, revision) as folder:
+        if not (folder / GRID_PIPELINE).is_file():
+            raise JukeboxError(f"Revision {revision} has no {GRID_PIPELINE}.", "Name a revision that has it.")
+        compile_file(folder / GRID_PIPELINE)
+        version = git("rev-parse", "HEAD", folder=str(folder))[:REVISION_DIGITS]
+        arguments = {"grid": grid, "version": version, "cluster_domain": settings.known_cluster_domain()}
+        pipeline, server = read_pipeline((folder / GRID_PIPELINE_YAML).read_text()), connect(settings)
+        run = start_run(server, pipeline, arguments, f"{pipeline.name}-{version}")
+    return follow(server, run, on_change)
+
+
+def candidates(settings: Settings, run: Run) -> list[dict[str, Any]]:
+    """What a run of the grid found out about its candidates: hyperparameters and scores of each.
+
+    Returns:
+        Those of the lowest log-loss first.
     """
     found = [json.loads(report) for report in artifacts(settings, run, "score-candidate", "report")]
     return sorted(found, key=lambda one: one["log_loss"])

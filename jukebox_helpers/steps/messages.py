@@ -40,34 +40,28 @@ def parts(message: str) -> tuple[str, str]:
 
 
 def saying_why(function: "Callable[..., Any]") -> "Callable[..., Any]":
-    """Wrap a step, so that the last line of its log says why it failed, as one JSON object.
+    """Let the last line of a step's log say why it failed, as one JSON object.
 
-    The code around a step prints it, so what the step has printed before cannot forge it.
+    Python prints it when it ends, so what the step has printed before cannot forge it.
 
     Args:
         function: What the step does.
 
     Returns:
-        The same, with the same signature.
+        The function.
     """
-    import functools
-    import inspect
+    import json
+    import sys
+    import traceback
 
-    @functools.wraps(function)
-    def run(*arguments: "Any", **named: "Any") -> "Any":
-        import json
-        import traceback
+    def say(kind: "Any", error: "Any", trace: "Any") -> None:
+        traceback.print_exception(error, file=sys.stdout)
+        what, then = parts(str(error))
+        known = {"what": what if then else f"{kind.__name__}: {what}", "next": then}
+        print(f"{FAILURE}{json.dumps(known)}", flush=True)
 
-        try:
-            return function(*arguments, **named)
-        except Exception as error:
-            what, then = parts(str(error))
-            known = {"what": what if then else f"{type(error).__name__}: {what}", "next": then}
-            print(f"{traceback.format_exc()}{FAILURE}{json.dumps(known)}", flush=True)
-            raise SystemExit(1) from None
-
-    run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # KFP does not look through wraps
-    return run
+    sys.excepthook = say
+    return function
 
 
 def read_failure(log: str) -> tuple[str, str] | None:

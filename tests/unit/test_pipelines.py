@@ -28,10 +28,12 @@ def load(source):
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """Both pipelines, compiled."""
+    """The pipelines, compiled."""
     folder = tmp_path_factory.mktemp("compiled")
     data, training = load(KIT / settings.DATA_PIPELINE), load(KIT / settings.TRAINING_PIPELINE)
+    grid = load(KIT / settings.GRID_PIPELINE)
     return {
+        settings.GRID_PIPELINE_YAML: compiling.compile_pipeline(grid.grid_pipeline, folder / "grid.yaml"),
         settings.DATA_PIPELINE_YAML: compiling.compile_pipeline(data.data_pipeline, folder / "data.yaml"),
         settings.TRAINING_PIPELINE_YAML: compiling.compile_pipeline(training.training_pipeline, folder / "t.yaml"),
     }
@@ -45,6 +47,11 @@ def data_pipeline(compiled):
 @pytest.fixture(scope="module")
 def training_pipeline(compiled):
     return read.read_pipeline(compiled[settings.TRAINING_PIPELINE_YAML].read_text())
+
+
+@pytest.fixture(scope="module")
+def grid_pipeline(compiled):
+    return read.read_pipeline(compiled[settings.GRID_PIPELINE_YAML].read_text())
 
 
 def test_committed_yaml_is_what_the_code_gives(compiled):
@@ -78,15 +85,10 @@ def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
         "cluster_domain": "STRING",
         "model_storage_pvc": "STRING",
         "prod_flag": "BOOLEAN",
-        "grid": "LIST",
         "tolerances": "STRUCT",
     }
-    # The items of an untyped list are strings to a driver, and a step that wants a dict refuses them.
-    (loop,) = (one for name, one in training_pipeline.spec["components"].items() if name.startswith("comp-for-loop"))
-    item = loop["inputDefinitions"]["parameters"]["pipelinechannel--grid-loop-item"]
-    assert item["parameterType"] == "STRUCT"
     optional = [name for name, parameter in training_pipeline.parameters.items() if "defaultValue" in parameter]
-    assert optional == ["grid", "tolerances"]
+    assert optional == ["tolerances"]
     steps = list(training_pipeline.steps())
     assert steps[0] == "fetch-data"
     assert steps.index("validate-data") < steps.index("prepare-data") < steps.index("train-model")
@@ -98,6 +100,19 @@ def test_names_and_parameters_of_the_training_pipeline(training_pipeline):
     assert "compare-model" not in tasks["evaluate-model"]["dependentTasks"]  # in a cluster they run at the same time
 
 
+def test_the_grid_is_checked_before_anything_else_runs(grid_pipeline):
+    kinds = {name: parameter["parameterType"] for name, parameter in grid_pipeline.parameters.items()}
+    assert kinds == {"grid": "LIST", "version": "STRING", "cluster_domain": "STRING"}
+    # The items of an untyped list are strings to a driver, and a step that wants a dict refuses them.
+    (loop,) = (one for name, one in grid_pipeline.spec["components"].items() if name.startswith("comp-for-loop"))
+    item = loop["inputDefinitions"]["parameters"]["pipelinechannel--grid-loop-item"]
+    assert item["parameterType"] == "STRUCT"
+    tasks = grid_pipeline.spec["root"]["dag"]["tasks"]
+    assert "check-grid" in tasks["fetch-data-from-dvc"]["dependentTasks"]
+    found = caching(grid_pipeline)
+    assert "score-candidate" in found and not any(found.values())
+
+
 def test_no_step_of_the_data_pipeline_is_cached(data_pipeline):
     found = caching(data_pipeline)
     assert len(found) == len(data_pipeline.executors) > 0
@@ -105,9 +120,9 @@ def test_no_step_of_the_data_pipeline_is_cached(data_pipeline):
 
 
 def test_no_step_of_the_training_pipeline_is_cached(training_pipeline):
-    """Not even those inside the loop over the grid and the condition on the volume."""
+    """Not even the one inside the condition on the volume."""
     found = caching(training_pipeline)
-    assert len(found) == len(training_pipeline.executors) and {"score-candidate", "store-model"} <= set(found)
+    assert len(found) == len(training_pipeline.executors) and "store-model" in found
     assert [name for name, cached in found.items() if cached] == []
 
 
