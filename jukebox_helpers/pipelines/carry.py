@@ -17,8 +17,8 @@ from typing import Any
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.definitions import PACKAGE, Definition, Module, library_module, names_used, read_module
 
-AROUND = ("jukebox_helpers.steps.messages", "saying_why")
-"""The module and name of what is put around each step's function."""
+AROUND = ("jukebox_helpers.steps.messages", "say_why")
+"""The module and name of what each step has as its `sys.excepthook`."""
 
 
 @cache

@@ -1,11 +1,13 @@
 """Compiling a pipeline to YAML: the same bytes every time, for all supported servers."""
 
 import ast
+import io
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import tokenize
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from jukebox_helpers.pipelines.declare import name_git_server
 from jukebox_helpers.pipelines.definitions import names_bound
 from jukebox_helpers.pipelines.read import Loader
 
-STEP_LIMIT, PIPELINE_LIMIT = 40_000, 150_000
+STEP_LIMIT, PIPELINE_LIMIT = 40_000, 128 * 1024
 """Bytes of source. Argo before 3.6 puts a step's whole template into one environment variable of at most 131,072
 bytes; the annotations of a Workflow, which hold the pipeline, end at 262,144, and a fifth is not source."""
 
@@ -128,14 +130,24 @@ def without_annotations(source: str, step: str) -> str:
         return source
 
 
+def without_comments(source: str) -> str:
+    """Python source without comments."""
+    lines = source.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    return "\n".join(lines)
+
+
 def compact(source: str, step: str = "") -> str:
     """Python source without what a step never needs; the library has it all.
 
     Docstrings, annotations (but for those of ``step``, which KFP reads), blank lines inside of definitions and comments
-    on lines of their own go, and a level is indented by one space. Every other line stays as it is written, so that a
+    go, and a level is indented by one space. Every other line stays as it is written, so that a
     traceback can be followed. It is the same program; what cannot be written so is left as it is.
     """
-    source = without_annotations(source, step)
+    source = without_comments(without_annotations(source, step))
     tree, lines = ast.parse(source), source.split("\n")
     kept: set[int] = set()
     for node in ast.walk(tree):
@@ -156,7 +168,7 @@ def compact(source: str, step: str = "") -> str:
         text = line.lstrip(" ")
         if number in kept:
             written.append(line)
-        elif text and not text.startswith("#"):
+        elif text:
             begins = text == line and text.startswith(("@", "def ", "class "))
             if begins and written and not written[-1].startswith("@"):
                 written.append("")

@@ -83,8 +83,8 @@ def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
         container.env = dict(ENVIRONMENT)
         command = container.command
         head = "from typing import *\n\n"
-        name = function.__name__
-        command[-1] = command[-1].replace(head, head + carried(function), 1) + f"\n{name} = {AROUND[1]}({name})\n"
+        hook = f"\nsys.excepthook = {AROUND[1]}\n"
+        command[-1] = command[-1].replace(head, head + carried(function), 1) + hook
         return component
 
     return decorate

@@ -102,7 +102,7 @@ def check_repository_address(repo_url: str) -> None:
     """
     if "@" in urllib.parse.urlsplit(repo_url).netloc:
         raise ValueError(
-            "The repository's address has a user name or a password in it. "
+            "The repository's address holds a user name or a password. "
             "Next: give the address alone; the Secret git-auth has both."
         )
     server = git_server() if "password" in os.environ else ""
@@ -119,8 +119,7 @@ def why_no_password() -> str:
     if server := git_server():
         return f"{why} {server} only. Next: give the address of a repository on {server}."
     return (
-        f"{why} the platform's git server only, and which one that is could not be found. "
-        "Next: name it when compiling the pipeline, "
-        "JUKEBOX_GIT_SERVER=https://<host> ./jukebox compile; or set AWS_S3_ENDPOINT in the connection to the S3 "
+        f"{why} the platform's git server only, which could not be found. Next: name it when compiling the pipeline, "
+        "JUKEBOX_GIT_SERVER=https://<host> ./jukebox compile; or let AWS_S3_ENDPOINT of the connection be the S3 "
         "server's route, https://<name>.apps.<cluster>."
     )

@@ -1,9 +1,11 @@
 """The words of a message: what comes from data is shown so that it forges nothing."""
 
+import json
+import sys
+import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 FAILURE = "JUKEBOX FAILURE "
@@ -39,33 +41,19 @@ def parts(message: str) -> tuple[str, str]:
     return (what.strip(), next_action.strip()) if mark else (message.strip(), "")
 
 
-def saying_why(function: "Callable[..., Any]") -> "Callable[..., Any]":
+def say_why(kind: "Any", error: "Any", trace: "Any") -> None:
     """Let the last line of a step's log say why it failed, as one JSON object.
 
-    Python prints it when it ends, so what the step has printed before cannot forge it.
-
-    Args:
-        function: What the step does.
-
-    Returns:
-        The function.
+    It is the step's `sys.excepthook`: Python calls it at the end, so what the step has printed before cannot forge it.
     """
-    import json
-    import sys
-    import traceback
-
-    def say(kind: "Any", error: "Any", trace: "Any") -> None:
-        traceback.print_exception(error, file=sys.stdout)
-        what, then = parts(str(error))
-        known = {"what": what if then else f"{kind.__name__}: {what}", "next": then}
-        print(f"{FAILURE}{json.dumps(known)}", flush=True)
-
-    sys.excepthook = say
-    return function
+    traceback.print_exception(error, file=sys.stdout)
+    what, mark, then = str(error).rpartition("Next: ")
+    known = {"what": what.strip() if mark else f"{kind.__name__}: {then}", "next": then.strip() if mark else ""}
+    print(FAILURE + json.dumps(known), flush=True)
 
 
 def read_failure(log: str) -> tuple[str, str] | None:
-    """Why a step failed, from its log: the last line of it that `saying_why` printed.
+    """Why a step failed, from its log: the last line of it that `say_why` printed.
 
     Args:
         log: What the step printed.
@@ -73,8 +61,6 @@ def read_failure(log: str) -> tuple[str, str] | None:
     Returns:
         What happened and what to do next, on one line each, without control characters; None if no line says it.
     """
-    import json
-
     for line in reversed(log.splitlines()):
         _, mark, said = line.partition(FAILURE)
         if mark:

@@ -68,7 +68,7 @@ def fetch_rankings(source: str, songs_path: str, rankings_path: str) -> dict:
     elif source != kept:
         raise ValueError(
             f"s3://data-cache/{source} has other bytes than its name says ({digest}). "
-            "Next: restore the object; nothing may write to data-cache by hand."
+            "Next: restore the object, and write nothing there by hand."
         )
     # A query may hold a signature, which is not for the record.
     shown = urllib.parse.urlsplit(source)._replace(query="", fragment="").geturl()

@@ -45,7 +45,7 @@ def registry_address(cluster_domain: str, namespace: str, prod_flag: bool) -> st
     user = namespace.split("-")[0]
     if not user or not cluster_domain or "://" in cluster_domain:
         raise ValueError(
-            f"No model registry follows from cluster_domain {cluster_domain!r} and namespace {namespace!r}. "
+            f"No model registry follows from {cluster_domain!r} and {namespace!r}. "
             "Next: give apps.<cluster> and the project's name."
         )
     return f"https://{user}-{'prod-' if prod_flag else ''}registry-rest.{cluster_domain}"

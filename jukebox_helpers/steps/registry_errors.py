@@ -26,16 +26,17 @@ def registry_error(error: Exception, url: str, with_token: bool) -> Exception:
     from mr_openapi.exceptions import ApiException
     from pydantic import ValidationError
 
+    registry = f"model registry at {url}"
     if isinstance(error, ApiException):
         return refusal(error, url, with_token)
     if isinstance(error, ClientSSLError):
         return RuntimeError(
-            f"The certificate of the model registry at {url} is not trusted ({error}). "
-            "Next: name the PEM file with the cluster's CA in the variable SSL_CERT_FILE."
+            f"The certificate of the {registry} is not trusted ({error}). "
+            "Next: name the file with the cluster's CA in SSL_CERT_FILE."
         )
     if isinstance(error, (ClientError, TimeoutError)):
         return Unavailable(
-            f"The model registry at {url} cannot be reached ({error or 'no answer within 60 s'}). "
+            f"The {registry} cannot be reached ({error or 'no answer within 60 s'}). "
             "Next: check the cluster domain, and that the registry is running."
         )
     if isinstance(error, json.JSONDecodeError) or (isinstance(error, ValidationError) and "value='<" in str(error)):
@@ -46,15 +47,14 @@ def registry_error(error: Exception, url: str, with_token: bool) -> Exception:
     if isinstance(error, ValidationError):
         what = " ".join(str(error).partition(" [type=")[0].split())
         return RuntimeError(
-            f"The model registry at {url} holds something that its client cannot read: {what}. "
-            "Next: change it in the registry."
+            f"The {registry} holds something that its client cannot read: {what}. Next: change it in the registry."
         )
     return error
 
 
 def refusal(error: "ApiException", url: str, with_token: bool) -> Exception:
     """What an answer other than 2xx means; the rest is as in `registry_error`."""
-    status = int(error.status or 0)
+    status, registry = int(error.status or 0), f"model registry at {url}"
     try:
         said = json.loads(error.body or "")["message"]
     except (ValueError, TypeError, KeyError):
@@ -62,22 +62,21 @@ def refusal(error: "ApiException", url: str, with_token: bool) -> Exception:
     if status in (401, 403):
         sent = "the token, which may have expired" if with_token else "a request without a token"
         return PermissionError(
-            f"The model registry at {url} refused {sent} ({status}). "
+            f"The {registry} refused {sent} ({status}). "
             "Next: get a fresh token (on OpenShift: oc whoami --show-token), or ask for access to this registry."
         )
     kind = FileExistsError if status == 409 else Unavailable if status >= 500 else RuntimeError
     if said:
-        fix = "look at the registry's log, then run this again" if status >= 500 else "change what it refuses"
+        then = "look at the registry's log, then run this again" if status >= 500 else "change what it refuses"
         if status == 409:
-            fix = "choose a name that differs in more than case"
-        return kind(f"The model registry at {url} answered {status}: {said}. Next: {fix}.")
+            then = "choose a name that differs in more than case"
+        return kind(f"The {registry} answered {status}: {said}. Next: {then}.")
     if status == 404:
         return RuntimeError(
-            f"There is no model registry with API v1alpha3 at {url} (404): another address, or a registry of another "
-            "API version. Next: check the cluster domain; if it is right, install the model-registry client that its "
-            "version of OpenShift AI documents."
+            f"There is no model registry with API v1alpha3 at {url} (404). Next: check the cluster domain; if it is "
+            "right, install the model-registry client that its version of OpenShift AI documents."
         )
     return kind(
-        f"There is no model registry at {url}: a page answers ({status}). Next: check the cluster domain; if it is "
-        "right, ask for a model registry for this project."
+        f"There is no {registry}: a page answers ({status}). Next: check the cluster domain; if it is right, ask for "
+        "a model registry for this project."
     )

@@ -45,7 +45,7 @@ def check_registration(name: str, version: str, uri: str, metadata: "Mapping[str
                 "and underscores."
             )
     if not uri.startswith("s3://"):
-        raise ValueError(f"The model's address {uri!r} is no S3 URI. Next: upload it and give s3://<bucket>/<key>.")
+        raise ValueError(f"The model's address {uri!r} is not an S3 URI. Next: upload it and give s3://<bucket>/<key>.")
     if not metadata.get("model sha256"):
         raise ValueError(
             f"{name} {version} has no 'model sha256' in its metadata, so nobody could tell which bytes it is. "
@@ -80,7 +80,7 @@ def same_model(existing: "Record", metadata: "Mapping[str, Any]") -> None:
     known, new = existing["metadata"].get("model sha256"), metadata["model sha256"]
     if known != new:
         raise ValueError(
-            f"{existing['name']} {existing['version']} already exists in the registry with another model: "
-            f"its SHA-256 is {known or 'not recorded'}, this one's is {new}. A model version never changes. "
+            f"{existing['name']} {existing['version']} already exists with another model: "
+            f"its SHA-256 is {known or 'not recorded'}, this one's is {new}. A version never changes. "
             "Next: commit the change and train from the new revision."
         )

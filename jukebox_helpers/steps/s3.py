@@ -3,11 +3,11 @@
 All functions travel: their source is part of compiled pipelines, so they import what they need inside.
 """
 
-from collections.abc import Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping
 
 
 def check_connection(connection: "Mapping[str, str]", *keys: str) -> None:
@@ -23,7 +23,7 @@ def check_connection(connection: "Mapping[str, str]", *keys: str) -> None:
     if missing := [key for key in keys if not connection.get(key)]:
         raise ValueError(
             f"The S3 connection has no {' and no '.join(missing)}. "
-            "Next: set it in the Secret aws-connection-<bucket>, and attach that to the step or workbench."
+            "Next: set it in the Secret aws-connection-<bucket>, and attach that."
         )
 
 
@@ -49,8 +49,8 @@ def s3_client(connection: "Mapping[str, str]") -> "Any":
         # A client would read a page as a list without buckets, or as the object's bytes.
         if "html" in response_dict["headers"].get("Content-Type", ""):
             raise ConnectionError(
-                f"{endpoint} answers with a page, and not as an S3 server does. "
-                "Next: check AWS_S3_ENDPOINT: it is the address of the server, not that of its console."
+                f"{endpoint} answers with a page, not as an S3 server does. "
+                "Next: check AWS_S3_ENDPOINT: the server's address, not its console's."
             )
 
     try:
@@ -75,31 +75,26 @@ def s3_client(connection: "Mapping[str, str]") -> "Any":
     return client
 
 
-def explained(client: "Any", address: str = "") -> "AbstractContextManager[None]":
+@contextmanager
+def explained(client: "Any", address: str = "") -> "Iterator[None]":
     """Turn what boto3 raises inside the block into one clear message.
 
     Args:
         client: The S3 client that is used in the block.
         address: The bucket or object that is asked for, ``s3://<bucket>[/<key>]``.
 
-    Returns:
-        The context manager.
+    Yields:
+        Nothing.
 
     Raises:
         ConnectionError: If the server cannot be reached, is not trusted, breaks off, or answers with an error.
         FileNotFoundError: If the bucket or object is missing.
         PermissionError: If the server refuses the credentials.
     """
-    from contextlib import contextmanager
-
-    @contextmanager
-    def block():  # type: ignore[no-untyped-def]
-        try:
-            yield
-        except s3_errors() as error:
-            raise s3_problem(error, client.meta.endpoint_url, address) from None
-
-    return block()
+    try:
+        yield
+    except s3_errors() as error:
+        raise s3_problem(error, client.meta.endpoint_url, address) from None
 
 
 def list_buckets(client: "Any") -> "list[str]":
@@ -144,8 +139,8 @@ def error_code(error: Exception) -> str:
         The code, e.g. ``NoSuchKey``; empty if there was no answer: such errors of botocore have a ``response`` too,
         which is None.
     """
-    response = getattr(error, "response", None)
-    return response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    response = getattr(error, "response", None) or {}
+    return response.get("Error", {}).get("Code", "")
 
 
 def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception":
@@ -164,16 +159,16 @@ def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception
     error = unwrapped(error)
     code = error_code(error)
     bucket, _, key = address.removeprefix("s3://").partition("/")
-    asked = f" for {address}" if address else ""
+    server, asked = f"The S3 server {endpoint}", f" for {address}" if address else ""
     if code == "AccessDenied":  # the keys are right
         return PermissionError(
-            f"The S3 server {endpoint} does not let this user do {getattr(error, 'operation_name', 'this')}{asked} "
-            f"({code}). Next: allow it in the user's policy, or put another user into the Secret of this connection."
+            f"{server} does not let this user do {getattr(error, 'operation_name', 'this')}{asked} ({code}). "
+            "Next: allow it in the user's policy, or use other keys."
         )
     if code in ("403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"):
         return PermissionError(
-            f"The S3 server {endpoint} refuses these credentials{asked} ({code}). Next: check AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY in the Secret aws-connection-<bucket>."
+            f"{server} refuses these credentials{asked} ({code}). "
+            "Next: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
     if key and code in ("404", "NoSuchKey"):
         return FileNotFoundError(f"There is no object {address} on {endpoint}. Next: check its name.")
@@ -182,16 +177,13 @@ def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception
             f"There is no bucket s3://{bucket} on {endpoint}. "
             f"Next: add {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push."
         )
-    if code:
-        what = f"The S3 server {endpoint} answers{asked}: {error}"
-        next_action = "check AWS_S3_ENDPOINT, and the server's log and disk, then run again."
-    elif isinstance(error, exceptions.SSLError):
+    what, then = f"{server} answers{asked}: {error}", "check AWS_S3_ENDPOINT, and the server's log and disk"
+    if isinstance(error, exceptions.SSLError):
         what = f"The certificate of the S3 server {endpoint} is not trusted: {error}"
-        next_action = "name the PEM file with the cluster's CA in the variable AWS_CA_BUNDLE."
+        then = "name the file with the cluster's CA in AWS_CA_BUNDLE"
     elif isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
-        what = f"The S3 server {endpoint} cannot be reached, or breaks off{asked}: {error}"
-        next_action = "check AWS_S3_ENDPOINT, and that the server runs (in the sandbox: ./jukebox status)."
-    else:
+        what = f"{server} cannot be reached, or breaks off{asked}: {error}"
+        then = "check AWS_S3_ENDPOINT, and that the server runs"
+    elif not code:
         what = f"{endpoint} does not answer as an S3 server does{asked}: {error}"
-        next_action = "check AWS_S3_ENDPOINT."
-    return ConnectionError(f"{what}. Next: {next_action}")
+    return ConnectionError(f"{what}. Next: {then}.")

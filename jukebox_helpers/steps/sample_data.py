@@ -68,21 +68,9 @@ def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "p
     original = random.integers(0, songs, len(again))
     twin = numpy.arange(songs)
     twin[again] = original
-    firsts = ("Blue", "Late", "Golden", "Broken", "Silver", "Wild", "Quiet", "Neon", "Lost", "Paper", "Velvet", "Last")
-    seconds = (
-        "River",
-        "Night",
-        "Heart",
-        "City",
-        "Letter",
-        "Fire",
-        "Rain",
-        "Dancer",
-        "Mirror",
-        "Road",
-        "Signal",
-        "Tiger",
-    )
+    firsts = ["Blue", "Late", "Golden", "Broken", "Silver", "Wild", "Quiet", "Neon", "Lost", "Paper", "Velvet", "Last"]
+    seconds = ["River", "Night", "Heart", "City", "Letter", "Fire"]
+    seconds += ["Rain", "Dancer", "Mirror", "Road", "Signal", "Tiger"]
     words = numpy.array([f"{a} {b}" for a in firsts for b in seconds])
     bands = numpy.array([f"The {b}s" for b in seconds] + [f"{a} & {b}" for a in firsts for b in seconds])
     title = words[random.integers(0, len(words), songs)][twin]

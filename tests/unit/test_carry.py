@@ -10,8 +10,11 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import carry, compile, definitions
 
 MESSAGES = definitions.library_module(carry.AROUND[0]).definitions
-AROUND = "".join(f"{MESSAGES[name].source}\n\n" for name in ("FAILURE", "parts", "saying_why"))
+AROUND = "".join(f"{MESSAGES[name].source}\n\n" for name in ("FAILURE", "say_why"))
 """What is around every step."""
+
+IMPORTS = ("import json\n", "import sys\n", "import traceback\n")
+"""What that imports."""
 
 SHAPES = """\
 import os
@@ -94,7 +97,8 @@ def step(tmp_path, monkeypatch):
         spec.loader.exec_module(module)
         text = carry.carried(getattr(module, name))
         assert text.count(AROUND) == 1
-        return text.replace(AROUND, "")
+        lines = text.replace(AROUND, "").splitlines(keepends=True)
+        return "".join(line for line in lines if line not in IMPORTS).lstrip("\n")
 
     yield step
     definitions.library_module.cache_clear()
@@ -332,7 +336,7 @@ def first(rows):
 
     {rows}"""
  if rows:
-  return text  # as it is
+  return text
  return (
   "long "
   "text"

@@ -193,7 +193,7 @@ def test_reads_every_page_and_the_newest_comes_last(server, name):
 def test_trusts_the_named_authority_and_no_other(tmp_path, name, monkeypatch):
     server = RegistryServer(make_certificate(tmp_path))
     try:
-        with pytest.raises(RuntimeError, match=r"certificate .* is not trusted .* Next: name the PEM file"):
+        with pytest.raises(RuntimeError, match=r"certificate .* is not trusted .* Next: name the file"):
             server.open()
         assert server.proxy.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
