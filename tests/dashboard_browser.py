@@ -19,7 +19,8 @@ def go(page: Any, *names: str) -> None:
 
 
 def check_accessibility(page: Any) -> None:
-    """Let axe look at the page, in light and in dark."""
+    """Let axe look at the page, in light and in dark, once the click before has led there."""
+    page.wait_for_load_state("networkidle")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         found = Axe().run(page).response["violations"]

@@ -140,7 +140,7 @@ def test_reads_what_others_registered_without_metadata(server, name):
     record = registry.latest(name)
     assert (record["metadata"], record["production"], record["uri"]) == ({}, False, "s3://models/x")
     # Nobody knows which model that is, so it is not taken for ours.
-    with pytest.raises(ValueError, match="exists in the registry with another model: its SHA-256 is not recorded"):
+    with pytest.raises(ValueError, match="exists with another model: its SHA-256 is not recorded"):
         register(registry, name, "1")
     assert registry.latest(name) == record
     assert others.get_model_version(name, "1").name == "1"
