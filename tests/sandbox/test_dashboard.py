@@ -213,7 +213,16 @@ def test_a_run_is_stopped_and_one_that_a_restart_cut_short_says_so(place, page, 
 @pytest.mark.parametrize("width", [800, 1280])
 def test_nothing_is_cut_off_at_the_widths_of_a_projector(place, page, width):
     page.set_viewport_size({"width": width, "height": 600})
-    for path in ("/pipelines", "/runs", "/runs?tab=schedules", "/experiments", "/runs/create", "/schedules/create"):
+    lists = [
+        "/pipelines",
+        "/runs",
+        "/runs?tab=schedules",
+        "/experiments",
+        "/pipeline-runs",
+        "/buckets",
+        "/model-registry",
+    ]
+    for path in (*lists, "/runs/create", "/schedules/create", "/buckets/data-cache", "/model-registry/1"):
         page.goto(page.dashboard + path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
     page.locator(".skip").focus()
