@@ -1,15 +1,17 @@
-"""Evaluate: on songs that the model has never heard, beside those who know nothing."""
+"""Evaluate: what is deployed, on songs that the model has never heard, beside those who know nothing."""
 
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
 from jukebox_helpers.pipelines.declare import step
 from jukebox_helpers.steps.evaluation import evaluate
 from jukebox_helpers.steps.evaluation_picture import evaluation_picture
+from jukebox_helpers.steps.export import check_onnx
 
 
 @step("matplotlib", "numpy", "onnxruntime", "pandas", "pyarrow")
 def evaluate_model(
     onnx_model: Input[Model],
+    expected: Input[Dataset],
     previous_model: Input[Model],
     features: Input[Dataset],
     counts: Input[Dataset],
@@ -20,7 +22,12 @@ def evaluate_model(
     confusion: Output[ClassificationMetrics],
     picture: Output[HTML],
 ):
-    """Compare the model with the prior, with a table of songs, and with the version in the registry."""
+    """Compare the ONNX file with what was trained, then the model with the prior and the version in the registry.
+
+    A difference of more than 1e-5 between the file and what was trained fails the run.
+    """
+    for name, value in check_onnx(expected.path, onnx_model.path).items():
+        metrics.log_metric(f"onnx {name}", value)
     previous = previous_model.metadata.get("version", "")
     evaluation = evaluate(
         onnx_model.path,

@@ -6,9 +6,7 @@ training-pipeline.yaml, beside it.
 
 from pathlib import Path
 
-from compare_model import compare_model
 from evaluate_model import evaluate_model
-from export_model import export_model
 from fetch_data import fetch_data, fetch_data_from_dvc  # noqa: F401
 from fetch_previous_model import fetch_previous_model
 from kfp import dsl, kubernetes
@@ -33,7 +31,7 @@ def training_pipeline(
     prod_flag: bool,
     tolerances: dict = {},  # noqa: B006 (KFP reads the default, nobody changes it)
 ):
-    """Fetch, validate, prepare, train, export, compare, fetch the previous model, evaluate, register.
+    """Fetch, validate, prepare, train, fetch the previous model, evaluate, register.
 
     Args:
         hyperparameters: Of the training, e.g. ``{"epochs": 20}``.
@@ -55,16 +53,16 @@ def training_pipeline(
     prepare_task = prepare_data(songs=songs, rankings=rankings).after(validate_task)
     features, counts = prepare_task.outputs["features"], prepare_task.outputs["counts"]
 
-    train_task = train_model(features=features, counts=counts, hyperparameters=hyperparameters)
-    model = train_task.outputs["model"]
-    export_task = export_model(model=model, features=features, version=version, kit_version=__version__)
-    onnx_model = export_task.outputs["onnx_model"]
-    compare_task = compare_model(expected=export_task.outputs["expected"], onnx_model=onnx_model)
+    train_task = train_model(
+        features=features, counts=counts, hyperparameters=hyperparameters, version=version, kit_version=__version__
+    )
+    onnx_model = train_task.outputs["onnx_model"]
 
     registry = {"model_name": model_name, "cluster_domain": cluster_domain, "prod_flag": prod_flag}
     previous_task = fetch_previous_model(version=version, **registry).after(prepare_task)
     evaluate_task = evaluate_model(
         onnx_model=onnx_model,
+        expected=train_task.outputs["expected"],
         previous_model=previous_task.outputs["previous_model"],
         features=features,
         counts=counts,
@@ -72,13 +70,13 @@ def training_pipeline(
         tolerances=tolerances,
     )
     register_task = register_model(
-        model=model,
+        model=train_task.outputs["model"],
         onnx_model=onnx_model,
         features=features,
         report=evaluate_task.outputs["report"],
         version=version,
         **registry,
-    ).after(compare_task)
+    )
     for task in (previous_task, register_task):
         kubernetes.use_field_path_as_env(task, env_name="namespace", field_path="metadata.namespace")
         kubernetes.use_secret_as_env(
@@ -96,7 +94,7 @@ def training_pipeline(
 
     # Fetch reads rankings that its inputs do not name, the registry changes behind its address, and behind a fetch that
     # always runs no cache entry can ever match.
-    for task in (fetch_task, validate_task, prepare_task, train_task, export_task, compare_task):
+    for task in (fetch_task, validate_task, prepare_task, train_task):
         task.set_caching_options(False)
     for task in (previous_task, evaluate_task, register_task, store_task):
         task.set_caching_options(False)

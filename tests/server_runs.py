@@ -21,7 +21,7 @@ def artifact_metadata(settings: Settings, run: Run) -> dict[str, dict[str, Any]]
 
 NEVER_RAN = """\
 pipelineInfo: {{name: {pipeline}}}
-root: {{dag: {{tasks: {{export-model: {{componentRef: {{name: comp}}}}}}}}}}
+root: {{dag: {{tasks: {{train-model: {{componentRef: {{name: comp}}}}}}}}}}
 components: {{comp: {{executorLabel: exec}}}}
 deploymentSpec: {{executors: {{exec: {{container: {{command: [sh], image: i}}}}}}}}
 schemaVersion: 2.1.0
@@ -32,7 +32,7 @@ sdkVersion: kfp-2.17.0
 def pretend_run(
     settings: Settings, name: str, state: str, error: str = "", pipeline: str = "p", model: bytes | None = None
 ) -> None:
-    """A run that never ran, as rows on the server; with a model, its step ``export-model`` has left that object."""
+    """A run that never ran, as rows on the server; with a model, its step ``train-model`` has left that object."""
     with Session(tables.open_database(settings.state)) as session:
         experiment = session.scalars(select(tables.Experiment)).first()
         assert experiment
@@ -42,9 +42,9 @@ def pretend_run(
         run.state, run.error, run.state_history = state, error, history
         session.add(run)
         session.flush()
-        row = {"name": "export-model", "scope": "root/export-model", "kind": "dag"}
+        row = {"name": "train-model", "scope": "root/train-model", "kind": "dag"}
         session.add(tables.Task(run_id=run_id, state=state, **row))
         session.commit()
     if model is not None:
-        key = f"{pipeline}/{run_id}/export-model/{uuid.uuid4()}/onnx_model"
+        key = f"{pipeline}/{run_id}/train-model/{uuid.uuid4()}/onnx_model"
         s3_client(settings.secret("aws-connection-pipeline")).put_object(Bucket="pipeline", Key=key, Body=model)

@@ -19,7 +19,7 @@ from jukebox_helpers.pipelines.declare import name_git_server
 from jukebox_helpers.pipelines.definitions import names_bound
 from jukebox_helpers.pipelines.read import Loader
 
-STEP_LIMIT, PIPELINE_LIMIT = 40_000, 128 * 1024
+STEP_LIMIT, PIPELINE_LIMIT = 40_000, 128_000
 """Bytes of source. Argo before 3.6 puts a step's whole template into one environment variable of at most 131,072
 bytes; the annotations of a Workflow, which hold the pipeline, end at 262,144, and a fifth is not source."""
 

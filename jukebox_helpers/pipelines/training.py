@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -213,6 +213,11 @@ def failed_push(revision: str, status: CommitStatus) -> JukeboxError:
     )
 
 
+def exporting_step(steps: Iterable[str]) -> str:
+    """Which of a training's steps writes the ONNX file: in older revisions one of its own, ``export-model``."""
+    return "export-model" if "export-model" in steps else "train-model"
+
+
 def rebuild(settings: Settings, record: dict[str, Any], on_change: OnChange = nobody) -> dict[str, Any]:
     """Train a registered model version again, from what its record names, without registering anything.
 
@@ -230,7 +235,9 @@ def rebuild(settings: Settings, record: dict[str, Any], on_change: OnChange = no
     """
     metadata = record["metadata"]
     with compiled_revision(settings, str(metadata.get("git revision") or record["version"]), False) as (folder, _):
-        pipeline = read_pipeline((folder / TRAINING_PIPELINE_YAML).read_text()).until("export-model")
+        pipeline = read_pipeline((folder / TRAINING_PIPELINE_YAML).read_text())
+        export = exporting_step(pipeline.steps())
+        pipeline = pipeline.until(export)
         parameters = default_parameters(folder)
     fetch = "fetch-data-from-dvc" if DATA_HASH in metadata else "fetch-data"
     if DATA_HASH in metadata:
@@ -245,7 +252,7 @@ def rebuild(settings: Settings, record: dict[str, Any], on_change: OnChange = no
     run = run_pipeline(pipeline, arguments, settings, on_change, rebuild_name(record["version"]))
     found = {
         RANKINGS_HASH: digest(settings, run, fetch, "rankings", "sha256"),
-        MODEL_HASH: digest(settings, run, "export-model", "onnx_model", "sha256"),
+        MODEL_HASH: digest(settings, run, export, "onnx_model", "sha256"),
     }
     return {DATA_HASH: digest(settings, run, fetch, "songs", "md5")} | found if DATA_HASH in metadata else found
 

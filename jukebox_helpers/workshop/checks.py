@@ -10,7 +10,7 @@ from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.reports import digest
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.pipelines.statuses import read_status, read_statuses
-from jukebox_helpers.pipelines.training import failed_push, rebuild_name, training_of
+from jukebox_helpers.pipelines.training import exporting_step, failed_push, rebuild_name, training_of
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps import dvc
 from jukebox_helpers.steps.constants import (
@@ -266,7 +266,7 @@ def check_reproduced(place: Workplace) -> Found:
         raise failed("a rebuild that is still running", "its end; check again in some seconds")
     if run.state == "failed":
         raise failed(f"a rebuild that failed: {run.error}", "a rebuild that succeeds")
-    sha256 = digest(place.settings, run, "export-model", "onnx_model", "sha256")
+    sha256 = digest(place.settings, run, exporting_step(step.name for step in run.steps), "onnx_model", "sha256")
     if sha256 != first["metadata"][MODEL_HASH]:
         raise failed(f"a rebuilt model with sha256 {sha256}", first["metadata"][MODEL_HASH])
     return f"The rebuilt file has sha256 {sha256}, as the registered one.", {"model sha256": sha256}

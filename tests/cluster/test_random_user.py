@@ -144,7 +144,7 @@ def test_the_steps_run_as_somebody_without_a_home(fresh_sandbox, run, tmp_path):
     clone = fresh_sandbox.clone()
     edits.train_on_versioned_data(clone / TRAINING_PIPELINE)
     compile_file(clone / TRAINING_PIPELINE)
-    training = read_pipeline((clone / TRAINING_PIPELINE_YAML).read_text()).until("export-model")
+    training = read_pipeline((clone / TRAINING_PIPELINE_YAML).read_text()).until("train-model")
     given = {**default_parameters(clone), "version": head[:10], "cluster_domain": fresh_sandbox.cluster_domain}
     log = run(training, given)
     assert f"revision {head[:10]}" in log
