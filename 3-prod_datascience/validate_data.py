@@ -7,7 +7,7 @@ from jukebox_helpers.steps.rankings import refuse_made_up
 from jukebox_helpers.steps.tables import validate_rankings, validate_songs
 
 
-@step("pandas", "pandera", "pyarrow")
+@step("pyarrow")
 def validate_data(songs: Input[Dataset], rankings: Input[Dataset], prod_flag: bool, metrics: Output[Metrics]):
     """Check both tables against their schemas, and that a model for production learns from real rankings."""
     refuse_made_up(rankings.metadata, prod_flag)

@@ -23,7 +23,7 @@ def extract(dataset_url: str, songs: Output[Dataset]):
     print(f"{fetch(dataset_url, songs.path):,} bytes extracted.")
 
 
-@step("pandas", "pandera", "pyarrow")
+@step("pyarrow")
 def validate(songs: Input[Dataset], metrics: Output[Metrics]):
     """Stop bad data before it becomes a version."""
     summary = validate_songs(songs.path)

@@ -28,11 +28,8 @@ Probabilities = list[tuple[str, float]]
 @cache
 def allowed() -> dict[str, tuple[float, float]]:
     """The least and the greatest value of each feature, as the data pipeline validates them."""
-    columns = songs_schema().columns
-    limits = {name: columns[name].checks[0].statistics for name in FEATURES if columns[name].checks}
-    return {
-        name: (limits[name]["min_value"], limits[name]["max_value"]) if name in limits else (0, 1) for name in FEATURES
-    }
+    ranges = songs_schema().ranges
+    return {name: ranges.get(name, (0, 1)) for name in FEATURES}
 
 
 def check_song(song: Mapping[str, Any]) -> dict[str, float]:

@@ -1,109 +1,90 @@
-"""What the two tables must look like: columns, types and rules, each stated here and nowhere else.
+"""What the two tables must look like: columns, types and rules, stated here only. All of it travels."""
 
-Every function here travels into pipeline steps (packages: pandas, pandera, pyarrow).
-"""
-
+import datetime
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from jukebox_helpers.steps.constants import OTHER_NAMES, RANKING_COLUMNS, SONG_COLUMNS
 from jukebox_helpers.steps.messages import shown
 
-if TYPE_CHECKING:
-    import pandera.pandas as pandera
+
+@dataclass(frozen=True)
+class Schema:
+    """What a table must look like.
+
+    Attributes:
+        name: What messages call the table.
+        columns: Arrow types by column, in order.
+        ranges: Least and greatest value by column; outside of them a value is impossible.
+        patterns: A regular expression by column, and what it asks for in words.
+        optional: Columns whose values may be missing.
+        untyped: Columns that may be of any type, because nothing is computed from them.
+        unique: The column in which no value comes twice.
+        usual: As `ranges`; outside of them a value is reported, and stops nothing.
+    """
+
+    name: str
+    columns: dict[str, str]
+    ranges: dict[str, tuple]
+    patterns: dict[str, tuple[str, str]]
+    optional: tuple[str, ...]
+    untyped: tuple[str, ...] = ()
+    unique: str = ""
+    usual: dict[str, tuple] = field(default_factory=dict)
 
 
-def range_checks(ranges: dict) -> "dict[str, pandera.Check]":
-    """A check for each column: its least and its greatest value."""
-    import pandera.pandas as pandera
-
-    return {
-        name: pandera.Check.in_range(low, high, error=f"between {low} and {high}")
-        for name, (low, high) in ranges.items()
-    }
+SONG_ID = (r"^[0-9A-Za-z]{22}$", "22 letters or digits")
+SHARES = ("danceability", "energy", "speechiness", "acousticness", "instrumentalness", "liveness", "valence")
 
 
-def usual_songs() -> "pandera.DataFrameSchema":
-    """What songs usually are; another one is reported, and stops nothing."""
-    import pandera.pandas as pandera
-
-    ranges = {
-        "duration_ms": (0, 3_600_000),
-        "key": (0, 11),
-        "loudness": (-60.0, 4.0),
-        "tempo": (30.0, 250.0),
-        "time_signature": (1, 7),
-    }
-    checks = range_checks(ranges)
-    return pandera.DataFrameSchema({name: pandera.Column(None, checks[name], nullable=True) for name in checks})
+def days() -> tuple[datetime.datetime, datetime.datetime]:
+    """The first and the last day that a time can be of."""
+    return datetime.datetime(2000, 1, 1), datetime.datetime(2199, 12, 31)
 
 
-def songs_schema() -> "pandera.DataFrameSchema":
-    """The schema of the songs table: types, unique ids, and the ranges outside of which no song can be."""
-    import pandas
-    import pandera.pandas as pandera
-    import pyarrow
-
-    ranges: dict[str, tuple] = {
-        "event_timestamp": (pandas.Timestamp("2000-01-01"), pandas.Timestamp("2199-12-31")),
-        "duration_ms": (0, 86_400_000),
-        "key": (-1, 11),
-        "loudness": (-100.0, 20.0),
-        "mode": (0, 1),
-        "tempo": (0.0, 1_000.0),
-        "time_signature": (0, 32),
-        **dict.fromkeys(
-            ("danceability", "energy", "speechiness", "acousticness", "instrumentalness", "liveness", "valence"),
-            (0.0, 1.0),
-        ),
-    }
-    checks = range_checks(ranges)
-    checks["spotify_id"] = pandera.Check.str_matches(r"^[0-9A-Za-z]{22}$", error="22 letters or digits")
-    return pandera.DataFrameSchema(
-        {
-            name: pandera.Column(
-                pandas.ArrowDtype(pyarrow.type_for_alias(kind)),
-                checks.get(name),
-                nullable=name in ("name", "artists"),
-                unique=name == "spotify_id",
-                report_duplicates="all",
-            )
-            for name, kind in SONG_COLUMNS.items()
-        },
-        strict=True,
+def songs_schema() -> Schema:
+    """The schema of the songs table."""
+    return Schema(
         name="song_properties",
+        columns=SONG_COLUMNS,
+        ranges={
+            "event_timestamp": days(),
+            "duration_ms": (0, 86_400_000),
+            "key": (-1, 11),
+            "loudness": (-100.0, 20.0),
+            "mode": (0, 1),
+            "tempo": (0.0, 1_000.0),
+            "time_signature": (0, 32),
+            **dict.fromkeys(SHARES, (0.0, 1.0)),
+        },
+        patterns={"spotify_id": SONG_ID},
+        optional=("name", "artists"),
+        unique="spotify_id",
+        usual={
+            "duration_ms": (0, 3_600_000),
+            "key": (0, 11),
+            "loudness": (-60.0, 4.0),
+            "tempo": (30.0, 250.0),
+            "time_signature": (1, 7),
+        },
     )
 
 
-def rankings_schema() -> "pandera.DataFrameSchema":
-    """The schema of the rankings table: types and ranges; no country means the global list."""
-    import pandas
-    import pandera.pandas as pandera
-    import pyarrow
-
-    ranges: dict[str, tuple] = {
-        "daily_rank": (1, 50),
-        "daily_movement": (-50, 50),
-        "weekly_movement": (-50, 50),
-        "popularity": (0, 100),
-        "snapshot_date": (pandas.Timestamp("2000-01-01"), pandas.Timestamp("2199-12-31")),
-    }
-    checks = range_checks(ranges)
-    checks["spotify_id"] = pandera.Check.str_matches(r"^[0-9A-Za-z]{22}$", error="22 letters or digits")
-    checks["country"] = pandera.Check.str_matches(r"^[A-Z]{2}$", error="a code of two capital letters")
-    optional = ("name", "artists", "country", "album_name", "album_release_date")
-    return pandera.DataFrameSchema(
-        {
-            name: pandera.Column(
-                # Release dates may be text ("1995"): nothing is computed from them, so nothing is refused.
-                None if name == "album_release_date" else pandas.ArrowDtype(pyarrow.type_for_alias(kind)),
-                checks.get(name),
-                nullable=name in optional,
-            )
-            for name, kind in RANKING_COLUMNS.items()
-        },
-        strict=True,
+def rankings_schema() -> Schema:
+    """The schema of the rankings table; no country means the global list, and a release date may be text ("1995")."""
+    return Schema(
         name="song_rankings",
+        columns=RANKING_COLUMNS,
+        ranges={
+            "daily_rank": (1, 50),
+            "daily_movement": (-50, 50),
+            "weekly_movement": (-50, 50),
+            "popularity": (0, 100),
+            "snapshot_date": days(),
+        },
+        patterns={"spotify_id": SONG_ID, "country": (r"^[A-Z]{2}$", "a code of two capital letters")},
+        optional=("name", "artists", "country", "album_name", "album_release_date"),
+        untyped=("album_release_date",),
     )
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from jukebox_helpers.steps import sample_data, sample_rankings
-from jukebox_helpers.steps.constants import FEATURES, RANKING_COLUMNS, SONG_COLUMNS
+from jukebox_helpers.steps.constants import FEATURES, SONG_COLUMNS
 from jukebox_helpers.steps.schemas import rankings_schema, songs_schema
 from jukebox_helpers.steps.tables import transform_songs, validate_rankings, validate_songs, validate_table
 
@@ -136,7 +136,7 @@ def test_faults_are_counted_over_all_blocks(rankings, tmp_path):
     rankings.loc[[10, 2500, 5999], "daily_rank"] = 0
     rankings.to_parquet(tmp_path / "bad.parquet")
     with pytest.raises(ValueError, match=r"3 of 6000 rows .*row 10,.*row 2500,.*row 5999,"):
-        validate_table(str(tmp_path / "bad.parquet"), rankings_schema(), RANKING_COLUMNS, batch_rows=1000)
+        validate_table(str(tmp_path / "bad.parquet"), rankings_schema(), batch_rows=1000)
 
 
 @pytest.mark.parametrize("batch_rows", [7, 100, 299])
@@ -148,7 +148,7 @@ def test_blocks_find_what_the_whole_has(songs, tmp_path, batch_rows):
     songs["mode"] = songs["mode"].astype(str)
     whole = complaint(validate_songs, songs, tmp_path)
     with pytest.raises(ValueError) as caught:
-        validate_table(str(tmp_path / "bad.parquet"), songs_schema(), SONG_COLUMNS, batch_rows)
+        validate_table(str(tmp_path / "bad.parquet"), songs_schema(), batch_rows)
     assert sorted(str(caught.value).splitlines()) == sorted(whole.splitlines())
     twice = songs.spotify_id[40]
     assert (
@@ -166,7 +166,7 @@ def test_blocks_do_not_pile_up(tables):
     gc.disable()
     try:
         before = pyarrow.total_allocated_bytes()
-        validate_table(str(tables / "rankings.parquet"), schema, RANKING_COLUMNS, batch_rows=300)
+        validate_table(str(tables / "rankings.parquet"), schema, batch_rows=300)
         left = pyarrow.total_allocated_bytes() - before
     finally:
         gc.enable()
