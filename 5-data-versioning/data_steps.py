@@ -32,7 +32,7 @@ def validate(songs: Input[Dataset], metrics: Output[Metrics]):
     print("\n".join([f"{summary['rows']:,} songs are valid.", *summary["remarks"]]))
 
 
-@step("pandas", "pyarrow")
+@step("pyarrow")
 def transform(songs: Input[Dataset], transformed: Output[Dataset]):
     """Bring the table into its canonical form: the same songs are the same bytes."""
     summary = transform_songs(songs.path, transformed.path)

@@ -27,7 +27,8 @@ def client(connection: dict[str, str]) -> Any:
     def refuse_page(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
         # The client would read a page as a list without buckets. An object may be a page.
         is_page = "html" in response_dict["headers"].get("Content-Type", "")
-        if is_page and not (operation_model.has_streaming_output and response_dict["status_code"] < 300):
+        is_object = operation_model.name in ("GetObject", "HeadObject") and response_dict["status_code"] < 300
+        if is_page and not is_object:
             raise SandboxError(
                 f"{connection['AWS_S3_ENDPOINT']} answers with a page, and not as an S3 server does.",
                 "Check AWS_S3_ENDPOINT: it is the address of the server, not that of its console.",

@@ -26,7 +26,7 @@ def pages(tmp_path):
 
 
 @pytest.fixture
-def commits(pages, tmp_path):
+def commits(pages, tmp_path, monkeypatch):
     """Two commits on main, each with a version file: their ids."""
     bare = pages.state / "git" / "user1" / "jukebox.git"
     work = tmp_path / "work"
@@ -39,6 +39,7 @@ def commits(pages, tmp_path):
         deps = "deps:\n- path: remote://source/songs.parquet\n"
         (work / "songs.parquet.dvc").write_text(f"{deps}outs:\n- md5: {md5}\n  size: 2048\n  path: songs.parquet\n")
         git = ["git", "-C", work, "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+        monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada")  # what is set there counts more
         subprocess.run([*git, "add", "."], check=True)
         subprocess.run([*git, "commit", "-qm", f"Data version {md5[:4]} {HOSTILE}"], check=True)
         found.append(subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip())
