@@ -65,6 +65,7 @@ def show_status(as_json: bool) -> bool:
         return bool(known["running"])
     if known["running"]:
         known["log in as"] = f"{known['namespace'].split('-')[0]}, password: {state_folder()}/secrets/git-auth/password"
+    link = known.pop("dashboard", "")
     table = Table(show_header=False, box=None)
     for key, value in known.items():
         if key == "events":
@@ -75,6 +76,8 @@ def show_status(as_json: bool) -> bool:
             value = "\n".join(f"{name}: {item}" for name, item in value.items())
         table.add_row(key.replace("_", " "), str(value))
     console().print(table, soft_wrap=True)
+    if link:  # longer than many a terminal is wide: cut or folded in a table, it would lead nowhere
+        click.echo(f" The dashboard, by a link that logs a browser in once:\n {link}")
     return bool(known["running"])
 
 

@@ -1,4 +1,4 @@
-"""Each command says what it does."""
+"""Each command says what it does, and prints what can be used."""
 
 import pytest
 from click.testing import CliRunner
@@ -19,3 +19,10 @@ def test_every_command_explains_itself(command):
 @pytest.mark.parametrize("command", [("import",), ("schedule",)], ids=" ".join)
 def test_what_a_laptop_does_too_is_not_said_of_a_cluster_only(command):
     assert "OpenShift" not in CliRunner().invoke(cli, [*command, "--help"]).output
+
+
+def test_the_link_that_logs_in_is_printed_whole(monkeypatch):
+    link = "http://127.0.0.1:44809/dashboard/?login=" + "a" * 90
+    known = {"running": True, "namespace": "user1-toolings", "dashboard": link, "events": []}
+    monkeypatch.setattr("jukebox_helpers.sandbox.status", lambda state: dict(known))
+    assert link in CliRunner().invoke(cli, ["status"]).output.split()
