@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from jukebox_sandbox.commit_statuses import CommitStatus
+from jukebox_sandbox.commit_statuses import FINAL, CommitStatus
 from jukebox_sandbox.events import OVER, events
 from jukebox_sandbox.pages.commits import Commit, changed_version_files, find_commits
 from jukebox_sandbox.pages.site import digest, site, without_machine_paths
@@ -64,6 +64,16 @@ class PipelineRun:
     def finished(self) -> datetime | None:
         """When nothing more happened to it."""
         return _time(self.event["at"]) if self.event["state"] in OVER else None
+
+    @property
+    def reason(self) -> str:
+        """Why, or what came of it: as the commit's status says it, which is more than the end of a log does."""
+        repository = site().configuration.repositories.get(self.event["repository"])
+        if self.state == "FAILED" and repository:
+            status = site().statuses.latest(repository.name, self.event["revision"]).get(repository.status)
+            if status and status.state in FINAL and status.description:
+                return without_machine_paths(status.description)
+        return without_machine_paths(self.event["detail"])
 
 
 def _time(text: str) -> datetime:

@@ -8,6 +8,7 @@ import pytest
 from page_server import page_server
 from sqlalchemy import select
 
+from jukebox_sandbox.commit_statuses import CommitStatuses
 from jukebox_sandbox.events import new_event, record
 from jukebox_sandbox.pages.buckets import Names
 from jukebox_sandbox.pages.commits import changed_version_files, history, version_files
@@ -228,3 +229,18 @@ def test_a_pipeline_run_is_asked_for_until_it_is_over(pages, pushed):
     record(pages.state, event, "failed", "exit code 1")
     changed = pages.get(asked.path.removeprefix("/dashboard"), **asked.headers)
     assert not changed.select_one("#live").has_attr("hx-get") and "exit code 1" in changed.select_one(".problem").text
+
+
+def test_a_push_that_failed_says_why_in_the_words_of_its_status(pages, commits, pushed):
+    statuses = CommitStatuses(pages.engine)
+    statuses.post("jukebox", commits[1], "failure", "other", "Not this one.")
+    statuses.post("jukebox", commits[1], "failure", "jukebox/ct", "There are no data. Next: version some.")
+    event = pushed("failed", detail=f"exit code 1\n{pages.state}/work/train.py failed")
+    row = pages.get("/pipeline-runs").select_one("tbody tr")
+    assert "There are no data." in row.text and "exit code" not in row.text
+    page = pages.get(f"/pipeline-runs/{event['id']}")
+    assert page.select_one(".problem strong").text == "✗ There are no data."
+    assert page.select_one(".problem p").text == "Next: version some."
+    earlier = pushed("failed", commits[0], detail=f"exit code 1\n{pages.state}/work/train.py failed")
+    said = pages.get(f"/pipeline-runs/{earlier['id']}").select_one(".problem").text
+    assert "exit code 1\n/work/train.py failed" in said and str(pages.state) not in said
