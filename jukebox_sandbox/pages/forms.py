@@ -1,6 +1,7 @@
 """The fields that the forms of runs and schedules share: experiment, pipeline, version, parameters by their types."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ class Parameter:
         required: Whether it has neither a default nor may be left out.
         hint: A value that fits this sandbox; empty where none is known.
         description: What the pipeline says of it.
+        was_empty: Whether it is an empty text in the run that is duplicated: an empty field then means that.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Parameter:
     required: bool
     hint: str
     description: str
+    was_empty: bool = False
 
 
 def choices(session: Session, pipeline_id: str) -> dict[str, Any]:
@@ -61,7 +64,13 @@ def choices(session: Session, pipeline_id: str) -> dict[str, Any]:
     }
 
 
-def parameters_of(session: Session, pipeline_id: str, version_id: str, given: dict[str, Any]) -> list[Parameter]:
+def parameters_of(
+    session: Session,
+    pipeline_id: str,
+    version_id: str,
+    given: dict[str, Any],
+    original: Mapping[str, Any] | None = None,
+) -> list[Parameter]:
     """The fields for a pipeline's parameters.
 
     Args:
@@ -69,6 +78,7 @@ def parameters_of(session: Session, pipeline_id: str, version_id: str, given: di
         pipeline_id: The pipeline.
         version_id: Its version; empty or :data:`LATEST` for the newest.
         given: Values that are known already, by name.
+        original: The parameters of the run that is duplicated; a text that is empty there may stay so.
 
     Returns:
         The fields, in the order of the pipeline.
@@ -81,17 +91,20 @@ def parameters_of(session: Session, pipeline_id: str, version_id: str, given: di
         return []
     document = read_spec(version.spec).pipeline
     declared = document.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
-    return [_parameter(name, one, given) for name, one in declared.items()]
+    return [_parameter(name, one, given, (original or {}).get(name) == "") for name, one in declared.items()]
 
 
-def _parameter(name: str, declared: dict[str, Any], given: dict[str, Any]) -> Parameter:
+def _parameter(name: str, declared: dict[str, Any], given: dict[str, Any], was_empty: bool) -> Parameter:
     default = given.get(name, declared.get("defaultValue"))
     text = "" if default is None else default if isinstance(default, str) else json.dumps(default)
     required = "defaultValue" not in declared and not declared.get("isOptional")
     hint = site().configuration.hints.get(name, "")
     sandbox = site().sandbox
     hint = hint.replace("{base_url}", sandbox.base_url).replace("{user}", sandbox.user)
-    return Parameter(name, declared.get("parameterType", ""), text, required, hint, declared.get("description", ""))
+    description = declared.get("description", "")
+    return Parameter(
+        name, declared.get("parameterType", ""), text, required and not was_empty, hint, description, was_empty
+    )
 
 
 def read_parameters(form: MultiDict[str, str], fields: list[Parameter]) -> dict[str, Any]:
@@ -110,7 +123,7 @@ def read_parameters(form: MultiDict[str, str], fields: list[Parameter]) -> dict[
     found: dict[str, Any] = {}
     for field in fields:
         text = form.get(f"parameter.{field.name}", "")
-        if text.strip() or (field.kind == "STRING" and text):
+        if text.strip() or (field.kind == "STRING" and (text or field.was_empty)):
             found[field.name] = text.strip() if field.kind == "STRING" else _value(field, text)
     return found
 

@@ -111,7 +111,7 @@ def show_create() -> str:
         pipeline_id = request.args.get("pipeline", "")
         if original := request.args.get("duplicate"):
             run = find_run(session, original)
-            given = dict(run.parameters)
+            given = run.parameters
             pipeline_id = run.pipeline_id or pipeline_id
             form |= {"name": f"Duplicate of {run.display_name}"[:128], "description": run.description}
             form |= {"version": run.pipeline_version_id or "", "experiment": run.experiment_id}
@@ -138,7 +138,7 @@ def create() -> AnyResponse | tuple[str, int]:
     pipeline_id, version_id = form.get("pipeline", ""), form.get("version", "")
     with open_session() as session:
         try:
-            fields = forms.parameters_of(session, pipeline_id, version_id, {})
+            fields = forms.parameters_of(session, pipeline_id, version_id, {}, _original(session))
             wanted = RunRequest(
                 display_name=form.get("name", "").strip(),
                 pipeline_id=pipeline_id or None,
@@ -160,7 +160,14 @@ def given(form: Any) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in form.items() if name.startswith(prefix)}
 
 
+def _original(session: Session) -> dict[str, Any]:
+    """The parameters of the run that the request duplicates; none where it duplicates none."""
+    original = request.args.get("duplicate")
+    return find_run(session, original).parameters if original else {}
+
+
 def _form(session: Session, form: Any, pipeline_id: str, values: dict[str, Any], error: Any = None) -> str:
     offered = forms.choices(session, pipeline_id)
-    fields = forms.parameters_of(session, offered["pipeline_id"], form.get("version", ""), values)
+    version = form.get("version", "")
+    fields = forms.parameters_of(session, offered["pipeline_id"], version, values, _original(session))
     return render_template("run_create.html", form=form, fields=fields, error=error, latest=False, **offered)

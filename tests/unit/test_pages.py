@@ -379,3 +379,17 @@ def test_an_experiment_is_made_once(pages):
     assert pages.get(to).h1.text == "mine" and "mine" in pages.get("/runs/create").text + pages.get("/experiments").text
     page = pages.post("/experiments/create", 400, name="mine", description="again")
     assert "already exists" in page.select_one(".problem").text and page.select_one("#description").text == "again"
+
+
+def test_a_run_that_was_given_an_empty_text_is_duplicated(pages, imported):
+    _, pipeline_id, version_id = imported
+    run_id = a_run(pages, version_id, parameters={"address": "", "count": 4}, state="SUCCEEDED")
+    path = f"/runs/create?duplicate={run_id}"
+    assert not pages.get(path).select_one("#p-address").has_attr("required")
+    form = {"name": "again", "pipeline": pipeline_id, "version": version_id, "parameter__address": ""}
+    refused = pages.post(path, 400, **form | {"name": ""})
+    assert not refused.select_one("#p-address").has_attr("required")
+    pages.post(path, parameter__count="4", **form)
+    with pages.session() as session:
+        run = session.scalars(select(Run).where(Run.display_name == "again")).one()
+    assert run.parameters["address"] == "" and run.parameters["count"] == 4
