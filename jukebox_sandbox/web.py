@@ -52,7 +52,8 @@ class Web:
         user = self.settings.user
         if path == "/events":
             return _answer(respond, "200 OK", json.dumps(events(self.settings.state)).encode(), "application/json")
-        if path == "/":
+        # The name of the sandbox on a page of klaus leads to /user1/: the dashboard lists the repositories, too.
+        if path in ("/", PAGES_ROOT, f"/{user}", f"/{user}/"):
             return _answer(respond, "302 Found", b"", headers=[("Location", f"{PAGES_ROOT}/")])
         for root, part in self.parts.items():
             if path.startswith(f"{root}/"):
@@ -62,8 +63,8 @@ class Web:
                 return self._git(environ, respond)
             # A clone's address, opened in a browser.
             return _answer(respond, "302 Found", b"", headers=[("Location", f"/{user}/{found[1]}/")])
-        if path == f"/{user}" or path.startswith(f"/{user}/"):
-            environ["SCRIPT_NAME"], environ["PATH_INFO"] = f"/{user}", path.removeprefix(f"/{user}") or "/"
+        if path.startswith(f"/{user}/"):
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = f"/{user}", path.removeprefix(f"/{user}")
             return self._git_page(environ, respond)
         return _answer(respond, "404 Not Found", b"There is no such page.\n")
 

@@ -331,7 +331,8 @@ def test_nothing_answers_without_the_password(own: Settings, path: str) -> None:
 
 def test_there_are_pages_to_look_at(own: Settings) -> None:
     password = own.secret("git-auth")["password"]
-    assert ask(own, "/", password)[0] == 302
+    for path in ("/", "/dashboard", "/user1", "/user1/"):
+        assert ask(own, path, password)[0] == 302
     status, page = ask(own, "/dashboard/pipelines", password)
     assert status == 200 and b'href="/user1/jukebox/"' in page
     for path in ("/user1/jukebox/", "/user1/jukebox/blob/main/pyproject.toml", "/user1/mlops-gitops/"):
