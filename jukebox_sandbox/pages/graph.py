@@ -9,7 +9,7 @@ from grandalf.layouts import SugiyamaLayout
 
 from jukebox_sandbox.pipeline_server.runner.specification import Specification, dependencies
 
-NODE_WIDTH, NODE_HEIGHT = 210, 48
+NODE_WIDTH, NODE_HEIGHT = 250, 48
 GAP_X, GAP_Y, MARGIN = 34, 40, 12
 NAME_LIMIT = 25
 """Characters of a name that fit into a node."""
