@@ -25,7 +25,8 @@ def wait(seconds: float):
 
 @dsl.pipeline(name="waiting")
 def waiting(seconds: float = 600.0):
-    wait(seconds=seconds).set_caching_options(False)
+    first = wait(seconds=3.0).set_caching_options(False)
+    wait(seconds=seconds).set_caching_options(False).after(first)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,8 @@ def test_the_chapter_is_walked_in_the_dashboard(place, page):
     expect(page.locator("body")).to_contain_text("song_properties.parquet.dvc")
     page.goto(f"{page.dashboard.removesuffix('/dashboard')}/user1/jukebox/blob/main/.dvc/config")
     expect(page.locator("body")).to_contain_text("s3://data-cache")
+    page.get_by_role("link", name="Jukebox sandbox of").click()
+    expect(page.locator("h1")).to_have_text("Pipelines")
 
     page.goto(run)
     page.locator(".note").get_by_role("link", name="ct-pipeline").click()
@@ -139,6 +142,9 @@ def test_the_chapter_is_walked_in_the_dashboard(place, page):
     check_accessibility(page)
     page.get_by_role("link", name="Lineage").click()
     expect(page.locator(".graph svg a")).to_have_count(5)
+    for node in page.locator(".graph svg a").all():  # no name runs over the edge of its node
+        inside, text = node.locator("rect").bounding_box(), node.locator("text").first.bounding_box()
+        assert text["x"] + text["width"] <= inside["x"] + inside["width"], node.inner_text()
     check_accessibility(page)
     page.locator("#links a").last.click()
     expect(page.locator("main")).to_contain_text("song_properties.parquet.dvc on main of jukebox")
@@ -198,6 +204,8 @@ def test_a_run_is_stopped_and_one_that_a_restart_cut_short_says_so(place, page, 
     version = page.url
     run("stopped")
     page.locator("summary", has_text="Actions").click()
+    expect(page.locator("#said")).to_contain_text("1 of 2 steps done; running: wait-2")
+    expect(page.locator("summary", has_text="Actions")).to_be_focused()
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#live .bar .state")).to_contain_text("Canceled")
 
