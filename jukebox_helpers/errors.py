@@ -7,12 +7,7 @@ from jukebox_helpers.steps.messages import parts
 
 
 class JukeboxError(Exception):
-    """A failure that the reader can act on.
-
-    Args:
-        what: What happened, where and why, in one or a few sentences.
-        next_action: What to do now: the command to run or the thing to change.
-    """
+    """A failure that the reader can act on: what happened, where and why; and what to do now, a command or a change."""
 
     def __init__(self, what: str, next_action: str = "") -> None:
         super().__init__(what)
@@ -41,9 +36,6 @@ def as_jukebox_error() -> Iterator[None]:
     """Turn the errors of functions that travel, whose messages end with "Next: …", into a `JukeboxError`.
 
     For a block, or as a decorator for what notebooks call. Any other error is a fault of ours and keeps its traceback.
-
-    Raises:
-        JukeboxError: In place of such an error.
     """
     try:
         yield

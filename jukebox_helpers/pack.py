@@ -31,18 +31,11 @@ JUKEBOX_WHEELS is needed for the first command only{tests}.
 
 
 def pack(folder: Path, locks: list[Path], say: Callable[[str], None], show_progress: bool = False) -> None:
-    """Put the wheels of locks, the kit as a git bundle and a README into a folder.
+    """Put the wheels of locks, the kit as a git bundle and a README into a folder, which is made where it is missing.
 
-    What a folder of an earlier pack holds already is not downloaded again.
-
-    Args:
-        folder: The folder, made where it is missing.
-        locks: The requirements files whose packages are packed.
-        say: Called with each line for the reader.
-        show_progress: Let pip show what it downloads.
-
-    Raises:
-        JukeboxError: If a package cannot be downloaded, or the kit is not a complete git repository.
+    What a folder of an earlier pack holds already is not downloaded again. ``say`` is called with each line for the
+    reader; ``show_progress`` lets pip show what it downloads. A package that cannot be downloaded, or a kit that is no
+    complete git repository, is a JukeboxError.
     """
     folder = folder.resolve()
     wheels = folder / "wheels"

@@ -55,17 +55,9 @@ def program(*arguments: str | Path, lifeline: int | None = None) -> Any:
 def up(state: Path, *, lifeline: bool = False, configuration: Path = CONFIGURATION) -> Settings:
     """Start a sandbox, unless it is running, and wait until S3 and git answer.
 
-    Args:
-        state: The state folder; it is made when missing.
-        lifeline: Whether the sandbox ends when this process ends, however that happens. A sandbox that was
-            already running is left as it is.
-        configuration: The ``sandbox.toml`` that says what it holds.
-
-    Returns:
-        The sandbox's settings; ``notes`` are what the reader should know.
-
-    Raises:
-        JukeboxError: If it does not start, with the reason.
+    With a lifeline it ends when this process ends, however that happens; one that was running already is left as it is.
+    The configuration is the ``sandbox.toml`` that says what it holds. Returns its settings, whose ``notes`` are what
+    the reader should know; if it does not start, that is a JukeboxError with the reason.
     """
     options: list[str | Path] = ["up", state.resolve(), configuration]
     if not lifeline:
@@ -81,13 +73,10 @@ def up(state: Path, *, lifeline: bool = False, configuration: Path = CONFIGURATI
 
 
 def down(state: Path, delete: bool = False) -> bool:
-    """Stop a sandbox. Its state stays (the attendee's work, the data, the models), unless it is to be deleted as well.
+    """Stop a sandbox, and return whether one was running.
 
-    Returns:
-        Whether a sandbox was running.
-
-    Raises:
-        JukeboxError: If it does not stop, or the folder to remove is not the state of a sandbox.
+    Its state stays (the attendee's work, the data, the models), unless it is to be deleted as well. A sandbox that does
+    not stop, or a folder that is not a sandbox's state, is a JukeboxError.
     """
     return program("down", state.resolve(), *["--delete"] * delete)["running"]
 

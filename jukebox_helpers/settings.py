@@ -123,14 +123,7 @@ class Settings:
         return not self.is_sandbox or (self.secrets / name / key).exists()
 
     def secret(self, name: str) -> dict[str, str]:
-        """Read a secret, e.g. ``aws-connection-data`` or ``git-auth``.
-
-        Returns:
-            Its values by key.
-
-        Raises:
-            JukeboxError: If this platform has no such secret.
-        """
+        """The values of a secret, e.g. ``aws-connection-data`` or ``git-auth``, by key; or a JukeboxError."""
         if self.platform == "rhoai":
             if name.startswith("aws-connection-") and not self.s3_endpoint:
                 raise JukeboxError(
@@ -172,8 +165,7 @@ def state_folder() -> Path:
 def find_settings() -> Settings:
     """Find the platform that this process runs on: the workbench, or the running sandbox of the state folder.
 
-    Raises:
-        JukeboxError: If this is a laptop and no sandbox is running.
+    A laptop on which no sandbox is running is a JukeboxError.
     """
     if workbench.NAMESPACE_FILE.is_file():
         namespace = workbench.NAMESPACE_FILE.read_text().strip()
@@ -191,10 +183,9 @@ def find_settings() -> Settings:
 
 
 def read_sandbox_settings(state: Path, notes: tuple[str, ...] = ()) -> Settings:
-    """Read the settings that a running sandbox wrote into its state folder; the notes are what the reader should know.
+    """Read the settings that a running sandbox, or it is a JukeboxError, wrote into its state folder.
 
-    Raises:
-        JukeboxError: If no sandbox is running there.
+    The notes are what the reader should know.
     """
     description = state / "platform.json"
     if not description.is_file():

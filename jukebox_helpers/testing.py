@@ -14,8 +14,7 @@ TIERS = ("unit", "sandbox", "cluster", "notebooks")
 def pytest_arguments(arguments: Sequence[str]) -> list[str]:
     """Turn the arguments of ``./jukebox test``, tiers and then what pytest understands, into pytest's.
 
-    Raises:
-        click.UsageError: If a word before pytest's arguments is neither a tier nor a path.
+    A word before pytest's arguments that is neither a tier nor a path is a click.UsageError.
     """
     words = list(takewhile(str.isidentifier, arguments))
     for word in words:

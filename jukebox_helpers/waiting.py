@@ -10,16 +10,11 @@ Answer = TypeVar("Answer")
 def wait_until(
     ask: Callable[[], Answer | None], timeout: float, late: Callable[[], Exception], every: float = 0.2
 ) -> Answer:
-    """Ask again and again until the answer is true, and return it.
+    """Ask again and again, ``every`` so many seconds, until the answer is true, and return it.
 
-    It is asked at least once, and once more after the deadline has passed in a pause: a machine that was busy in
-    between loses nothing.
-
-    Args:
-        ask: Gives what is waited for; something false where it is not there yet. What it raises ends the waiting.
-        timeout: Seconds to wait at most.
-        late: Makes the error for a wait that took too long: it says what was seen last, and what to do.
-        every: Seconds between two questions.
+    It is asked at least once, and once more after the deadline, ``timeout`` seconds, has passed in a pause: a machine
+    that was busy in between loses nothing. What ``ask`` raises ends the waiting; ``late`` makes the error for a wait
+    that took too long, which says what was seen last, and what to do.
     """
     deadline = time.monotonic() + timeout
     while not (answer := ask()):

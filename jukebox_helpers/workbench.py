@@ -36,10 +36,9 @@ def pipeline_server(namespace: str) -> str:
 
 
 def certificate_authority(address: str) -> Path | None:
-    """The PEM file to check the certificate of a service inside the cluster, or of a route, with.
+    """The PEM file to check the certificate of a service in the cluster, or of a route, with; None is the system's.
 
-    Returns:
-        The service CA, which signs the services' own, or what ``SSL_CERT_FILE`` names; None means the system's.
+    It is the service CA, which signs the services' own, or what ``SSL_CERT_FILE`` names.
     """
     host = urlsplit(address).hostname or ""
     if host.endswith((".svc", ".svc.cluster.local")) and service_account("service-ca.crt").is_file():
@@ -64,11 +63,9 @@ def remembered_cluster_domain(state: Path) -> str:
 def find_cluster_domain(state: Path, checkout: Path) -> str:
     """Find the cluster domain, or ask for it where a person is at the terminal, and remember it in the state folder.
 
-    It is looked for in the variable ``cluster_domain``, in what was answered before, in the address that the
-    checkout was cloned from, in what the dashboard gives to a workbench (``NOTEBOOK_ARGS``), in the connection.
-
-    Returns:
-        The domain; empty where it could be neither found nor asked.
+    It is looked for in the variable ``cluster_domain``, in what was answered before, in the address that the checkout
+    was cloned from, in what the dashboard gives to a workbench (``NOTEBOOK_ARGS``), in the connection. Empty where it
+    could be neither found nor asked.
     """
     if given := os.environ.get("cluster_domain"):
         return domain_in(given) or given  # the sandbox's is no domain
@@ -89,12 +86,7 @@ def find_cluster_domain(state: Path, checkout: Path) -> str:
 def remember_cluster_domain(answer: str, state: Path) -> str:
     """Remember the cluster domain for this workbench, and return it.
 
-    Args:
-        answer: What the attendee gave: the domain, or any address of the cluster.
-        state: The state folder.
-
-    Raises:
-        JukeboxError: If there is no cluster domain in the answer.
+    The answer is the domain, or any address of the cluster; one without a cluster domain is a JukeboxError.
     """
     domain = domain_in(answer.strip())
     if not domain:

@@ -41,15 +41,9 @@ def import_file(settings: Settings, file: Path) -> Imported:
 
 
 def schedule_data_pipeline(settings: Settings, dataset_url: str, repo_url: str | None) -> Schedule:
-    """Run the latest version of the imported data pipeline every day.
+    """Run the latest version of the imported data pipeline every day: the schedule, made now or found.
 
-    Args:
-        settings: The platform.
-        dataset_url: Where the songs come from.
-        repo_url: The git repository that keeps the version file; None means the platform's.
-
-    Returns:
-        The schedule, made now or found.
+    ``repo_url`` is the git repository that keeps the version file; None means the platform's.
     """
     server = connect(settings)
     arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
@@ -64,20 +58,10 @@ def import_revision(settings: Settings, revision: str) -> Imported:
 
 
 def run_file(settings: Settings, file: Path, arguments: dict[str, Any], on_change: OnChange = nobody) -> Run:
-    """Run a compiled pipeline once, and follow it to its end: import it, unless it is there, and start a run.
+    """Run a compiled pipeline of a checkout once: import it, unless it is there, and follow the run to its end.
 
-    Args:
-        settings: The platform.
-        file: The compiled YAML, in a checkout.
-        arguments: The pipeline's arguments.
-        on_change: Called whenever a step changes its state.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        JukeboxError: If it cannot start.
-        RunFailed: If a step has failed.
+    What cannot start is a JukeboxError, a step that has failed RunFailed. ``on_change`` is called whenever a step
+    changes its state.
     """
     server, compiled = connect(settings), read_pipeline(file.read_text())
     check_arguments(compiled, arguments)  # before anything is imported

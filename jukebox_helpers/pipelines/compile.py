@@ -25,15 +25,7 @@ bytes; the annotations of a Workflow, which hold the pipeline, end at 262,144, a
 
 
 def compile_pipeline(pipeline: Any, target: Path) -> Path:
-    """Compile a pipeline; twice gives the same bytes.
-
-    Args:
-        pipeline: A function decorated with ``kfp.dsl.pipeline``.
-        target: The YAML file to write.
-
-    Returns:
-        The target.
-    """
+    """Compile a function decorated with ``kfp.dsl.pipeline`` to YAML, the same bytes each time; the target."""
     from kfp import compiler
 
     # Drivers of several KFP releases refuse fields that they do not know. These say nothing that secretName,
@@ -206,14 +198,10 @@ def too_large(what: str, size: int, limit: int, sources: list[str]) -> JukeboxEr
 
 
 def compile_file(source: str | Path, library: Path | None = None) -> None:
-    """Run a pipeline's file, which compiles it beside itself.
+    """Run a pipeline's file, in the kit, a clone or the checkout of a revision, which compiles it beside itself.
 
-    Args:
-        source: One of the pipeline files, in the kit, a clone or the checkout of a revision.
-        library: The checkout whose library is used; its own where not given.
-
-    Raises:
-        JukeboxError: If the file does not run. The first line says where and why, the others are what it printed last.
+    ``library`` is the checkout whose library is used; its own where not given. If the file does not run, that is a
+    JukeboxError, whose first line says where and why, and the others what it printed last.
     """
     source = Path(source).resolve()
     root = source.parent.parent

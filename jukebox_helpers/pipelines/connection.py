@@ -71,12 +71,9 @@ def polite(rest: Any, timeout: float) -> None:
 
 @contextmanager
 def explained(host: str, namespace: str) -> Iterator[None]:
-    """Turn what KFP's client raises inside the block into one clear message.
+    """Turn what KFP's client raises inside the block into one clear message, a JukeboxError.
 
-    Raises:
-        AlreadyThere: If the server has something of that name.
-        NotThere: If it has nothing of that id.
-        JukeboxError: For everything else.
+    It is AlreadyThere if the server has something of that name, NotThere if it has nothing of that id.
     """
     from kfp_server_api import ApiException
     from urllib3.exceptions import HTTPError

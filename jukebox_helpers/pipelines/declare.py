@@ -19,17 +19,10 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def requirements(*packages: str) -> list[str]:
-    """The pinned requirements of packages, from requirements.txt: the one table of versions.
+    """The pinned requirements of packages, e.g. ``"dvc[s3]"``, from requirements.txt: the one table of versions.
 
-    Args:
-        packages: Package names, with extras where wanted, e.g. ``"dvc[s3]"``.
-
-    Returns:
-        One requirement for each line of the lock that names one of them, e.g.
-        ``numpy==2.4.6 ; python_full_version < "3.12"``.
-
-    Raises:
-        JukeboxError: If the lock does not name a package, or there is none: it is in a checkout of the kit only.
+    One for each line of the lock that names one of them, e.g. ``numpy==2.4.6 ; python_full_version < "3.12"``. A
+    package that the lock does not name is a JukeboxError, and so is the lack of a checkout, which has the lock.
     """
     lock = KIT / "requirements.txt"
     if not lock.is_file():
@@ -51,16 +44,10 @@ def requirements(*packages: str) -> list[str]:
 
 
 def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
-    """Declare a pipeline step.
+    """Declare a pipeline step: a decorator that turns a function into a KFP component.
 
-    The functions, classes and constants of the library that the step uses are carried inside the compiled YAML,
-    because the step's container has no Jukebox.
-
-    Args:
-        packages: What the step installs in the cluster; the versions are those of requirements.txt.
-
-    Returns:
-        A decorator that turns a function into a KFP component.
+    The packages are what the step installs in the cluster, in the versions of requirements.txt. What it uses of the
+    library is carried inside the compiled YAML, because the step's container has no Jukebox.
     """
     from kfp import dsl
 

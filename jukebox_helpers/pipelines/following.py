@@ -62,21 +62,10 @@ def run_pipeline(
     on_change: OnChange = nobody,
     name: str = "",
 ) -> Run:
-    """Run a pipeline that is sent along, and follow it to its end. Nothing is imported.
+    """Run a pipeline that is sent along, a file or one changed after reading, and follow it to its end.
 
-    Args:
-        source: The compiled YAML, or a compiled pipeline that was changed after reading.
-        arguments: The pipeline's arguments.
-        settings: The platform.
-        on_change: Called whenever a step changes its state.
-        name: The run's name; that of an ad-hoc run where not given.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        JukeboxError: If it cannot start.
-        RunFailed: If a step has failed.
+    Nothing is imported. What cannot start is a JukeboxError, a step that has failed RunFailed. ``name`` is as in
+    `start_run`.
     """
     server = connect(settings)
     compiled = source if isinstance(source, CompiledPipeline) else read_pipeline(source.read_text())
@@ -196,8 +185,7 @@ def step_log(server: PipelineServer, run_id: str, pod: str) -> str:
 def logs(server: PipelineServer, run_id: str) -> dict[str, str]:
     """What each step of a run printed, by step; logs that the server does not have are left out.
 
-    Raises:
-        JukeboxError: If there is no such run.
+    A run that it does not have is a JukeboxError.
     """
     try:
         news = ask(server, run_id)

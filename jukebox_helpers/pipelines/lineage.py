@@ -45,21 +45,12 @@ JSON_TEXTS = ("data.remotes", "preparation", "parameters", "packages")
 
 @as_jukebox_error()
 def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dict[str, Any]:
-    """Trace a model version to what it was made of.
+    """Trace a model version, the one registered last where none is given, to what it was made of.
 
-    Args:
-        registry: The model registry.
-        name: The registered model.
-        version: The model version; the one registered last when None.
-
-    Returns:
-        Lineage, fit for JSON: ``model``, ``version``, ``registered at``, ``production``, the sections ``file``,
-        ``code``, ``data``, ``rankings``, ``preparation`` (what of the data was used), ``parameters``, ``metrics``,
-        ``packages`` and ``run``, ``other`` metadata, and ``missing``: by its dotted place, why a value that is
-        None is not known.
-
-    Raises:
-        JukeboxError: If the registry has no such model or version.
+    Returns lineage, fit for JSON: ``model``, ``version``, ``registered at``, ``production``, the sections ``file``,
+    ``code``, ``data``, ``rankings``, ``preparation`` (what of the data was used), ``parameters``, ``metrics``,
+    ``packages`` and ``run``, ``other`` metadata, and ``missing``: by its dotted place, why a value that is None is not
+    known. A model or version that the registry does not have is a JukeboxError.
     """
     record = registry.find(name, version) if version else registry.latest(name)
     if record is None:
@@ -117,13 +108,8 @@ def verify(
 ) -> list[dict[str, Any]]:
     """Check that what lineage names still exists, byte for byte.
 
-    Args:
-        lineage: What `trace` returns.
-        s3_client: A boto3 client of the S3 server.
-        has_revision: Says whether a git repository (its URL) has a revision.
-
-    Returns:
-        For each thing: ``what``, ``where``, ``expected``, ``found`` and ``same``.
+    Returns for each thing ``what``, ``where``, ``expected``, ``found`` and ``same``. ``has_revision`` says whether a
+    git repository (its URL) has a revision.
     """
     data, rankings, file, code = (lineage[section] for section in ("data", "rankings", "file", "code"))
     checks = []
@@ -160,8 +146,7 @@ def object_digest(s3_client: Any, uri: str, algorithm: str) -> str:
 def compare_digests(expected: Mapping[str, str | None], rebuilt: Mapping[str, str | None]) -> list[dict[str, Any]]:
     """Compare what a model version recorded with what rebuilding it gave: digests by name, e.g. ``model sha256``.
 
-    Returns:
-        For each name of either: ``what``, ``expected``, ``found`` (None where there is none) and ``same``.
+    Returns for each name of either ``what``, ``expected``, ``found`` (None where there is none) and ``same``.
     """
     return [
         {

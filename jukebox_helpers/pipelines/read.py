@@ -95,17 +95,7 @@ def documents(spec: dict[str, Any]) -> CompiledPipeline:
 
 
 def read_pipeline(text: str) -> CompiledPipeline:
-    """Read a compiled pipeline.
-
-    Args:
-        text: The YAML, one or two documents.
-
-    Returns:
-        The pipeline.
-
-    Raises:
-        JukeboxError: If it is not a compiled pipeline.
-    """
+    """Read a compiled pipeline, YAML of one or two documents; anything else is a JukeboxError."""
     try:
         spec, *platform = yaml.load_all(text, Loader)
         pipeline = CompiledPipeline(spec, platform[0] if platform else {})

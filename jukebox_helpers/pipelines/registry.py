@@ -7,10 +7,6 @@ from jukebox_helpers.steps import registry
 
 @as_jukebox_error()
 def model_registry(settings: Settings) -> registry.ModelRegistry:
-    """Open the platform's model registry, as its steps do.
-
-    Raises:
-        JukeboxError: If its address is not known, or it does not answer.
-    """
+    """Open the platform's model registry, as its steps do; a JukeboxError if it is unknown or does not answer."""
     domain = settings.known_cluster_domain()
     return registry.open_registry(domain, settings.namespace, token=settings.token)

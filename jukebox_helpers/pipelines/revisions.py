@@ -40,17 +40,9 @@ class NoRevision(JukeboxError):
 
 
 def repository_argument(settings: Settings, repo_url: str | None) -> str:
-    """The data pipeline's argument ``repo_url``: the address of the repository that keeps the version file.
+    """The data pipeline's argument ``repo_url``: the repository that keeps the version file; None means the platform's.
 
-    Args:
-        settings: The platform.
-        repo_url: The git repository; None means the platform's.
-
-    Returns:
-        Its address.
-
-    Raises:
-        JukeboxError: If it holds credentials, or is not on the platform's git server.
+    An address with credentials, or of another git server, is a JukeboxError.
     """
     address = repo_url or settings.repository_url()
     with git_credentials(settings):
@@ -72,11 +64,7 @@ def server_head(settings: Settings, repo_url: str) -> str:
 
 @contextmanager
 def checkout(settings: Settings, revision: str) -> Iterator[Path]:
-    """Check a revision of the user's repository out into a temporary folder, which the block gets.
-
-    Raises:
-        NoRevision: If the server has no such revision, or no such repository.
-    """
+    """Check a revision of the user's repository out into a temporary folder, which the block gets; or NoRevision."""
     with tempfile.TemporaryDirectory(prefix="jukebox-revision-") as folder:
         try:
             with git_credentials(settings):

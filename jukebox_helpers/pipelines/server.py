@@ -256,10 +256,6 @@ def same_schedule(recurring: Any, pipeline: Imported, arguments: dict[str, Any],
 
 
 def connect(settings: Settings) -> PipelineServer:
-    """Connect to the pipeline server of this project, with the token of the pod's service account.
-
-    Raises:
-        JukeboxError: If it does not answer, or does not let us in.
-    """
+    """Connect to the pipeline server of this project, with the token of the pod's service account."""
     host = settings.pipeline_server
     return PipelineServer(host, settings.namespace, settings.token_file, certificate_authority(host))

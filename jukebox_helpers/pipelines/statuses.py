@@ -40,23 +40,15 @@ class CommitStatus:
 def post_status(
     settings: Settings, revision: str, state: State, description: str, repository: str = REPOSITORY
 ) -> None:
-    """Say on the git server, in a sentence, what becomes of a revision and how far its training is.
-
-    Raises:
-        JukeboxError: If the git server does not take it.
-    """
+    """Say on the git server, in a sentence, what becomes of a revision; a JukeboxError if it does not take it."""
     known = {"context": CONTEXT, "state": state, "description": description[:1000]}
     ask(settings, "POST", repository, f"statuses/{quote(revision)}", known)
 
 
 def read_statuses(settings: Settings, revision: str, repository: str = REPOSITORY) -> list[CommitStatus]:
-    """What the git server knows of a revision: the newest status of each context.
+    """What the git server knows of a revision: the newest status of each context, none where it knows nothing of it.
 
-    Returns:
-        The statuses; none where nobody has said anything, or the server does not know the revision.
-
-    Raises:
-        JukeboxError: If the git server does not answer.
+    A server that does not answer is a JukeboxError.
     """
     known = ask(settings, "GET", repository, f"commits/{quote(revision)}/status")
     return [

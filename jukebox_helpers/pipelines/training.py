@@ -58,17 +58,8 @@ def compiled_revision(settings: Settings, revision: str, registers: bool = True)
 def train_revision(settings: Settings, revision: str, on_change: OnChange = nobody) -> Run:
     """Train exactly one revision, from its own files, and set its commit status on the git server.
 
-    Args:
-        settings: The platform.
-        revision: The commit that was pushed.
-        on_change: Called whenever a step changes its state.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        RunFailed: If a step has failed.
-        JukeboxError: If the revision cannot be checked out or does not compile.
+    Returns the finished run. A step that has failed is RunFailed; a revision that cannot be checked out or does not
+    compile is a JukeboxError. ``on_change`` is called whenever a step changes its state.
     """
     # KFP's client takes long to import: it does that while another process compiles.
     Thread(target=import_module, args=("kfp.client",), daemon=True).start()
@@ -116,18 +107,7 @@ def say(settings: Settings, revision: str, state: State, description: str) -> No
 def score_grid(settings: Settings, revision: str, grid: list[dict[str, Any]], on_change: OnChange = nobody) -> Run:
     """Score candidates for hyperparameters on the data of a revision, with its own files. No model comes of it.
 
-    Args:
-        settings: The platform.
-        revision: The commit.
-        grid: The candidates.
-        on_change: Called whenever a step changes its state.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        RunFailed: If a step has failed.
-        JukeboxError: If the revision cannot be checked out, has no such pipeline, or does not compile.
+    Returns and raises what `train_revision` does; a revision without that pipeline is a JukeboxError, too.
     """
     with checkout(settings, revision) as folder:
         if not (folder / GRID_PIPELINE).is_file():
@@ -141,11 +121,7 @@ def score_grid(settings: Settings, revision: str, grid: list[dict[str, Any]], on
 
 
 def candidates(settings: Settings, run: Run) -> list[dict[str, Any]]:
-    """What a run of the grid found out about its candidates: hyperparameters and scores of each.
-
-    Returns:
-        Those of the lowest log-loss first.
-    """
+    """The hyperparameters and scores of each candidate in a run of the grid, those of the lowest log-loss first."""
     found = [json.loads(report) for report in artifacts(settings, run, "score-candidate", "report")]
     return sorted(found, key=lambda one: one["log_loss"])
 
@@ -156,19 +132,10 @@ def training_of(settings: Settings, revision: str) -> Run | None:
 
 
 def follow_training(settings: Settings, revision: str, on_change: OnChange = nobody, timeout: float = 3600.0) -> Run:
-    """Follow the training that a push started, until it ends.
+    """Follow the training that the push of a revision started, until it ends; the run, succeeded or failed.
 
-    Args:
-        settings: The platform.
-        revision: The commit that was pushed.
-        on_change: Called with the run whenever it has been asked for.
-        timeout: How long to wait at most, in seconds.
-
-    Returns:
-        The finished run, succeeded or failed.
-
-    Raises:
-        JukeboxError: If no run came of the push, or not in time.
+    ``on_change`` is called whenever the run has been asked for. If no run came of the push, or not within ``timeout``
+    seconds, that is a JukeboxError.
     """
     if not read_status(settings, revision) and server_head(settings, settings.repository_url()) != revision:
         raise JukeboxError(
@@ -219,19 +186,10 @@ def exporting_step(steps: Iterable[str]) -> str:
 
 
 def rebuild(settings: Settings, record: dict[str, Any], on_change: OnChange = nobody) -> dict[str, Any]:
-    """Train a registered model version again, from what its record names, without registering anything.
+    """Train a registered model version again, from what its record in the registry names, without registering anything.
 
-    Args:
-        settings: The platform.
-        record: The model version's record in the registry.
-        on_change: Called whenever a step changes its state.
-
-    Returns:
-        The digests of what was rebuilt, under the names that the record uses.
-
-    Raises:
-        JukeboxError: If the revision is gone.
-        RunFailed: If a step has failed.
+    Returns the digests of what was rebuilt, under the names that the record uses. A revision that is gone is a
+    JukeboxError, a step that has failed RunFailed.
     """
     metadata = record["metadata"]
     with compiled_revision(settings, str(metadata.get("git revision") or record["version"]), False) as (folder, _):

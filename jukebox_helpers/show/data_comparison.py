@@ -119,17 +119,9 @@ class Comparison:
 
 
 def compare_data_versions(old_path: str | Path, new_path: str | Path) -> Comparison:
-    """Compare two versions of the songs table.
+    """Compare two versions of the songs table, Parquet files, the older one first.
 
-    Args:
-        old_path: Parquet file of the older version.
-        new_path: Parquet file of the newer one.
-
-    Returns:
-        The comparison.
-
-    Raises:
-        JukeboxError: If a file is missing, is no Parquet file, lacks a feature, or has a song twice.
+    A file that is missing, is no Parquet file, lacks a feature, or has a song twice is a JukeboxError.
     """
     tables = {name: read_songs(Path(path)) for name, path in {"old": old_path, "new": new_path}.items()}
     old, new = tables["old"].set_index(KEY), tables["new"].set_index(KEY)

@@ -82,18 +82,10 @@ class PipelineGraph(Diagram):
 
 
 def pipeline_graph(source: str | Path | CompiledPipeline | None = None, run: Run | None = None) -> PipelineGraph:
-    """Draw a compiled pipeline, and how far a run of it has come.
+    """Draw a compiled pipeline, and how far a run of it has come, with states and times.
 
-    Args:
-        source: The compiled YAML, or what was read from it; None for what the run runs.
-        run: A run of it, whose states and times (seconds) are shown.
-
-    Returns:
-        The graph.
-
-    Raises:
-        ValueError: If neither is given.
-        JukeboxError: If the file is no compiled pipeline.
+    The source is the compiled YAML, or what was read from it; None means what the run runs. Without either it is a
+    ValueError.
     """
     if source is None and run:
         source = run.compiled

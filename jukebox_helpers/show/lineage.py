@@ -127,13 +127,9 @@ def in_lines(lineage: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
-    """Lineage as a tree for people.
+    """Lineage, what `trace` returns, as a tree for people; print it with rich, 80 columns or more.
 
-    Args:
-        lineage: What `trace` returns.
-
-    Returns:
-        The tree; print it with rich, 80 columns or more. Scores on training songs are left to the JSON.
+    Scores on training songs are left to the JSON.
     """
     tree = Tree(Text(f"{lineage['model']} {lineage['version']}, registered {registered_at(lineage)}", style="bold"))
     reasons = list(lineage["missing"].values())
@@ -155,15 +151,10 @@ def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
 
 
 def compare(lineage_a: Mapping[str, Any], lineage_b: Mapping[str, Any]) -> Group:
-    """Two model versions side by side: what differs on two lines, what is the same on one.
+    """Two model versions side by side, what `trace` returns for each; print it with rich, 100 columns or more.
 
-    Args:
-        lineage_a: What `trace` returns for one version.
-        lineage_b: The same for the other.
-
-    Returns:
-        The comparison; print it with rich, 100 columns or more. ``≠`` stands where they differ. First the bytes
-        and the code, then the scores of both models and of the prior, then everything else.
+    What differs stands on two lines, after ``≠``, what is the same on one. First the bytes and the code, then the
+    scores of both models and of the prior, then everything else.
     """
     names = [f"{lineage['model']} {lineage['version']}" for lineage in (lineage_a, lineage_b)]
     versions = [lineage["version"] for lineage in (lineage_a, lineage_b)]

@@ -8,13 +8,9 @@ from jukebox_helpers.show.lineage import MEASURES, in_words, split_metrics
 
 
 def lineage_picture(lineage: Mapping[str, Any]) -> Diagram:
-    """Draw where a model version comes from: bytes and code, run, model, scores.
+    """Draw where a model version comes from, as `trace` tells it: bytes and code, run, model, scores.
 
-    Args:
-        lineage: What `lineage.trace` returns.
-
-    Returns:
-        The picture. Hashes are shortened; `lineage_tree` shows them whole.
+    Hashes are shortened; `lineage_tree` shows them whole.
     """
     data, rankings, code, run = (lineage[section] for section in ("data", "rankings", "code", "run"))
     missing, name = lineage["missing"], f"{lineage['model']} {lineage['version']}"

@@ -72,16 +72,10 @@ class Player:
         return f"{self.record['name']} {self.record['version']}"
 
     def countries(self, song: Mapping[str, Any]) -> Probabilities:
-        """Where a song would be played.
+        """Where a song would be played: all countries with their probabilities, the likeliest first.
 
-        Args:
-            song: A value for each of the 13 features, in the unit of the data, e.g. `typical_song`.
-
-        Returns:
-            All countries with their probabilities, the likeliest first.
-
-        Raises:
-            JukeboxError: If the song is none, see `check_song`.
+        The song, e.g. `typical_song`, has a value for each of the 13 features, in the unit of the data; see
+        `check_song`.
         """
         inputs = {name: np.array([value]) for name, value in check_song(song).items()}
         labels, probabilities = onnx_probabilities(str(self.path), inputs)
@@ -91,18 +85,10 @@ class Player:
 
 @as_jukebox_error()
 def load_model(settings: Settings, name: str, version: str | None = None) -> Player:
-    """Bring a registered model here, and make sure that it is the one that was registered.
+    """Bring a registered model here, the version registered last where none is given, ready to play.
 
-    Args:
-        settings: The platform.
-        name: The registered model.
-        version: The model version; the one registered last when None.
-
-    Returns:
-        The model, ready to play.
-
-    Raises:
-        JukeboxError: If the registry or the bucket does not have it, or its bytes are not those of the record.
+    If the registry or the bucket does not have it, or its bytes are not those that were registered, that is a
+    JukeboxError.
     """
     registry = model_registry(settings)
     record = registry.find(name, version) if version else registry.latest(name)

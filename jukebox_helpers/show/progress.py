@@ -59,16 +59,10 @@ class RunProgress:
 
 @contextmanager
 def upload_progress(what: str, size: int, console: Console, patience: float = 2.0) -> Iterator[Callable[[int], None]]:
-    """Show how far an upload is, where it takes longer than one likes to wait for nothing.
+    """Show how far an upload of ``size`` bytes is, if it takes longer than one likes to wait for nothing.
 
-    Args:
-        what: What is uploaded.
-        size: Its bytes.
-        console: Where to show it: a bar in a terminal and a notebook, elsewhere one line.
-        patience: Seconds before anything is shown.
-
-    Yields:
-        What to call with the number of bytes that have just been sent, from any thread.
+    It begins after ``patience`` seconds: a bar in a terminal and a notebook, elsewhere one line. The block gets what to
+    call, from any thread, with the number of bytes that have just been sent.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True)

@@ -76,15 +76,10 @@ def country_bars(
     others: Probabilities | None = None,
     names: Sequence[str] = ("this version", "other version"),
 ) -> Chart:
-    """Draw the countries that would most likely play a song.
+    """Draw the countries that would most likely play a song: a bar for each of the first version's twelve likeliest.
 
-    Args:
-        probabilities: What `Player.countries` returns.
-        others: The same of another model version, drawn beside it.
-        names: What the two are called.
-
-    Returns:
-        The figure: a bar for each of the twelve likeliest countries of the first version.
+    The probabilities are those of `Player.countries`; others, of another version, are drawn beside them. ``names`` is
+    what the two are called.
     """
     first = probabilities[:SHOWN]
     places = np.arange(len(first))
@@ -165,13 +160,8 @@ def widget_of(control: Control) -> Any:
 
 
 def sliders(player: Player, other: Player | None = None) -> SongSliders:
-    """Set a song by hand and see where it would be played.
+    """Set a song by hand and see where one model version, or two to compare, would play it.
 
-    Args:
-        player: The model version to play.
-        other: Another one to compare it with.
-
-    Returns:
-        The widget; ``.song`` and ``.countries`` say what it shows, and its text form does where there are no widgets.
+    Of the widget, ``.song`` and ``.countries`` say what it shows, and its text form does where there are no widgets.
     """
     return SongSliders(player, other)

@@ -28,13 +28,7 @@ def catch_up(number: int, say: Say = print) -> Workplace:
     """Bring clone, buckets, data and registry to the state in which a notebook, 0 to 7, starts.
 
     What is there already stays as it is, and a second call changes nothing. It never goes back. ``say`` is told what
-    was done.
-
-    Returns:
-        Where the attendee works.
-
-    Raises:
-        JukeboxError: If there is no such notebook, or something could not be done.
+    was done. Returns where the attendee works; what could not be done is a JukeboxError.
     """
     if number not in NOTEBOOKS:
         raise JukeboxError(f"There is no notebook {number}.", "Name one from 0 to 7.")

@@ -29,11 +29,8 @@ class Clones:
     def git(self, *arguments: str, folder: str | Path | None = None) -> str:
         """Run git, e.g. ``"log", "--oneline"``, in the clone or another folder, with the platform's credentials.
 
-        Returns:
-            What git prints, without the last line break.
-
-        Raises:
-            JukeboxError: If the folder is gone, or git fails, with its own words.
+        Returns what git prints, without the last line break. A folder that is gone, or git that fails, is a
+        JukeboxError.
         """
         where = Path(folder or self.clone)
         # In a folder of ours without .git, git would find the repository around it.

@@ -103,11 +103,8 @@ class Demo:
 def demo(console: Console, songs: Path | None = None, rankings: Path | None = None) -> None:
     """Run the whole loop on a fresh sandbox, headless, tell the console, and stop everything.
 
-    Songs and rankings are tables to start with, made up where not given.
-
-    Raises:
-        JukeboxError: As soon as anything does not work.
-        ValueError: If a given table is not valid.
+    Songs and rankings are tables to start with, made up where not given; one that is not valid is a ValueError. The
+    first thing that does not work is a JukeboxError.
     """
     if songs:
         validate_songs(str(songs))

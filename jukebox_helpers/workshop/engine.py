@@ -126,15 +126,9 @@ Step = Command | Edit | Python
 
 @dataclass(eq=False)
 class Exercise:
-    """One exercise.
+    """One exercise: what `inspect` looks at, the hints from a nudge to nearly the answer, and the solution's steps.
 
-    Attributes:
-        name: Its name.
-        inspect: Looks at the real thing: gives what it found and values, or raises a `Verdict`.
-        hints: From a nudge to nearly the answer.
-        steps: The solution.
-        place: Where the attendee works.
-        given: How many hints were given.
+    ``inspect`` gives what it found and values, or raises a `Verdict`; ``given`` counts the hints that were shown.
     """
 
     name: str
@@ -148,10 +142,9 @@ class Exercise:
         return f"Exercise {self.name}: .check(), .hint() ({len(self.hints)} of them), .solution()"
 
     def check(self, *answer: Any) -> Result:
-        """Look at what is there. The answer is what the exercise was to make, where it is a value of the notebook.
+        """Look at what is there: what was found, and what was expected, unless it passed.
 
-        Returns:
-            What was found; what was expected, unless it passed.
+        The answer is what the exercise was to make, where it is a value of the notebook.
         """
 
         def result(outcome: Outcome, *lines: str, code: str = "", values: dict[str, Any] | None = None) -> Result:

@@ -148,10 +148,7 @@ _known: dict[str, Exercise] = {}
 def exercise(name: str, place: Workplace | None = None) -> Exercise:
     """An exercise by its name in the notebooks; the same one for the same name, so that it remembers its hints.
 
-    The attendee's place is found where not given.
-
-    Raises:
-        JukeboxError: If there is none of that name.
+    The attendee's place is found where not given. A name that there is not is a JukeboxError.
     """
     if name not in CATALOGUE:
         raise JukeboxError(f"There is no exercise {name!r}.", f"There are: {', '.join(CATALOGUE)}.")

@@ -28,14 +28,9 @@ QUIET_KERNEL = Config(KernelManager={"transport": "ipc"}, NotebookClient={"extra
 
 @dataclass(frozen=True)
 class NotebookRun:
-    """One executed notebook.
+    """One executed notebook: the file's name without its ending, the executed file, how long it took in seconds.
 
-    Attributes:
-        name: The file's name without its ending.
-        file: The executed notebook.
-        seconds: How long it took.
-        error: Why it stopped; empty if it ran to its end.
-        results: What each check said: ``exercise``, ``outcome``, ``lines``, ``values``.
+    ``error`` says why it stopped, ``results`` what each check said: ``exercise``, ``outcome``, ``lines``, ``values``.
     """
 
     name: str

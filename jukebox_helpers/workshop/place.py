@@ -69,12 +69,8 @@ class Workplace(Storage):
     def run_data_pipeline(self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None) -> str:
         """Run the data pipeline from the clone's compiled YAML, and return the head of ``main`` after it.
 
-        Args:
-            songs: Where the songs come from, as `songs_argument` takes it; their address where not given.
-            show: Shows the run while it runs; a live graph where not given.
-
-        Raises:
-            RunFailed: If a step has failed.
+        ``songs`` is where they come from, as `songs_argument` takes it. ``show`` shows the run while it runs: a live
+        graph where not given. A step that has failed is RunFailed.
         """
         source = self.clone / DATA_PIPELINE_YAML
         arguments = {"dataset_url": songs_argument(self.settings, songs), "repo_url": self.settings.repository_url()}
@@ -102,11 +98,7 @@ class Workplace(Storage):
 
     @as_jukebox_error()
     def reproduce(self, version: str) -> list[dict[str, Any]]:
-        """Train a model version again from what its record names, and compare.
-
-        Returns:
-            For each digest: ``what``, ``expected``, ``found`` and ``same``.
-        """
+        """Train a model version again from what its record names, and compare; what `compare_digests` returns."""
         record = self.registry.find(MODEL, version)
         if record is None:
             raise JukeboxError(f"There is no version {version!r} of {MODEL}.", "place.versions() lists them.")
@@ -141,13 +133,8 @@ class Workplace(Storage):
 def load_songs(place: Workplace) -> str:
     """Validate, transform and load the songs at their address to ``s3://data/song_properties.parquet``.
 
-    As the inner loop's steps do, without a run.
-
-    Returns:
-        The md5 of the bytes that are there now.
-
-    Raises:
-        JukeboxError: If no songs have arrived, or they are not valid.
+    As the inner loop's steps do, without a run. Returns the md5 of the bytes that are there now; songs that have not
+    arrived, or are not valid, are a JukeboxError.
     """
     with tempfile.TemporaryDirectory(prefix="jukebox-load-") as folder:
         source, target = f"{folder}/arrived.parquet", Path(folder, SONGS_OBJECT)

@@ -25,14 +25,7 @@ class Answer(Note):
 
 @dataclass(frozen=True, repr=False)
 class Quiz:
-    """One question.
-
-    Attributes:
-        name: What notebooks call it.
-        text: The question.
-        right: The number of the right answer, from 0.
-        answers: Each answer with the explanation that follows it.
-    """
+    """One question, by its name in notebooks: each answer with its explanation, and the right one's number, from 0."""
 
     name: str
     text: str
@@ -49,11 +42,7 @@ class Quiz:
         return "\n".join([f"? {self.text}", *answers, f'  Answer with quiz("{self.name}").answer("a").'])
 
     def answer(self, letter: str) -> Answer:
-        """Answer with a letter, again if you like: whether it is right, and why.
-
-        Raises:
-            JukeboxError: If there is no such answer.
-        """
+        """Answer with a letter, again if you like: whether it is right, and why. Another letter is a JukeboxError."""
         number = self.letters.find(letter.strip().lower())
         if number < 0 or not letter.strip():
             raise JukeboxError(f"There is no answer {letter!r}.", f"Answer with one of {', '.join(self.letters)}.")
@@ -101,11 +90,7 @@ def questions() -> tuple[Quiz, ...]:
 
 
 def quiz(name: str) -> Quiz:
-    """A quiz of the workshop, by its name as in the notebooks.
-
-    Raises:
-        JukeboxError: If there is none of that name.
-    """
+    """A quiz of the workshop, by its name as in the notebooks; a JukeboxError if there is none of that name."""
     for question in questions():
         if question.name == name:
             return question

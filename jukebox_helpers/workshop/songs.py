@@ -18,14 +18,7 @@ from jukebox_helpers.steps.s3 import error_code, explained, s3_client, s3_errors
 def upload(settings: Settings, file: Path, key: str, week: str = "") -> str:
     """Put a file into the bucket ``data``, with the platform's own connection, and return the object's address.
 
-    Args:
-        settings: The platform.
-        file: The file.
-        key: The object's name.
-        week: ``first`` or ``fresh``, noted beside the object.
-
-    Raises:
-        JukeboxError: If there is no such bucket yet.
+    ``week``, ``first`` or ``fresh``, is noted beside the object. The lack of the bucket is a JukeboxError.
     """
     client, address = s3_client(settings.secret("aws-connection-data")), f"s3://{DATA_BUCKET}/{key}"
     console, size = Console(stderr=True), file.stat().st_size
@@ -53,14 +46,9 @@ def arrived(settings: Settings) -> dict[str, str] | None:
 def songs_argument(settings: Settings, given: "str | Path | None" = None, now: bool = True) -> str:
     """The pipelines' argument ``dataset_url``: an address, because a step can read nothing of this machine.
 
-    Args:
-        settings: The platform.
-        given: An address, or a file of this machine, which is uploaded to ``s3://data/incoming/<sha256>.parquet``;
-            None means the songs' address.
-        now: Whether songs must be there already; a schedule may wait for them.
-
-    Raises:
-        JukeboxError: If there is no such file, no songs have arrived, or the address is one that no step can read.
+    Given is an address, or a file of this machine, which is uploaded to ``s3://data/incoming/<sha256>.parquet``; None
+    means the songs' address. A schedule may wait for songs: ``now`` says whether they must be there already. No such
+    file, no songs, or an address that no step can read is a JukeboxError.
     """
     source = str(given or INCOMING_ADDRESS)
     scheme = urlsplit(source).scheme if "://" in source else "file"

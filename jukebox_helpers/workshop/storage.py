@@ -47,17 +47,13 @@ class Storage(Clones):
     def publish(self, kind: str, songs: str | Path | None = None) -> dict[str, Any]:
         """Let a day's songs arrive at their address.
 
-        Args:
-            kind: ``first``, ``fresh``, ``same``, ``corrected``, ``broken`` or ``drift``. Again, it is the same bytes;
-                ``same``, of other bytes with the same songs, is made from what is there. The last three change what
-                came with ``first`` or ``fresh``, whichever came last.
-            songs: Songs to begin with, a Parquet file, in place of the made-up ones. They stay those of this place.
+        The kinds are ``first``, ``fresh``, ``same``, ``corrected``, ``broken`` and ``drift``. Again, it is the same
+        bytes; ``same``, of other bytes with the same songs, is made from what is there. The last three change what came
+        with ``first`` or ``fresh``, whichever came last. Songs of your own to begin with, a Parquet file, take the
+        place of the made-up ones and stay those of this place.
 
-        Returns:
-            ``address``, ``rows``, and how many are ``new``, ``corrected`` or ``changed``.
-
-        Raises:
-            JukeboxError: If there is no such kind or file, no bucket ``data`` yet, or the given songs are not valid.
+        Returns ``address``, ``rows``, and how many are ``new``, ``corrected`` or ``changed``. No such kind or file, no
+        bucket ``data`` yet, or songs that are not valid are a JukeboxError.
         """
         from pyarrow.parquet import read_metadata
 
@@ -134,8 +130,7 @@ class Storage(Clones):
     def wait_for_buckets(self, *names: str, timeout: float = 120.0) -> list[str]:
         """Wait until buckets are there, on a laptop with their connections, and return all buckets of the server.
 
-        Raises:
-            JukeboxError: If one is still missing after ``timeout`` seconds.
+        If one is still missing after ``timeout`` seconds, that is a JukeboxError.
         """
 
         def late() -> JukeboxError:

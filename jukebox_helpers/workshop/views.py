@@ -132,11 +132,7 @@ def show_versions(place: Workplace) -> Table:
 
 
 def verification(place: Workplace, version: str) -> Table:
-    """Whether everything that a model version names is still there, byte for byte.
-
-    Returns:
-        A row for each thing: what it is, where, and whether its hash is the recorded one.
-    """
+    """Whether everything that a model version names is still there, byte for byte: a row for each thing."""
 
     def has_revision(repository: str, revision: str) -> bool:
         return revision in place.git("rev-list", "origin/main").split()
