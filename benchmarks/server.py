@@ -22,7 +22,6 @@ from benchmarks.step import empty_steps
 from jukebox_helpers import sandbox
 from jukebox_helpers.pipelines.compile import compile_pipeline
 from jukebox_helpers.pipelines.following import follow, start_run
-from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.settings import Settings
 from jukebox_sandbox.pipeline_server import tables
@@ -46,7 +45,6 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     """
     bare = timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
     file = compile_pipeline(empty_steps, folder / "empty-steps.yaml")
-    pipeline = read_pipeline(file.read_text())
     say("starting the sandbox")
     began = time.perf_counter()
     with fresh_sandbox(folder) as settings:
@@ -57,7 +55,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
         server = connect(settings)
         say("runs, to their first step")
         imported = server.import_pipeline(file, "1")
-        runs = [follow(server, start_run(server, pipeline, {}, "a-run", imported)) for _ in range(repeats(scale))]
+        runs = [follow(server, start_run(server, imported, {}, "a-run")) for _ in range(repeats(scale))]
         run_ids = [run.id for run in runs]
         first = statistics.median(to_the_first_step(settings.state, run_id) for run_id in run_ids)
         say(f"lists of {RUNS:,} runs")

@@ -146,7 +146,7 @@ def import_(pipeline: str, revision: str, as_json: bool) -> None:
     else:
         imported = actions.import_file(settings, workspace() / DATA_PIPELINE_YAML)
     said = f"{'Imported' if imported.new else 'Already there'}: {imported.pipeline} {imported.version}"
-    say_json(vars(imported)) if as_json else click.echo(said)
+    say_json(imported.as_json()) if as_json else click.echo(said)
 
 
 @cli.command()

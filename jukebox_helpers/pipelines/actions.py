@@ -47,7 +47,7 @@ def schedule_data_pipeline(settings: Settings, dataset_url: str, repo_url: str |
     """
     server = connect(settings)
     arguments = {"dataset_url": dataset_url, "repo_url": repository_argument(settings, repo_url)}
-    return server.schedule(*server.latest(DATA_PIPELINE_NAME), arguments, f"{DATA_PIPELINE_NAME}-daily")
+    return server.schedule(server.latest(DATA_PIPELINE_NAME), arguments, f"{DATA_PIPELINE_NAME}-daily")
 
 
 def import_revision(settings: Settings, revision: str) -> Imported:
@@ -63,7 +63,6 @@ def run_file(settings: Settings, file: Path, arguments: dict[str, Any], on_chang
     What cannot start is a JukeboxError, a step that has failed RunFailed. ``on_change`` is called whenever a step
     changes its state.
     """
-    server, compiled = connect(settings), read_pipeline(file.read_text())
-    check_arguments(compiled, arguments)  # before anything is imported
-    imported = server.import_pipeline(file, version_name(file))
-    return follow(server, start_run(server, compiled, arguments, version=imported), on_change)
+    check_arguments(read_pipeline(file.read_text()), arguments)  # before anything is imported
+    server = connect(settings)
+    return follow(server, start_run(server, server.import_pipeline(file, version_name(file)), arguments), on_change)

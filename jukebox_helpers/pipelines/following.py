@@ -28,21 +28,18 @@ def nobody(run: Run) -> None:
 
 
 def start_run(
-    server: PipelineServer,
-    compiled: CompiledPipeline,
-    arguments: dict[str, Any],
-    name: str = "",
-    version: Imported | None = None,
+    server: PipelineServer, pipeline: CompiledPipeline | Imported, arguments: dict[str, Any], name: str = ""
 ) -> Run:
-    """Start a run; an argument that is missing or unknown is a JukeboxError.
+    """Start a run of an imported version, or of a pipeline that is sent along and not imported.
 
-    ``name`` is the run's in the dashboard, that of an ad-hoc run where not given. ``version`` is the imported version
-    that holds what runs; None sends the pipeline along, and imports nothing.
+    ``name`` is the run's in the dashboard, that of an ad-hoc run where not given. An argument that is missing or
+    unknown is a JukeboxError.
     """
+    compiled = pipeline.compiled if isinstance(pipeline, Imported) else pipeline
     check_arguments(compiled, arguments)
     with tempfile.TemporaryDirectory(prefix="jukebox-run-") as folder:
-        if version:
-            source = {"pipeline_id": version.pipeline_id, "version_id": version.version_id}
+        if isinstance(pipeline, Imported):
+            source = {"pipeline_id": pipeline.pipeline_id, "version_id": pipeline.version_id}
         else:
             file = Path(folder, "pipeline.yaml")
             file.write_text(compiled.text())

@@ -6,9 +6,10 @@ completed by the next one.
 
 import contextlib
 import io
+import json
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,18 @@ EVERY_DAY = 86_400
 
 @dataclass(frozen=True)
 class Imported:
-    """A pipeline version on the server; ``new`` says whether this call made it."""
+    """A pipeline version on the server, and what it holds; ``new`` says whether this call made it."""
 
     pipeline: str
     pipeline_id: str
     version: str
     version_id: str
     new: bool
+    compiled: CompiledPipeline = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """What a program would read of it."""
+        return {key: value for key, value in vars(self).items() if key != "compiled"}
 
 
 @dataclass(frozen=True)
@@ -105,22 +111,35 @@ class PipelineServer:
         found = self.all(self.client.list_pipelines, "pipelines")
         return next((pipeline for pipeline in found if name in (pipeline.display_name, pipeline.name)), None)
 
-    def versions(self, pipeline_id: str) -> list[Any]:
-        """The versions of a pipeline, oldest first."""
-        found = self.all(self.client.list_pipeline_versions, "pipeline_versions", pipeline_id=pipeline_id)
-        return sorted(found, key=lambda version: version.created_at)
+    def versions(self, pipeline_id: str, names: tuple[str, ...]) -> list[Any]:
+        """The versions of a pipeline that have one of some names; each comes with its whole spec, so never all."""
+        wanted = {"operation": "IN", "key": "display_name", "stringValues": {"values": names}}
+        found = self.all(
+            self.client.list_pipeline_versions,
+            "pipeline_versions",
+            pipeline_id=pipeline_id,
+            filter=json.dumps({"predicates": [wanted]}),
+        )
+        return [version for version in found if version.display_name in names]  # a server may ignore their case
 
-    def latest(self, name: str) -> tuple[Imported, CompiledPipeline]:
-        """The latest version of an imported pipeline, and what it holds; none of that name is a JukeboxError."""
-        pipeline = self.find_pipeline(name)
-        versions = self.versions(pipeline.pipeline_id) if pipeline else []
-        if not versions:
+    def latest(self, name: str) -> Imported:
+        """The latest version of an imported pipeline; none of that name is a JukeboxError.
+
+        It is the first in the server's own order, newest first, as the dashboard lists them. A real server knows whole
+        seconds: of two versions made in one, that with the greater id is first, every time. The sandbox's server has
+        the one that came later.
+        """
+        pipeline, newest = self.find_pipeline(name), None
+        if pipeline:
+            with self.asking():
+                newest = self.client.list_pipeline_versions(
+                    pipeline.pipeline_id, page_size=1, sort_by="created_at desc"
+                ).pipeline_versions
+        if not newest:
             raise JukeboxError(
                 f"The project {self.namespace!r} has no pipeline {name!r}.", "Import it first: ./jukebox import"
             )
-        newest = versions[-1]
-        imported = Imported(name, pipeline.pipeline_id, newest.display_name, newest.pipeline_version_id, new=False)
-        return imported, documents(newest.pipeline_spec)
+        return imported(name, newest[0])
 
     def import_pipeline(self, file: Path, version: str) -> Imported:
         """Import a compiled pipeline: a new one, or a new version of the one that is there, made now or found.
@@ -146,7 +165,7 @@ class PipelineServer:
                 if not pipeline:
                     raise
         try:
-            return self.add_version(compiled.name, pipeline.pipeline_id, file, version)
+            return self.add_version(pipeline.pipeline_id, file, compiled, version)
         except JukeboxError as error:
             if made:
                 undo = f"The pipeline {compiled.name!r} was made, but has no version yet: {error.what}"
@@ -154,21 +173,21 @@ class PipelineServer:
                     self.remove(self.client.delete_pipeline, pipeline.pipeline_id)
             raise
 
-    def add_version(self, pipeline: str, pipeline_id: str, file: Path, version: str) -> Imported:
+    def add_version(self, pipeline_id: str, file: Path, compiled: CompiledPipeline, version: str) -> Imported:
         """Make a version of a pipeline, unless it is there; another file of that name gets a name of its own."""
         digest = file_digest(str(file), "sha256")[:8]
-        compiled = read_pipeline(file.read_text())
         # A server that keeps pipelines as Kubernetes resources refuses a name that any pipeline's version has:
         # https://github.com/kubeflow/pipelines/issues/13534
-        names = (version, f"{pipeline}-{version}")
+        names = (version, f"{compiled.name}-{version}")
         for name in names:
-            if known := next((v for v in self.versions(pipeline_id) if v.display_name in names), None):
-                if documents(known.pipeline_spec) != compiled and not version.endswith(digest):
-                    return self.add_version(pipeline, pipeline_id, file, f"{version}-{digest}")
-                return Imported(pipeline, pipeline_id, known.display_name, known.pipeline_version_id, new=False)
+            for known in self.versions(pipeline_id, names):
+                found = imported(compiled.name, known)
+                if found.compiled == compiled or version.endswith(digest):
+                    return found
+                return self.add_version(pipeline_id, file, compiled, f"{version}-{digest}")
             with contextlib.suppress(AlreadyThere), self.asking():
                 made = self.client.upload_pipeline_version(str(file), name, pipeline_id)
-                return Imported(pipeline, pipeline_id, name, made.pipeline_version_id, new=True)
+                return Imported(compiled.name, pipeline_id, name, made.pipeline_version_id, True, compiled)
         raise JukeboxError(f"Other pipelines have versions named {' and '.join(names)}.", "Commit, then import again.")
 
     def remove(self, delete: Callable[[str], Any], key: str) -> None:
@@ -184,21 +203,14 @@ class PipelineServer:
         except JukeboxError as error:
             raise JukeboxError(what, f"{error.next_action} Running this again completes it.") from None
 
-    def schedule(
-        self,
-        pipeline: Imported,
-        compiled: CompiledPipeline,
-        arguments: dict[str, Any],
-        name: str,
-        every: int = EVERY_DAY,
-    ) -> Schedule:
+    def schedule(self, pipeline: Imported, arguments: dict[str, Any], name: str, every: int = EVERY_DAY) -> Schedule:
         """Run a pipeline version again and again: one run at a time, and none for a time that was missed.
 
         A schedule of that name is replaced. The new one waits, disabled, until the old one is gone, so there are
         never two that run, and a failure leaves the old one as it was. ``every`` is the time from one run to the next,
         in seconds. A missing or unknown argument is a JukeboxError.
         """
-        check_arguments(compiled, arguments)
+        check_arguments(pipeline.compiled, arguments)
         before = self.schedules(name)
         if len(before) == 1 and same_schedule(before[0], pipeline, arguments, every):
             return Schedule(name, before[0].recurring_run_id, pipeline.version, arguments, new=False)
@@ -237,6 +249,12 @@ class PipelineServer:
         """The recurring runs of that name; the server lets there be several."""
         found = self.all(self.client.list_recurring_runs, "recurring_runs")
         return [recurring for recurring in found if recurring.display_name == name]
+
+
+def imported(pipeline: str, version: Any) -> Imported:
+    """A version that the server has, from what it says of it: a ``V2beta1PipelineVersion`` of KFP's client."""
+    key, compiled = version.pipeline_version_id, documents(version.pipeline_spec)
+    return Imported(pipeline, version.pipeline_id, version.display_name, key, False, compiled)
 
 
 def same_schedule(recurring: Any, pipeline: Imported, arguments: dict[str, Any], every: int) -> bool:

@@ -73,9 +73,7 @@ def train_revision(settings: Settings, revision: str, on_change: OnChange = nobo
                 "cluster_domain": settings.known_cluster_domain(),
             }
             imported = server.import_pipeline(file, version)
-            run = start_run(
-                server, read_pipeline(file.read_text()), arguments, f"{TRAINING_PIPELINE_NAME}-{version}", imported
-            )
+            run = start_run(server, imported, arguments, f"{TRAINING_PIPELINE_NAME}-{version}")
         say(settings, revision, "pending", f"Run {run.name} ({run.id}) has started.")
         follow(server, run, on_change)
     except NoRevision:  # there is no commit that could have a status

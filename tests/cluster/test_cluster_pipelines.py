@@ -4,11 +4,13 @@ import itertools
 import json
 import shutil
 import socket
+from datetime import timedelta
 
 import pytest
 from kfp import dsl
 from loopback import make_certificate
 from platform_server import PlatformServer
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from waiting import DEADLINE, eventually
 
@@ -60,8 +62,7 @@ def imported(server):
 
 def run(server, imported, arguments=ARGUMENTS, on_change=nobody, **options):
     """Start a run of the imported version, and follow it."""
-    version, compiled = imported
-    return follow(server, start_run(server, compiled, arguments, "a-run", version), on_change, **options)
+    return follow(server, start_run(server, imported, arguments, "a-run"), on_change, **options)
 
 
 def other_pipelines(server, tmp_path, number, version="1"):
@@ -95,7 +96,7 @@ def test_import_again_adds_a_version_or_finds_it(platform, server, tmp_path):
     assert second.new and second.pipeline_id == first.pipeline_id
     assert not again.new and again.version_id == first.version_id
     assert len(platform.versions) == 5 and len(platform.pipelines) == 4
-    assert server.latest(NAME)[0].version == "abcdef0123"
+    assert server.latest(NAME).version == "abcdef0123"
 
 
 def test_a_pipeline_that_the_dashboard_shows_under_another_name_gets_the_version(platform, server):
@@ -114,7 +115,7 @@ def test_a_name_that_is_taken_by_what_cannot_be_seen(platform, server):
 
 def test_what_the_server_holds_is_what_was_imported(imported):
     local = read.read_pipeline(YAML.read_text())
-    assert imported[1].spec == local.spec and imported[1].platform == local.platform
+    assert imported.compiled == local
 
 
 @pytest.mark.parametrize("path", ["pipelines", "pipelines/upload_version"])
@@ -162,7 +163,7 @@ def test_a_file_is_sent_again_whole(platform, server):
     platform.proxy.fail("POST .*/upload_version", 503)
     platform.proxy.fail("POST .*/upload_version", 429)
     assert server.import_pipeline(YAML, "0123456789").new
-    assert server.latest(NAME)[1].spec == read.read_pipeline(YAML.read_text()).spec
+    assert server.latest(NAME).compiled.spec == read.read_pipeline(YAML.read_text()).spec
 
 
 def test_two_pipelines_of_one_revision_where_versions_share_one_space_of_names(platform, server, tmp_path):
@@ -171,7 +172,7 @@ def test_two_pipelines_of_one_revision_where_versions_share_one_space_of_names(p
     imported = server.import_pipeline(YAML, "0123456789")
     assert imported.new and imported.version == f"{NAME}-0123456789"
     assert server.import_pipeline(YAML, "0123456789").version_id == imported.version_id
-    assert server.latest(NAME)[0].version_id == imported.version_id
+    assert server.latest(NAME).version_id == imported.version_id
 
 
 def test_another_file_under_the_name_of_a_version_gets_a_name_of_its_own(platform, server, tmp_path):
@@ -209,15 +210,52 @@ def test_a_field_that_the_api_does_not_know_is_refused(platform, server, tmp_pat
     assert platform.pipelines == []
 
 
+def test_the_latest_of_two_versions_made_within_a_second(platform, server):
+    """A real server knows whole seconds; among those its own order decides, and the sandbox's is that of arrival."""
+    for version in ("b", "a", "c"):
+        server.import_pipeline(YAML, version)
+    with Session(platform.engine) as session, session.begin():
+        session.execute(update(tables.PipelineVersion).values(created_at=tables.now().replace(microsecond=0)))
+        [first] = session.scalars(select(tables.PipelineVersion).filter_by(name="b"))
+        first.created_at += timedelta(milliseconds=900)  # which no client can see
+    assert server.latest(NAME).version == "c"
+
+
+def test_of_many_versions_only_what_is_asked_for_is_read(platform, server, monkeypatch):
+    """Each comes with its whole spec: a hundred took seconds."""
+    for number in range(4):
+        server.import_pipeline(YAML, f"version-{number}")
+    listed, ask = [], server.client.list_pipeline_versions
+
+    def counting(*arguments, **options):
+        answer = ask(*arguments, **options)
+        listed.extend(version.display_name for version in answer.pipeline_versions or [])
+        return answer
+
+    monkeypatch.setattr(server.client, "list_pipeline_versions", counting)
+    assert server.latest(NAME).version == "version-3"
+    assert not server.import_pipeline(YAML, "version-1").new
+    assert server.import_pipeline(YAML, "version-4").new
+    assert listed == ["version-3", "version-1"]
+
+
+def test_an_import_reads_its_file_once(platform, server, monkeypatch):
+    reads, read_text = [], server_module.read_pipeline
+    monkeypatch.setattr(server_module, "read_pipeline", lambda text: reads.append(text) or read_text(text))
+    imported = server.import_pipeline(YAML, "0123456789")
+    assert len(reads) == 1 and imported.compiled == read.read_pipeline(YAML.read_text())
+    assert "compiled" not in imported.as_json() and imported.as_json()["version"] == "0123456789"
+
+
 def test_the_schedule_is_daily_one_at_a_time_and_without_catching_up(platform, server, imported):
-    schedule = server.schedule(*imported, ARGUMENTS, DAILY)
+    schedule = server.schedule(imported, ARGUMENTS, DAILY)
     [known] = platform.recurring
     assert schedule.new and known.id == schedule.id
     assert known.display_name == DAILY and known.enabled
     assert known.interval_second == 86_400 and not known.cron
     assert known.max_concurrency == 1 and known.no_catchup
     assert known.parameters == ARGUMENTS
-    assert known.pipeline_version_id == imported[0].version_id
+    assert known.pipeline_version_id == imported.version_id
 
 
 def ids(platform):
@@ -226,18 +264,18 @@ def ids(platform):
 
 
 def test_the_same_schedule_again_changes_nothing(platform, server, imported):
-    first = server.schedule(*imported, ARGUMENTS, DAILY)
-    assert server.schedule(*imported, ARGUMENTS, DAILY) == type(first)(**{**vars(first), "new": False})
+    first = server.schedule(imported, ARGUMENTS, DAILY)
+    assert server.schedule(imported, ARGUMENTS, DAILY) == type(first)(**{**vars(first), "new": False})
     assert ids(platform) == {first.id: True}
 
 
 def test_changing_a_schedule_replaces_it(platform, server, imported):
     for number in range(3):
-        server.schedule(*imported, ARGUMENTS, f"other-{number}")
-    server.schedule(*imported, ARGUMENTS, DAILY)
-    changed = server.schedule(*imported, ARGUMENTS | {"dataset_url": "https://example.com/new"}, DAILY)
+        server.schedule(imported, ARGUMENTS, f"other-{number}")
+    server.schedule(imported, ARGUMENTS, DAILY)
+    changed = server.schedule(imported, ARGUMENTS | {"dataset_url": "https://example.com/new"}, DAILY)
     server.import_pipeline(YAML, "abcdef0123")
-    newer = server.schedule(*server.latest(NAME), changed.arguments, DAILY)
+    newer = server.schedule(server.latest(NAME), changed.arguments, DAILY)
     [daily] = [known for known in platform.recurring if known.display_name == DAILY]
     assert daily.id == newer.id and daily.parameters == changed.arguments
     assert len(platform.recurring) == 4
@@ -245,7 +283,7 @@ def test_changing_a_schedule_replaces_it(platform, server, imported):
 
 @pytest.mark.parametrize("failing", ["POST .*/recurringruns", "GET .*/recurringruns", "DELETE .*/recurringruns/.*"])
 def test_a_failed_change_leaves_the_old_schedule(platform, server, imported, failing):
-    before = server.schedule(*imported, ARGUMENTS, DAILY)
+    before = server.schedule(imported, ARGUMENTS, DAILY)
     if failing.startswith("GET"):
         # The list is asked for before and after the new one is made; only the second time fails.
         create = server.client.create_recurring_run
@@ -259,33 +297,33 @@ def test_a_failed_change_leaves_the_old_schedule(platform, server, imported, fai
     else:
         platform.proxy.fail(failing, 500, times=4)
     with pytest.raises(JukeboxError, match="500"):
-        server.schedule(*imported, {**ARGUMENTS, "repo_url": "https://example.com/x.git"}, DAILY)
+        server.schedule(imported, {**ARGUMENTS, "repo_url": "https://example.com/x.git"}, DAILY)
     assert [key for key, enabled in ids(platform).items() if enabled] == [before.id]
     platform.proxy.failures.clear()
-    server.schedule(*imported, ARGUMENTS | {"repo_url": "https://example.com/y.git"}, DAILY)
+    server.schedule(imported, ARGUMENTS | {"repo_url": "https://example.com/y.git"}, DAILY)
     assert len(platform.recurring) == 1
 
 
 def test_a_change_that_cannot_be_undone_says_so_and_is_completed_by_the_next(platform, server, imported):
-    before = server.schedule(*imported, ARGUMENTS, DAILY)
+    before = server.schedule(imported, ARGUMENTS, DAILY)
     changed = ARGUMENTS | {"dataset_url": "https://example.com/new"}
     platform.proxy.fail("DELETE .*", 401, times=2)
     with pytest.raises(JukeboxError, match=r"is as before; a new one is left beside it, off: .*401"):
-        server.schedule(*imported, changed, DAILY)
+        server.schedule(imported, changed, DAILY)
     left = ids(platform)
     assert left.pop(before.id) is True and list(left.values()) == [False]
-    made = server.schedule(*imported, changed, DAILY)
+    made = server.schedule(imported, changed, DAILY)
     assert ids(platform) == {made.id: True}
 
 
 def test_a_replacement_that_stays_off_is_turned_on_by_the_next_call(platform, server, imported):
-    server.schedule(*imported, ARGUMENTS, DAILY)
+    server.schedule(imported, ARGUMENTS, DAILY)
     changed = ARGUMENTS | {"dataset_url": "https://example.com/new"}
     platform.proxy.fail("POST .*:enable", 500)
     with pytest.raises(JukeboxError, match="still off"):
-        server.schedule(*imported, changed, DAILY)
+        server.schedule(imported, changed, DAILY)
     assert list(ids(platform).values()) == [False]
-    server.schedule(*imported, changed, DAILY)
+    server.schedule(imported, changed, DAILY)
     assert list(ids(platform).values()) == [True]
 
 
@@ -380,7 +418,7 @@ def test_wrong_arguments_start_nothing(platform, server, imported, arguments, me
     with pytest.raises(JukeboxError, match=message):
         run(server, imported, arguments)
     with pytest.raises(JukeboxError, match=message):
-        server.schedule(*imported, arguments, DAILY)
+        server.schedule(imported, arguments, DAILY)
     assert platform.runs == platform.recurring == []
 
 
@@ -393,9 +431,9 @@ def test_what_passes_is_tried_again(platform, server, imported):
 
 
 def test_a_deletion_whose_answer_was_lost_is_a_deletion(platform, server, imported):
-    server.schedule(*imported, ARGUMENTS, DAILY)
+    server.schedule(imported, ARGUMENTS, DAILY)
     platform.proxy.fail("DELETE .*", 502, done=True)
-    made = server.schedule(*imported, ARGUMENTS | {"dataset_url": "https://example.com/new"}, DAILY)
+    made = server.schedule(imported, ARGUMENTS | {"dataset_url": "https://example.com/new"}, DAILY)
     assert ids(platform) == {made.id: True}
     assert sum(request.startswith("DELETE") for request in platform.proxy.requests) == 2
 
@@ -421,7 +459,7 @@ def test_a_server_that_is_silent(platform, server, imported):
     for ask in (
         lambda: impatient.find_pipeline(NAME),
         lambda: run(impatient, imported),
-        lambda: impatient.schedule(*imported, ARGUMENTS, DAILY),
+        lambda: impatient.schedule(imported, ARGUMENTS, DAILY),
     ):
         with pytest.raises(JukeboxError, match="did not answer in time; what was asked may still be done"):
             ask()
@@ -503,9 +541,9 @@ def test_an_unknown_pipeline_names_the_next_step(server):
 
 
 def test_what_was_deleted_is_said(server, imported):
-    gone = type(imported[0])(**vars(imported[0]) | {"version_id": "no-such-id"})
+    gone = type(imported)(**vars(imported) | {"version_id": "no-such-id"})
     with pytest.raises(JukeboxError, match=r"404: .*not found\nNext: See in the dashboard whether it was deleted"):
-        server.schedule(gone, imported[1], ARGUMENTS, DAILY)
+        server.schedule(gone, ARGUMENTS, DAILY)
 
 
 def test_a_version_is_named_by_its_revision_and_a_change_shows(tmp_path):
