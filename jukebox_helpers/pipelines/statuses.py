@@ -80,7 +80,10 @@ def ask(settings: Settings, method: str, repository: str, path: str, body: Any =
             if answer.status_code == 404 and method == "GET":
                 return None
             answer.raise_for_status()
-            return answer.json()
+            if "html" not in answer.headers.get("Content-Type", ""):
+                return answer.json()
+            said = "answers with a page, e.g. a login page, and not as Gitea does"
+            next_action = f"Check its address, {server}, in a browser. ./jukebox doctor says what else is missing."
         except requests.HTTPError as error:
             said = f"answers {error.response.status_code} to {method} {urlsplit(url).path}"
             next_action = "Ask whether this user may write to the repository: then it may set commit statuses, too."

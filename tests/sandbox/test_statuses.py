@@ -1,6 +1,8 @@
 """What became of a push, as helpers say it and read it on the git server."""
 
 import dataclasses
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from stand_in import stand_in_configuration
@@ -47,3 +49,25 @@ def test_a_wrong_password_and_a_server_that_is_gone(sandbox, revision, tmp_path,
     laptop.down(own.state)
     with pytest.raises(JukeboxError, match=r"does not answer: .*\nNext: Run ./jukebox doctor"):
         read_status(own, revision)
+
+
+def test_a_login_page_is_no_answer_of_gitea(sandbox, revision, monkeypatch):
+    """What stands before a git server, e.g. an OAuth proxy, may answer 200."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html>Log in")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    elsewhere = dataclasses.replace(sandbox, cluster_domain=f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(JukeboxError, match=r"answers with a page, e\.g\. a login page.*\nNext: .*in a browser"):
+        read_status(elsewhere, revision)
+    server.shutdown()
+    server.server_close()
