@@ -9,6 +9,7 @@ from rich.console import Console
 from jukebox_helpers.cli.group import cli
 from jukebox_helpers.cli.terminal import as_json, console, say_json
 from jukebox_helpers.settings import need_checkout, state_folder
+from jukebox_helpers.steps.messages import parts
 
 
 @cli.command()
@@ -82,10 +83,10 @@ def show_status(as_json: bool) -> bool:
 
 
 def push_line(event: dict[str, Any]) -> str:
-    """A push in a line: what became of it, as its commit says."""
-    lines = (event["description"] or event["detail"]).splitlines() or [""]
-    said = f"{event['status'] or event['state']}: {lines[0]}".rstrip(": ")
-    return f"{event['repository']} {event['revision'][:10]} {said}"
+    """A push in a line: what became of it, as its commit says; in a second one, what to do next, where that is said."""
+    what, next_action = parts(event["description"] or event["detail"])
+    said = f"{event['status'] or event['state']}: {what.split(chr(10))[0]}".rstrip(": ")
+    return f"{event['repository']} {event['revision'][:10]} {said}" + f"\n  Next: {next_action}" * bool(next_action)
 
 
 @cli.command()

@@ -18,6 +18,8 @@ NOT_STARTED = {429, 503}
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds before each further attempt."""
 
+RESTART = "Run ./jukebox down, then ./jukebox up: the sandbox starts anew and keeps what it holds."
+
 
 class AlreadyThere(JukeboxError):
     """The server has something of that name."""
@@ -95,9 +97,14 @@ def explained(host: str, namespace: str) -> Iterator[None]:
         ) from None
 
 
+def is_laptop(host: str) -> bool:
+    """Whether the address of a pipeline server is that of a sandbox: it listens on loopback only."""
+    return urlsplit(host).hostname == "127.0.0.1"
+
+
 def configure(host: str, namespace: str) -> str:
     """What to do where nobody answers at the address of a project's pipeline server."""
-    if urlsplit(host).hostname == "127.0.0.1":
+    if is_laptop(host):
         return "Run ./jukebox status: the sandbox may have stopped. ./jukebox up starts it."
     return f"In the OpenShift AI dashboard, open the project {namespace} > Pipelines > Configure pipeline server."
 
@@ -117,7 +124,10 @@ def refusal(error: Any, host: str, namespace: str) -> JukeboxError:
         403: "Ask for the role ds-pipeline-user-access-dspa in this project (docs/rhoai.md says how).",
         404: "Check the address; it must speak the API v2beta1 (OpenShift AI 2.16 and later).",
     }
-    if "html" in kind and error.status in (401, 403):
+    otherwise = "Look at the pipeline server's pods, then run this again."
+    if is_laptop(host):
+        next_actions, otherwise = {400: next_actions[400]}, RESTART
+    if "html" in kind and error.status in (401, 403) and not is_laptop(host):
         return JukeboxError(
             f"{answered} with a login page: it does not accept the token.",
             f"{next_actions[401]} If that does not help: {next_actions[403]}",
@@ -130,7 +140,7 @@ def refusal(error: Any, host: str, namespace: str) -> JukeboxError:
         )
     return JukeboxError(
         f"{answered}: {said}",
-        next_actions.get(error.status, "Look at the pipeline server's pods, then run this again."),
+        next_actions.get(error.status, otherwise),
     )
 
 
@@ -147,9 +157,10 @@ def unreachable(error: Any, host: str, namespace: str) -> JukeboxError:
             configure(host, namespace),
         )
     if isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError):
+        pods = "" if is_laptop(host) else ", and at the pods of the server"
         return JukeboxError(
             f"The pipeline server {host} did not answer in time; what was asked may still be done.",
-            "Look in the dashboard, and at the server's pods, then run this again.",
+            f"Look in the dashboard{pods}, then run this again.",
         )
     return JukeboxError(f"The pipeline server {host} cannot be reached: {cause}", configure(host, namespace))
 

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
+from jukebox_helpers.pipelines.connection import RESTART
 from jukebox_helpers.settings import Settings, find_settings
 from jukebox_helpers.steps.constants import CONNECTION_KEYS, WANTED_BUCKETS
 from jukebox_helpers.steps.git import git
@@ -43,7 +44,9 @@ def finding(what: str) -> Callable[[Callable[..., Looked]], Callable[..., Findin
                 return Finding(what, *look(*settings))
             except (JukeboxError, OSError, RuntimeError, ValueError) as error:
                 told = error if isinstance(error, JukeboxError) else JukeboxError.told(error)
-                return Finding(what, False, told.what, told.next_action)
+                # What travels into steps speaks as in a cluster.
+                in_cluster = not any(known.is_sandbox for known in settings) or "cluster domain" not in told.next_action
+                return Finding(what, False, told.what, told.next_action if in_cluster else RESTART)
 
         return looked
 
@@ -147,8 +150,10 @@ def look_at_repository(settings: Settings) -> Looked:
     if not settings.cluster_domain:
         return WAITS_FOR_DOMAIN
     next_action = (
-        "Check the cluster domain (the variable cluster_domain sets another), and the Secret git-auth (keys username "
-        "and password)."
+        RESTART
+        if settings.is_sandbox
+        else "Check the cluster domain (the variable cluster_domain sets another), and the Secret git-auth (keys "
+        "username and password)."
     )
     url = settings.repository_url()
     try:
@@ -159,7 +164,8 @@ def look_at_repository(settings: Settings) -> Looked:
             next_action = "Name the file with the cluster's CA in the variable GIT_SSL_CAINFO."
         return False, str(error), next_action
     if not head:  # a page is read as a repository without branches
-        next_action = "Push a first commit to its branch main. If it has one, check the cluster domain."
+        next_action = "Push a first commit to its branch main."
+        next_action += "" if settings.is_sandbox else " If it has one, check the cluster domain."
     return bool(head), f"{url} main {head[:10] or 'not there'}", next_action
 
 
