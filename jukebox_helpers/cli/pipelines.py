@@ -1,4 +1,4 @@
-"""Commands of the pipelines: compile, run, import, schedule."""
+"""Commands of the pipelines: compile, run, import, schedule, and what became of runs."""
 
 import json
 from pathlib import Path
@@ -179,17 +179,43 @@ def log(run: str, step: str | None) -> None:
     from jukebox_helpers.pipelines.server import connect
     from jukebox_helpers.steps.messages import printable
 
-    found = logs(connect(find_settings()), run)
+    settings = find_settings()
+    found = logs(connect(settings), run)
     if not found:
+        kept = "No step of it has begun" if settings.is_sandbox else "A cluster keeps them as long as the pods"
         raise JukeboxError(
-            f"The pipeline server has no log of the run {run}.",
-            "A cluster keeps them as long as the pods: see the run in the dashboard.",
+            f"The pipeline server has no log of the run {run}.", f"{kept}: see the run in the dashboard."
         )
     if step and step not in found:
         raise JukeboxError(f"There is no log of a step {step!r}.", f"There are: {', '.join(found)}.")
     for name, text in found.items():
         if step in (None, name):
             click.echo(f"── {name}\n{printable(text, most=None)}")
+
+
+@cli.command()
+@click.option("--number", type=click.IntRange(1, 200), default=20, show_default=True, help="How many at most.")
+@as_json
+def runs(number: int, as_json: bool) -> None:
+    """List the runs of all pipelines, the newest first.
+
+    When each began, how it ended, and why it failed; ./jukebox log has more.
+    """
+    from jukebox_helpers.pipelines.following import newest_runs
+    from jukebox_helpers.pipelines.server import connect
+    from jukebox_helpers.steps.messages import printable
+
+    found = newest_runs(connect(find_settings()), number)
+    if as_json:
+        say_json(found)
+        return
+    for one in found:
+        name = printable(f"{one['pipeline']}: {one['name']}")
+        click.echo(f"{one['when']:%Y-%m-%d %H:%M}  {one['state']:<9}  {one['id']}  {name}")
+        if one["why"]:
+            click.echo(f"{'':18}{one['why']}")
+    if not found:
+        click.echo("No run so far.")
 
 
 def read_grid(file: Path) -> list[dict[str, Any]]:

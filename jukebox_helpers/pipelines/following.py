@@ -11,7 +11,7 @@ from urllib.parse import quote
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.connection import NotThere
 from jukebox_helpers.pipelines.read import CompiledPipeline, check_arguments, documents, read_pipeline
-from jukebox_helpers.pipelines.runs import Run, RunFailed, run_from, take_over, tasks_of
+from jukebox_helpers.pipelines.runs import Run, RunFailed, run_from, state_of, take_over, tasks_of
 from jukebox_helpers.pipelines.server import Imported, PipelineServer, connect
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps.messages import parts, printable, read_failure
@@ -110,20 +110,49 @@ def follow(server: PipelineServer, run: Run, on_change: OnChange = nobody, timeo
 def find_run(server: PipelineServer, name: str) -> Run | None:
     """The newest run of a name, in its present state, with the reason if it has failed; None if there is none."""
     predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    found = list_runs(server, 1, filter=json.dumps({"predicates": [predicate]}))
+    return read_run(server, found[0].run_id) if found else None
+
+
+def list_runs(server: PipelineServer, number: int, **options: Any) -> list[Any]:
+    """What the server says of so many of the project's runs, the newest first."""
     with server.asking():
-        found = server.client.list_runs(
-            page_size=1,
-            sort_by="created_at desc",
-            namespace=server.namespace,
-            filter=json.dumps({"predicates": [predicate]}),
-        ).runs
-    if not found:
-        return None
-    news = ask(server, found[0].run_id)
+        return (
+            server.client.list_runs(
+                page_size=number, sort_by="created_at desc", namespace=server.namespace, **options
+            ).runs
+            or []
+        )
+
+
+def read_run(server: PipelineServer, run_id: str) -> Run:
+    """A run in its present state, with the reason if it has failed."""
+    news = ask(server, run_id)
     run = run_from(news, compiled_of(server, news))
     if run.state == "failed":
         explain(server, run, news)
     return run
+
+
+def newest_runs(server: PipelineServer, number: int) -> list[dict[str, Any]]:
+    """The newest runs of all pipelines: ``id``, ``name``, ``pipeline``, ``state``, ``when`` it began, and ``why``.
+
+    ``why`` is the first line of the reason for which a run has failed, else empty. ``when`` is a time of day in UTC.
+    """
+    pipelines = {one.pipeline_id: one.display_name for one in server.all(server.client.list_pipelines, "pipelines")}
+    rows = []
+    for news in list_runs(server, number):
+        state, why, version = state_of(news), "", news.pipeline_version_reference
+        if news.pipeline_spec:
+            pipeline = documents(news.pipeline_spec).name
+        else:
+            pipeline = pipelines.get(version.pipeline_id, "") if version else ""
+        if state == "failed":
+            with contextlib.suppress(NotThere):  # its pipeline may have been deleted
+                why = read_run(server, news.run_id).error.split("\n")[0]
+        row = {"id": news.run_id, "name": news.display_name, "pipeline": pipeline, "state": state}
+        rows.append(row | {"when": news.created_at, "why": why})
+    return rows
 
 
 def compiled_of(server: PipelineServer, news: Any) -> CompiledPipeline:
@@ -189,7 +218,7 @@ def logs(server: PipelineServer, run_id: str) -> dict[str, str]:
     except NotThere:
         raise JukeboxError(
             f"The pipeline server has no run {run_id!r}.",
-            "Give the run's id: what started it printed it, and ./jukebox status names that of a push.",
+            "Give the run's id: ./jukebox runs lists the newest.",
         ) from None
     found: dict[str, str] = {}
     for name, pod in pods_of(run_from(news, compiled_of(server, news)), news):

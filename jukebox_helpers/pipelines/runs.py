@@ -7,6 +7,7 @@ from typing import Any, Literal
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.read import CompiledPipeline
 
+RunState = Literal["running", "succeeded", "failed"]
 StepState = Literal["pending", "running", "succeeded", "failed", "skipped"]
 
 STATES: dict[str, StepState] = {
@@ -49,7 +50,7 @@ class Run:
     pipeline: str
     arguments: dict[str, Any] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
-    state: Literal["running", "succeeded", "failed"] = "running"
+    state: RunState = "running"
     error: str = ""
     next_action: str = ""
     seconds: float = 0.0
@@ -95,6 +96,14 @@ def run_from(news: Any, compiled: CompiledPipeline) -> Run:
     return run
 
 
+def state_of(news: Any) -> RunState:
+    """The state of a run, from what the server says of it."""
+    ended: dict[str, RunState] = {
+        "SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "failed", "SKIPPED": "failed",
+    }  # fmt: skip
+    return ended.get(news.state, "running")
+
+
 def take_over(run: Run, news: Any) -> bool:
     """Take what the server says of a run into our record of it; whether a state has changed."""
     before = (run.state, [step.state for step in run.steps])
@@ -104,8 +113,7 @@ def take_over(run: Run, news: Any) -> bool:
         states = {STATES.get(task.state, "pending") for task in tasks}
         step.state = next((state for state in STRONGEST if state in states), step.state)
         step.seconds = max((duration(task.start_time, task.end_time) for task in tasks), default=0.0)
-    ended = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "failed", "SKIPPED": "failed"}
-    run.state = ended.get(news.state, "running")  # type: ignore[assignment]
+    run.state = state_of(news)
     run.seconds = duration(news.created_at, news.finished_at)
     if run.state != "running":
         for step in run.steps:

@@ -371,7 +371,7 @@ def test_a_package_that_a_step_does_not_declare_says_what_to_do(platform, server
 def test_an_unknown_run_has_no_log_and_nothing_to_import(server):
     with pytest.raises(JukeboxError, match=r"has no run 'no-such'") as failed:
         logs(server, "no-such")
-    assert "./jukebox status" in failed.value.next_action and "import" not in failed.value.next_action
+    assert "./jukebox runs" in failed.value.next_action and "import" not in failed.value.next_action
 
 
 def test_where_the_log_cannot_be_had_the_dashboard_is_named(platform, server, imported):

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from loopback import make_certificate, page_server
 from platform_server import PlatformServer
 from registry_server import RegistryServer
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
 from jukebox_helpers import settings
 from jukebox_helpers import workbench as workbench_module
@@ -21,6 +23,7 @@ from jukebox_helpers.pipelines import connection, following
 from jukebox_helpers.settings import find_settings
 from jukebox_helpers.steps import git_password, registry
 from jukebox_helpers.workshop import ask_cluster_domain, doctor
+from jukebox_sandbox.pipeline_server import tables
 
 DOMAIN = "apps.cluster-x7.example.com"
 SONGS = "https://example.com/songs.parquet"
@@ -371,6 +374,8 @@ def test_doctor_on_a_laptop_says_what_does_not_answer(sandbox, tmp_path, monkeyp
     assert not any(found[what].good for what in ("git repository", "pipeline server", "model registry"))
     server = found["pipeline server"]
     assert "cannot be reached" in server.found and "./jukebox up starts it" in server.next_action
+    assert not any("cluster domain" in one.next_action or "workbench" in one.next_action for one in found.values())
+    assert found["git repository"].next_action == found["model registry"].next_action == connection.RESTART
 
 
 @pytest.fixture
@@ -388,6 +393,33 @@ def test_the_log_of_a_run_is_that_of_each_step_or_of_one(server, failed_run):
     assert status == 0
     assert whole.startswith("── check-access\ncheck-access is done\n") and "── extract\nTraceback …" in whole
     assert jukebox("log", failed_run, "check-access") == (0, "── check-access\ncheck-access is done\n\n", None)
+
+
+def test_the_runs_are_listed_the_newest_first_with_why_one_failed(server, failed_run):
+    assert jukebox("run", "data-pipeline", "--dataset-url", SONGS)[0] == 0
+    status, printed, _ = jukebox("runs", "--json")
+    newest, failed = json.loads(printed)
+    assert status == 0 and newest["state"] == "succeeded" and newest["why"] == ""
+    assert failed["id"] == failed_run and failed["state"] == "failed" and "the step's own words" in failed["why"]
+    assert {newest["pipeline"], failed["pipeline"]} == {"data-pipeline-with-dvc"}
+    assert newest["name"] == "data-pipeline-with-dvc-adhoc-run" and newest["when"] >= failed["when"]
+    table = jukebox("runs")[1]
+    assert failed_run in table and table.index("succeeded") < table.index("failed")
+    assert table.count("data-pipeline-with-dvc: data-pipeline-with-dvc-adhoc-run\n") == 2
+    assert table.endswith("the step's own words.\n")
+    assert [one["id"] for one in json.loads(jukebox("runs", "--number", "1", "--json")[1])] == [newest["id"]]
+
+
+def test_without_a_run_the_list_says_so(server, workbench):
+    assert jukebox("runs") == (0, "No run so far.\n", None)
+
+
+def test_a_run_whose_pipeline_is_gone_is_listed(server, failed_run):
+    with Session(server.engine) as session, session.begin():
+        session.execute(delete(tables.PipelineVersion))
+        session.execute(delete(tables.Pipeline))
+    [known] = json.loads(jukebox("runs", "--json")[1])
+    assert (known["id"], known["state"]) == (failed_run, "failed")
 
 
 def test_a_log_is_printed_whole_and_no_terminal_obeys_it(server, failed_run):

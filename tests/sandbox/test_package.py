@@ -38,6 +38,7 @@ COMMANDS = {
     "reproduce": (["jukebox", "1"], *NO_SANDBOX),
     "run data-pipeline": (["--dataset-url", "songs/song_properties.parquet"], *NO_SANDBOX),
     "run training-pipeline": ([], *NO_SANDBOX),
+    "runs": ([], *NO_SANDBOX),
     "sample-data": (["songs", "--songs", "200", "--rows", "1000"], 0, "song_rankings.parquet"),
     "schedule": (["--dataset-url", "https://songs.example/songs.parquet"], *NO_SANDBOX),
     "status": ([], 1, "False"),
