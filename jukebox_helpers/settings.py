@@ -49,16 +49,11 @@ def need_checkout() -> None:
 class Settings:
     """One platform's addresses.
 
-    Attributes:
-        platform: Which of the two platforms this is.
-        state: The folder that holds everything the sandbox knows; in a workbench, the runs made there.
-        namespace: The data science project, e.g. ``user1-toolings``.
-        cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``; empty
-            in a workbench where it could not be found.
-        s3_endpoint: URL of the S3 server; empty in a workbench without a connection.
-        pipeline_server: The address of the pipeline server.
-        token_file: The token for the pipeline server and the registry: in a workbench, the service account's.
-        notes: What the reader should know of a sandbox that was just started.
+    ``state`` is the folder that holds everything the sandbox knows; in a workbench, the runs made there. ``namespace``
+    is the data science project, e.g. ``user1-toolings``. ``cluster_domain`` is ``apps.<cluster>``, or the sandbox's
+    base URL, which begins with ``http://``; empty in a workbench where it could not be found. ``s3_endpoint`` is empty
+    in a workbench without a connection. ``token_file`` has the token for the pipeline server and the registry: in a
+    workbench, the service account's. ``notes`` are what the reader should know of a sandbox that was just started.
     """
 
     platform: Literal["sandbox", "rhoai"]

@@ -10,8 +10,7 @@ import click
 
 from jukebox_helpers.about import COMPLETION_VARIABLE
 from jukebox_helpers.cli import kit, laptop, models, pipelines, workshop
-from jukebox_helpers.cli.group import cli
-from jukebox_helpers.cli.terminal import show_run
+from jukebox_helpers.cli.terminal import cli, show_run
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import is_checkout
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from jukebox_helpers.about import completion_script
-from jukebox_helpers.cli.group import cli
+from jukebox_helpers.cli.terminal import cli
 from jukebox_helpers.settings import KIT, need_checkout
 
 

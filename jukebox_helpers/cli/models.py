@@ -2,22 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
-from jukebox_helpers.cli.group import cli
-from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json
+from jukebox_helpers.cli.terminal import FILE, as_json, cli, console, say_json
 from jukebox_helpers.settings import find_settings
 from jukebox_helpers.steps.constants import RANKINGS_ADDRESS, RANKINGS_OBJECT
-
-
-def registry() -> Any:
-    """This platform's model registry."""
-    from jukebox_helpers.pipelines.registry import model_registry
-
-    return model_registry(find_settings())
 
 
 @cli.command()
@@ -30,9 +21,10 @@ def trace(model: str, version: str | None, as_json: bool) -> None:
     Its revision, data, rankings, parameters and metrics; of the latest version where no VERSION is given.
     """
     from jukebox_helpers.pipelines import lineage
+    from jukebox_helpers.pipelines.registry import model_registry
     from jukebox_helpers.show import lineage as lineage_module
 
-    found = lineage.trace(registry(), model, version)
+    found = lineage.trace(model_registry(find_settings()), model, version)
     if as_json:
         say_json(found)
     else:
@@ -48,18 +40,11 @@ def reproduce(model: str, version: str, as_json: bool) -> None:
 
     From the revision, the data and the rankings that its record names. Exit code 1 if a digest differs.
     """
-    from jukebox_helpers.pipelines import lineage
-    from jukebox_helpers.pipelines.training import rebuild
+    from jukebox_helpers.pipelines import training
     from jukebox_helpers.show.progress import RunProgress
 
-    models = registry()
-    record = models.find(model, version)
-    if record is None:
-        raise lineage.unknown(models, model, version)
     with RunProgress(Console(stderr=True)) as progress:
-        rebuilt = rebuild(find_settings(), record, progress)
-    recorded = {name: record["metadata"].get(name) for name in rebuilt}
-    compared = lineage.compare_digests(recorded, rebuilt)
+        compared = training.reproduce(find_settings(), model, version, progress)
     if as_json:
         say_json({"model": model, "version": version, "digests": compared})
     else:

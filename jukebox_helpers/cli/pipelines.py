@@ -7,8 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from jukebox_helpers.cli.group import cli
-from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json, show_run
+from jukebox_helpers.cli.terminal import FILE, as_json, cli, console, say_json, show_run
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import (
     DATA_PIPELINE,

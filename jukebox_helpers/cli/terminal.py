@@ -1,4 +1,4 @@
-"""What all commands share: the terminal, JSON, a finished run."""
+"""What all commands share: the command line itself, the terminal, JSON, a finished run."""
 
 import json
 import sys
@@ -8,10 +8,25 @@ from typing import Any
 import click
 from rich.console import Console
 
+from jukebox_helpers.about import kit_version
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
+
+
+def show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Print the version, where ``--version`` asks for it."""
+    if wanted and not context.resilient_parsing:
+        click.echo(f"Jukebox {kit_version()}")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=show_version, help="Show version.")
+def cli() -> None:
+    """Jukebox: from a push of data to a model that knows which bytes it was trained on."""
 
 
 def console() -> Console:

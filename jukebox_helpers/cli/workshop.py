@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from jukebox_helpers.cli.group import cli
-from jukebox_helpers.cli.terminal import FILE, as_json, console, say_json
+from jukebox_helpers.cli.terminal import FILE, as_json, cli, console, say_json
 from jukebox_helpers.settings import need_checkout, state_folder
 from jukebox_helpers.steps.constants import KINDS_OF_SONGS, NOTEBOOK_COUNT, RANKINGS_OBJECT, SONGS_OBJECT
 

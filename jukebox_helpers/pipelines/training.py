@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import Any
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_file
 from jukebox_helpers.pipelines.following import OnChange, ask, find_run, follow, nobody, run_pipeline, start_run
+from jukebox_helpers.pipelines.lineage import compare_digests, unknown
 from jukebox_helpers.pipelines.read import read_pipeline
+from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.pipelines.reports import artifacts, digest
 from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, NoRevision, checkout, default_parameters, server_head
 from jukebox_helpers.pipelines.runs import Run, RunFailed, take_over
@@ -183,7 +185,7 @@ def exporting_step(steps: Iterable[str]) -> str:
     return "export-model" if "export-model" in steps else "train-model"
 
 
-def rebuild(settings: Settings, record: dict[str, Any], on_change: OnChange = nobody) -> dict[str, Any]:
+def rebuild(settings: Settings, record: Mapping[str, Any], on_change: OnChange = nobody) -> dict[str, Any]:
     """Train a registered model version again, from what its record in the registry names, without registering anything.
 
     Returns the digests of what was rebuilt, under the names that the record uses. A revision that is gone is a
@@ -211,6 +213,19 @@ def rebuild(settings: Settings, record: dict[str, Any], on_change: OnChange = no
         MODEL_HASH: digest(settings, run, export, "onnx_model", "sha256"),
     }
     return {DATA_HASH: digest(settings, run, fetch, "songs", "md5")} | found if DATA_HASH in metadata else found
+
+
+def reproduce(settings: Settings, model: str, version: str, on_change: OnChange = nobody) -> list[dict[str, Any]]:
+    """Train a registered model version again, as `rebuild` does, and compare it with its record.
+
+    Returns what `compare_digests` does. A model or version that the registry does not have is a JukeboxError.
+    """
+    registry = model_registry(settings)
+    record = registry.find(model, version)
+    if record is None:
+        raise unknown(registry, model, version)
+    rebuilt = rebuild(settings, record, on_change)
+    return compare_digests({name: record["metadata"].get(name) for name in rebuilt}, rebuilt)
 
 
 def rebuild_name(version: str) -> str:

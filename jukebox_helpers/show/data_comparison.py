@@ -37,13 +37,11 @@ IN_TABLES: dict[str, Any] = {
 class Comparison:
     """What differs between two data versions.
 
-    Attributes:
-        summary: Fit for JSON: both versions (``md5`` as DVC records it, ``rows``), ``added``, ``removed``,
-            ``changed`` and ``unchanged`` rows, ``changed columns`` (how often each), ``columns added``,
-            ``columns removed``, ``columns of another type`` and ``drifting`` features.
-        table: A row for each feature: mean of the old songs, the new and the added; the two measures of drift,
-            ``shift`` and ``psi``, each with its limit; ``drift`` if one is beyond it. See `drift_table`.
-        changes: A row for each changed value: spotify_id, column, old, new.
+    ``summary`` is fit for JSON: both versions (``md5`` as DVC records it, ``rows``), ``added``, ``removed``,
+    ``changed`` and ``unchanged`` rows, ``changed columns`` (how often each), ``columns added``, ``columns removed``,
+    ``columns of another type`` and ``drifting`` features. ``table`` has a row for each feature, see `drift_table`;
+    ``changes`` a row for each changed value: spotify_id, column, old, new. ``songs`` are the features of the old, the
+    new and the added.
     """
 
     summary: dict[str, Any]

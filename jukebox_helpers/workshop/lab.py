@@ -113,10 +113,8 @@ def start_lab(
 def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
     """Start the sandbox and JupyterLab, wait for JupyterLab's end, and return its exit code.
 
-    The sandbox is stopped then, unless it was running before. The arguments are further ones for JupyterLab.
-
-    Raises:
-        JukeboxError: If this is a workbench, which is a JupyterLab already.
+    The sandbox is stopped then, unless it was running before. The arguments are further ones for JupyterLab. A
+    workbench, which is a JupyterLab already, is a JukeboxError.
     """
     if workbench.NAMESPACE_FILE.is_file():
         raise JukeboxError(

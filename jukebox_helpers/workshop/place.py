@@ -10,10 +10,9 @@ from typing import Any
 from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.actions import run_file
-from jukebox_helpers.pipelines.lineage import compare_digests
 from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.pipelines.runs import Run
-from jukebox_helpers.pipelines.training import follow_training, rebuild
+from jukebox_helpers.pipelines.training import follow_training, reproduce
 from jukebox_helpers.settings import DATA_PIPELINE_YAML
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.steps.constants import CONNECTION_KEYS, MODEL, SONGS_ADDRESS, SONGS_OBJECT
@@ -99,11 +98,7 @@ class Workplace(Storage):
     @as_jukebox_error()
     def reproduce(self, version: str) -> list[dict[str, Any]]:
         """Train a model version again from what its record names, and compare; what `compare_digests` returns."""
-        record = self.registry.find(MODEL, version)
-        if record is None:
-            raise JukeboxError(f"There is no version {version!r} of {MODEL}.", "place.versions() lists them.")
-        rebuilt = rebuild(self.settings, record, live_graph())
-        return compare_digests({name: record["metadata"].get(name) for name in rebuilt}, rebuilt)
+        return reproduce(self.settings, MODEL, version, live_graph())
 
     def enter(self) -> None:
         """Give this process, and the commands it starts, what a workbench gives: the connection and the tools."""
