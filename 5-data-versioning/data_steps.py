@@ -7,7 +7,7 @@ from jukebox_helpers.steps.constants import CACHE_BUCKET, DATA_BUCKET, SONGS_OBJ
 from jukebox_helpers.steps.data_versions import check_write_access, commit_data_version
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
-from jukebox_helpers.steps.transfer import fetch, load_object
+from jukebox_helpers.steps.transfer import fetch, load_object, own_bucket
 
 
 @step("boto3")
@@ -43,7 +43,7 @@ def transform(songs: Input[Dataset], transformed: Output[Dataset]):
 @step("boto3")
 def load(transformed: Input[Dataset]) -> str:
     """Put the table into the bucket, and say its md5."""
-    address = load_object(transformed.path, SONGS_OBJECT)
+    address = load_object(transformed.path, SONGS_OBJECT, own_bucket())
     md5 = file_digest(transformed.path, "md5")
     print(f"{address} now has md5 {md5}.")
     return md5

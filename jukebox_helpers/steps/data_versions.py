@@ -180,13 +180,13 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
     except RuntimeError as error:
         raise RuntimeError(
             f"The repository {repo_url} has no revision {revision!r}: {error}. "
-            "Next: push the commit, or run with a version that is on the server."
+            "Next: push the commit, or name one that is on the server."
         ) from None
     version_file, songs = os.path.join(folder, VERSION_FILE), os.path.join(folder, SONGS_OBJECT)
     if not os.path.isfile(version_file):
         raise FileNotFoundError(
-            f"Revision {revision} has no {VERSION_FILE}: nobody has versioned the data yet, so there is nothing to "
-            "train on. Next: run the data pipeline; it makes that file and its commit starts this pipeline again."
+            f"Revision {revision} has no {VERSION_FILE}: nobody has versioned the data yet. "
+            "Next: run the data pipeline; its commit starts this pipeline again."
         )
     wanted = read_version_file(version_file)["md5"]
     dvc("pull", VERSION_FILE, folder=folder)

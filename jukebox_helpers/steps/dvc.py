@@ -27,8 +27,8 @@ def dvc(*arguments: str, folder: str) -> str:
     if result.returncode != 0:
         words = (result.stderr or result.stdout).strip()
         raise RuntimeError(
-            f"dvc {arguments[0]} failed: {words}. Next: read DVC's words; the S3 connection and the buckets data and "
-            "data-cache are what it needs."
+            f"dvc {arguments[0]} failed: {words}. "
+            "Next: read DVC's words; it needs the S3 connection and the buckets data and data-cache."
         )
     return result.stdout
 

@@ -108,18 +108,20 @@ def check_repository_address(repo_url: str) -> None:
     server = git_server() if "password" in os.environ else ""
     if server and server_of(repo_url) != server:
         raise ValueError(
-            f"The repository {repo_url} is not on the platform's git server {server}; the password in the Secret "
+            f"The repository {repo_url} is not on the platform's git server {server}, and the password in the Secret "
             f"git-auth is for that one only. Next: give the address of a repository on {server}."
         )
 
 
 def why_no_password() -> str:
     """Why git asked for a password and got none, although there is one; and what to do next."""
-    why = "No password was sent: the one in the Secret git-auth is for"
-    if server := git_server():
-        return f"{why} {server} only. Next: give the address of a repository on {server}."
+    server = git_server()
+    why = (
+        f"No password was sent: the one in the Secret git-auth is for {server or 'the git server of the platform'} only"
+    )
+    if server:
+        return f"{why}. Next: give the address of a repository on {server}."
     return (
-        f"{why} the platform's git server only, which could not be found. Next: name it when compiling the pipeline, "
-        "JUKEBOX_GIT_SERVER=https://<host> ./jukebox compile; or let AWS_S3_ENDPOINT of the connection be the S3 "
-        "server's route, https://<name>.apps.<cluster>."
+        f"{why}, which could not be found. Next: compile the pipeline with JUKEBOX_GIT_SERVER=https://<host>; or let "
+        "AWS_S3_ENDPOINT be the S3 server's route, https://<name>.apps.<cluster>."
     )

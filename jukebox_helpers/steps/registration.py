@@ -6,7 +6,7 @@ from jukebox_helpers.steps.constants import MODEL_HASH
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.registry import RegistryReader, open_registry, registry_address
 from jukebox_helpers.steps.registry_records import check_registration, same_model
-from jukebox_helpers.steps.transfer import fetch_object, load_object, remove_object
+from jukebox_helpers.steps.transfer import fetch_object, load_object, own_bucket, remove_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def register_model_version(
     registry = open_registry(cluster_domain, namespace, prod_flag)
     if existing := registry.find(name, version):
         same_model(existing, metadata)
-    uri = load_object(onnx_path, f"{name}/{version}/{digest[:10]}/model.onnx")
+    uri = load_object(onnx_path, f"{name}/{version}/{digest[:10]}/model.onnx", own_bucket())
     try:
         return registry.register(name, version, uri, metadata, prod_flag)
     except ValueError:

@@ -26,30 +26,25 @@ def registry_error(error: Exception, url: str, with_token: bool) -> Exception:
     from mr_openapi.exceptions import ApiException
     from pydantic import ValidationError
 
-    registry = f"model registry at {url}"
+    registry, kind = f"model registry at {url}", RuntimeError
     if isinstance(error, ApiException):
         return refusal(error, url, with_token)
     if isinstance(error, ClientSSLError):
-        return RuntimeError(
-            f"The certificate of the {registry} is not trusted ({error}). "
-            "Next: name the file with the cluster's CA in SSL_CERT_FILE."
-        )
-    if isinstance(error, (ClientError, TimeoutError)):
-        return Unavailable(
-            f"The {registry} cannot be reached ({error or 'no answer within 60 s'}). "
-            "Next: check the cluster domain, and that the registry is running."
-        )
-    if isinstance(error, json.JSONDecodeError) or (isinstance(error, ValidationError) and "value='<" in str(error)):
-        return RuntimeError(
-            f"{url} answered with something that is no model registry's answer, e.g. a login page. "
-            "Next: check the cluster domain, and that the address is the registry's REST route."
-        )
-    if isinstance(error, ValidationError):
-        what = " ".join(str(error).partition(" [type=")[0].split())
-        return RuntimeError(
-            f"The {registry} holds something that its client cannot read: {what}. Next: change it in the registry."
-        )
-    return error
+        what = f"The certificate of the {registry} is not trusted ({error})"
+        then = "name the file with the cluster's CA in SSL_CERT_FILE"
+    elif isinstance(error, (ClientError, TimeoutError)):
+        kind, what = Unavailable, f"The {registry} cannot be reached ({error or 'no answer within 60 s'})"
+        then = "check the cluster domain, and that the registry is running"
+    elif isinstance(error, json.JSONDecodeError) or (isinstance(error, ValidationError) and "value='<" in str(error)):
+        what = f"{url} answered with something that is no model registry's answer, e.g. a login page"
+        then = "check the cluster domain, and that the address is the registry's REST route"
+    elif isinstance(error, ValidationError):
+        unread = " ".join(str(error).partition(" [type=")[0].split())
+        what = f"The {registry} holds something that its client cannot read: {unread}"
+        then = "change it in the registry"
+    else:
+        return error
+    return kind(f"{what}. Next: {then}.")
 
 
 def refusal(error: "ApiException", url: str, with_token: bool) -> Exception:
@@ -59,24 +54,23 @@ def refusal(error: "ApiException", url: str, with_token: bool) -> Exception:
         said = json.loads(error.body or "")["message"]
     except (ValueError, TypeError, KeyError):
         said = ""
+    kind: type[Exception] = FileExistsError if status == 409 else Unavailable if status >= 500 else RuntimeError
+    what = f"The {registry} answered {status}: {said}"
     if status in (401, 403):
-        sent = "the token, which may have expired" if with_token else "a request without a token"
-        return PermissionError(
-            f"The {registry} refused {sent} ({status}). "
-            "Next: get a fresh token (on OpenShift: oc whoami --show-token), or ask for access to this registry."
-        )
-    kind = FileExistsError if status == 409 else Unavailable if status >= 500 else RuntimeError
-    if said:
+        kind, sent = PermissionError, "the token, which may have expired" if with_token else "a request without a token"
+        what = f"The {registry} refused {sent} ({status})"
+        then = "get a fresh token (on OpenShift: oc whoami --show-token), or ask for access to this registry"
+    elif said and status == 409:
+        then = "choose a name that differs in more than case"
+    elif said:
         then = "look at the registry's log, then run this again" if status >= 500 else "change what it refuses"
-        if status == 409:
-            then = "choose a name that differs in more than case"
-        return kind(f"The {registry} answered {status}: {said}. Next: {then}.")
-    if status == 404:
-        return RuntimeError(
-            f"There is no model registry with API v1alpha3 at {url} (404). Next: check the cluster domain; if it is "
-            "right, install the model-registry client that its version of OpenShift AI documents."
+    elif status == 404:
+        what = f"There is no model registry with API v1alpha3 at {url} (404)"
+        then = (
+            "check the cluster domain; if it is right, install the model-registry client that its version of "
+            "OpenShift AI documents"
         )
-    return kind(
-        f"There is no {registry}: a page answers ({status}). Next: check the cluster domain; if it is right, ask for "
-        "a model registry for this project."
-    )
+    else:
+        what = f"There is no {registry}: a page answers ({status})"
+        then = "check the cluster domain; if it is right, ask for a model registry for this project"
+    return kind(f"{what}. Next: {then}.")

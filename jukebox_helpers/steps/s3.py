@@ -1,6 +1,6 @@
 """The S3 server: one client, and one explanation of its errors, for steps and library alike.
 
-All functions travel: their source is part of compiled pipelines, so they import what they need inside.
+All of it travels.
 """
 
 from contextlib import contextmanager
@@ -103,11 +103,7 @@ def list_buckets(client: "Any") -> "list[str]":
 
 
 def s3_errors() -> "tuple":
-    """The exceptions of boto3 and what is below it: an answer of the server, no answer, an answer that breaks off.
-
-    Returns:
-        Exception classes, for an ``except`` clause.
-    """
+    """The exceptions of boto3 and what is below it: an answer of the server, no answer, an answer that breaks off."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
     from s3transfer.exceptions import S3DownloadFailedError
@@ -115,29 +111,10 @@ def s3_errors() -> "tuple":
     return (Boto3Error, BotoCoreError, ClientError, S3DownloadFailedError)
 
 
-def unwrapped(error: Exception) -> Exception:
-    """What happened, where boto3 wraps the error of an upload or the last one of several attempts.
-
-    Args:
-        error: What boto3 raised.
-
-    Returns:
-        The error inside; the error itself where it wraps nothing of the S3 client.
-    """
-    inside = getattr(error, "last_exception", None) or error.__context__
-    wraps = type(error).__name__ in ("RetriesExceededError", "S3UploadFailedError")
-    return inside if wraps and isinstance(inside, s3_errors()) else error
-
-
 def error_code(error: Exception) -> str:
-    """The code with which an S3 server answered.
+    """The code with which an S3 server answered, e.g. ``NoSuchKey``; empty if there was no answer.
 
-    Args:
-        error: What boto3 raised.
-
-    Returns:
-        The code, e.g. ``NoSuchKey``; empty if there was no answer: such errors of botocore have a ``response`` too,
-        which is None.
+    Such errors of botocore have a ``response`` too, which is None.
     """
     response = getattr(error, "response", None) or {}
     return response.get("Error", {}).get("Code", "")
@@ -156,29 +133,27 @@ def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception
     """
     from botocore import exceptions
 
-    error = unwrapped(error)
+    # boto3 wraps the error of an upload, and the last one of several attempts.
+    inside = getattr(error, "last_exception", None) or error.__context__
+    if type(error).__name__ in ("RetriesExceededError", "S3UploadFailedError") and isinstance(inside, s3_errors()):
+        error = inside
     code = error_code(error)
     bucket, _, key = address.removeprefix("s3://").partition("/")
     server, asked = f"The S3 server {endpoint}", f" for {address}" if address else ""
-    if code == "AccessDenied":  # the keys are right
-        return PermissionError(
-            f"{server} does not let this user do {getattr(error, 'operation_name', 'this')}{asked} ({code}). "
-            "Next: allow it in the user's policy, or use other keys."
-        )
-    if code in ("403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"):
-        return PermissionError(
-            f"{server} refuses these credentials{asked} ({code}). "
-            "Next: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        )
-    if key and code in ("404", "NoSuchKey"):
-        return FileNotFoundError(f"There is no object {address} on {endpoint}. Next: check its name.")
-    if bucket and code in ("404", "NoSuchBucket"):
-        return FileNotFoundError(
-            f"There is no bucket s3://{bucket} on {endpoint}. "
-            f"Next: add {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push."
-        )
+    kind: type[Exception] = ConnectionError
     what, then = f"{server} answers{asked}: {error}", "check AWS_S3_ENDPOINT, and the server's log and disk"
-    if isinstance(error, exceptions.SSLError):
+    if code == "AccessDenied":  # the keys are right
+        kind, then = PermissionError, "allow it in the user's policy, or use other keys"
+        what = f"{server} does not let this user do {getattr(error, 'operation_name', 'this')}{asked} ({code})"
+    elif code in ("403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"):
+        kind, then = PermissionError, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        what = f"{server} refuses these credentials{asked} ({code})"
+    elif key and code in ("404", "NoSuchKey"):
+        kind, what, then = FileNotFoundError, f"There is no object {address} on {endpoint}", "check its name"
+    elif bucket and code in ("404", "NoSuchBucket"):
+        kind, what = FileNotFoundError, f"There is no bucket s3://{bucket} on {endpoint}"
+        then = f"add {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push"
+    elif isinstance(error, exceptions.SSLError):
         what = f"The certificate of the S3 server {endpoint} is not trusted: {error}"
         then = "name the file with the cluster's CA in AWS_CA_BUNDLE"
     elif isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
@@ -186,4 +161,4 @@ def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception
         then = "check AWS_S3_ENDPOINT, and that the server runs"
     elif not code:
         what = f"{endpoint} does not answer as an S3 server does{asked}: {error}"
-    return ConnectionError(f"{what}. Next: {then}.")
+    return kind(f"{what}. Next: {then}.")

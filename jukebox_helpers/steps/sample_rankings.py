@@ -134,7 +134,7 @@ def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, coun
     fame = random.integers(30, 80, songs.num_rows)
     album = pyarrow.compute.binary_join_element_wise(songs["name"], "Single", " - ").cast("string")
     texts = {name: songs[name].combine_chunks().cast("string") for name in ("spotify_id", "name", "artists")}
-    texts["album_name"] = album.combine_chunks() if isinstance(album, pyarrow.ChunkedArray) else album
+    texts["album_name"] = album.combine_chunks()
     released = songs["event_timestamp"].to_numpy().astype("M8[us]")
     first_day = released.min().astype("M8[D]").astype("M8[us]")
     released = released - random.integers(0, 60, songs.num_rows) * day_long

@@ -30,7 +30,7 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
     shown = address._replace(netloc=address.netloc.split("@")[-1], query="", fragment="").geturl()
     if "@" in address.netloc:
         raise ValueError(
-            f"The source {shown} was given with a user name or a password in its address. "
+            f"The address of {shown} holds a user name or a password. "
             "Next: load it to the bucket data by other means, and give its s3:// address."
         )
     local = address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost", "::1")
@@ -40,7 +40,7 @@ def fetch(source: str, target: str, named_by: str = "the pipeline's parameter da
         fetch_object(shown, target)
     else:
         raise ValueError(
-            f"The source {shown} is neither an https:// nor an s3:// address, and a step can read nothing else. "
+            f"The source {shown} is neither an https:// nor an s3:// address. "
             f"Next: check {named_by}; ./jukebox publish puts songs at an address."
         )
     return os.path.getsize(target)
@@ -82,19 +82,22 @@ def download(source: str, target: str, shown: str, named_by: str) -> None:
         )
 
 
-def load_object(path: str, key: str, bucket: str = "") -> str:
-    """Put a file into a bucket, whole or not at all; an empty name means the connection's own bucket.
+def own_bucket() -> str:
+    """The connection's own bucket."""
+    check_connection(os.environ, "AWS_S3_BUCKET")
+    return os.environ["AWS_S3_BUCKET"]
+
+
+def load_object(path: str, key: str, bucket: str) -> str:
+    """Put a file into a bucket, whole or not at all.
 
     Returns:
         The object's address, ``s3://bucket/key``.
     """
-    if not bucket:
-        check_connection(os.environ, "AWS_S3_BUCKET")
-        bucket = os.environ["AWS_S3_BUCKET"]
-    client = s3_client(os.environ)
-    with explained(client, f"s3://{bucket}/{key}"):
+    client, address = s3_client(os.environ), f"s3://{bucket}/{key}"
+    with explained(client, address):
         client.upload_file(path, bucket, key)
-    return f"s3://{bucket}/{key}"
+    return address
 
 
 def remove_object(address: str) -> None:

@@ -456,7 +456,7 @@ def load_songs(path, tmp_path):
     from jukebox_helpers.steps.tables import transform_songs
 
     md5 = transform_songs(str(path), str(canonical))["md5"]
-    transfer.load_object(str(canonical), "song_properties.parquet")
+    transfer.load_object(str(canonical), "song_properties.parquet", "data")
     return md5
 
 

@@ -96,7 +96,7 @@ def test_a_step_says_which_server_did_not_answer(endpoint, tmp_path, ask):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda file: transfer.load_object(file, "songs.parquet"),
+        lambda file: transfer.load_object(file, "songs.parquet", "data"),
         lambda file: data_cache.cached_size(MD5),
         lambda file: data_versions.check_write_access("http://127.0.0.1:9/git", ["data"]),
     ],

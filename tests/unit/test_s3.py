@@ -110,7 +110,7 @@ def test_an_incomplete_connection_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ValueError, match="not an address.*Next: begin it with http"):
         s3_client(connection("minio"))
     with pytest.raises(ValueError, match="has no AWS_S3_BUCKET. Next: "):
-        transfer.load_object("file", "songs.parquet")
+        transfer.own_bucket()
 
 
 def test_a_client_of_the_platform_waits_long_enough_and_not_for_ever() -> None:
