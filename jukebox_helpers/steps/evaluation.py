@@ -8,10 +8,11 @@ is three arrays of equal length: song, country, rows.
 """
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from jukebox_helpers.steps.constants import FEATURES
-from jukebox_helpers.steps.gate import complete_tolerances, gate_reasons
+from jukebox_helpers.steps.gate import Comparison, complete_tolerances, gate_reasons
 from jukebox_helpers.steps.memory import give_memory_back
 from jukebox_helpers.steps.pairs import Pairs, read_pairs
 from jukebox_helpers.steps.scoring import Judged, calibration, judge, memorise, open_onnx, score
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     Predictor = Callable[[numpy.ndarray], numpy.ndarray]
 
 
-def compare_with_previous(previous_onnx_path: str, data: Pairs, truth: tuple, predict: "Predictor") -> dict:
+class Incomparable(Exception):
+    """Why a version cannot be compared with the previous one."""
+
+
+def compare_with_previous(previous_onnx_path: str, data: Pairs, truth: tuple, predict: "Predictor") -> Comparison:
     """Score the previous version and this one on the same songs and the countries that both know.
 
     Args:
@@ -33,20 +38,18 @@ def compare_with_previous(previous_onnx_path: str, data: Pairs, truth: tuple, pr
         truth: What happened.
         predict: This version.
 
-    Returns:
-        previous and this (scores), countries (how many both know), loss (by country: this version's and the previous
-        one's), or only note: why the two cannot be compared.
+    Raises:
+        Incomparable: With the reason.
     """
     import numpy
 
-    why = "Not compared with the previous version: "
     try:
         labels, ask = open_onnx(previous_onnx_path, FEATURES)
     except ValueError as error:
-        return {"note": f"{why}{error}"}
+        raise Incomparable(str(error)) from None
     both = [label for label in data.labels.tolist() if label in labels]
     if len(both) < 2:
-        return {"note": why + "they have fewer than two countries in common."}
+        raise Incomparable("they have fewer than two countries in common.")
     mine = numpy.flatnonzero(numpy.isin(data.labels, both))
     theirs = numpy.array([labels.index(label) for label in both])
     place = numpy.full(len(data.labels), -1)
@@ -54,7 +57,7 @@ def compare_with_previous(previous_onnx_path: str, data: Pairs, truth: tuple, pr
     song, country, rows = truth
     kept = place[country] >= 0
     if not kept.any():
-        return {"note": why + "no held-out song charted where both know."}
+        raise Incomparable("no held-out song charted where both know.")
     song, country, rows = song[kept], place[country[kept]], rows[kept]
 
     def among(found: "numpy.ndarray") -> "numpy.ndarray":
@@ -67,8 +70,9 @@ def compare_with_previous(previous_onnx_path: str, data: Pairs, truth: tuple, pr
     now = judge(lambda songs: among(predict(songs)[:, mine]), song, country, rows)
     then = judge(before, song, country, rows)
     total, *lost = (numpy.bincount(country, rows * loss, len(both)) for loss in (1.0, now.loss, then.loss))
-    loss = {label: [float(one[at] / total[at]) for one in lost] for at, label in enumerate(both) if total[at]}
-    return {"this": score(now), "previous": score(then), "loss": loss, "countries": len(both)}
+    mean = [(one / total.clip(1e-12)).tolist() for one in lost]
+    loss = {label: (mean[0][at], mean[1][at]) for at, label in enumerate(both) if total[at]}
+    return Comparison(score(now), score(then), loss, len(both))
 
 
 def country_scores(judged: Judged, prior: Judged, labels: list) -> dict:
@@ -144,7 +148,7 @@ def evaluate(
         counts_path: The prepared counts.
         previous_onnx_path: The version to compare with, if there is one. It is scored on the same songs; if it knows
             other countries, both are scored on those that both know; if it is no model of these songs, that is noted.
-        tolerances: See ``gate.DEFAULT_TOLERANCES``; what is not given is taken from there.
+        tolerances: By name, see ``gate.Tolerances``.
         report_path: JSON file to write.
         forward_path: The scores forward in time, of ``model.forward_scores``, to be put beside the others.
 
@@ -184,26 +188,29 @@ def evaluate(
         "memorised_seen_": score(judge(table, *seen)),
     }
     notes: list[str] = []
-    compared: dict = {"note": "There is no previous version to compare with."}
+    compared, why = None, "There is no previous version to compare with."
     if data.unknown:
         notes.append(f"{data.unknown} ranking rows are of countries that the model does not know: not scored.")
     if previous_onnx_path:
-        compared = compare_with_previous(previous_onnx_path, data, truth, predict)
+        try:
+            compared = compare_with_previous(previous_onnx_path, data, truth, predict)
+        except Incomparable as error:
+            why = f"Not compared with the previous version: {error}"
     per_country = country_scores(judged, blind, labels)
-    if "note" in compared:
-        notes.append(compared["note"])
+    if not compared:
+        notes.append(why)
     else:
-        results["previous_"] = compared["previous"]
-        if compared["countries"] < len(labels):
-            results["common_"] = compared["this"]
-            notes.append(f"Compared with the previous version over the {compared['countries']} countries both know.")
-        for label, (_, before) in compared["loss"].items():
+        results["previous_"] = compared.previous
+        if compared.countries < len(labels):
+            results["common_"] = compared.this
+            notes.append(f"Compared with the previous version over the {compared.countries} countries both know.")
+        for label, (_, before) in compared.loss.items():
             per_country[label]["previous_log_loss"] = round(before, 6)
     metrics = {who + name: value for who, scores in results.items() for name, value in scores.items()}
     if forward_path:
         with open(forward_path, encoding="utf-8") as file:
             metrics |= json.load(file)
-    reasons = gate_reasons(results, compared, limits)
+    reasons = gate_reasons(results[""], results["prior_"], compared, limits)
     report = {
         "metrics": {name: round(float(value), 6) for name, value in metrics.items()},
         "per_country": per_country,
@@ -213,7 +220,7 @@ def evaluate(
         "held-out songs": len(numpy.unique(truth[0])),
         "held-out rows": int(truth[2].sum()),
         "notes": notes,
-        "tolerances": limits,
+        "tolerances": asdict(limits),
     }
     with open(report_path, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=1, sort_keys=True)

@@ -1,52 +1,80 @@
 """The gate: whether a model is good enough to be registered."""
 
-DEFAULT_TOLERANCES = {
-    # Better than the prior by at least this.
-    "prior_margin": 0.02,
-    # Worse than the previous version by at most this.
-    "previous_log_loss": 0.02,
-}
-"""What the gate asks for, in nats of log-loss (a nat is a factor of 2.7 in probability)."""
+from dataclasses import dataclass, fields
 
 
-def complete_tolerances(given: dict | None) -> dict:
-    """All tolerances, those that are not given as in ``DEFAULT_TOLERANCES``; a ValueError for what is none."""
+@dataclass(frozen=True)
+class Tolerances:
+    """What the gate asks for, in nats of log-loss (a nat is a factor of 2.7 in probability).
+
+    Attributes:
+        prior_margin: Better than the prior by at least this.
+        previous_log_loss: Worse than the previous version by at most this.
+    """
+
+    prior_margin: float = 0.02
+    previous_log_loss: float = 0.02
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """This version and the previous one, on the same songs and the countries that both know.
+
+    Attributes:
+        this: This version's scores.
+        previous: The previous one's.
+        loss: By country, this version's log-loss and the previous one's.
+        countries: How many both know.
+    """
+
+    this: dict[str, float]
+    previous: dict[str, float]
+    loss: dict[str, tuple[float, float]]
+    countries: int
+
+
+def complete_tolerances(given: dict | None) -> Tolerances:
+    """Tolerances by name, those that are not given by default; a ValueError for what is none."""
+    known = sorted(one.name for one in fields(Tolerances))
     for name, value in (given or {}).items():
-        if name not in DEFAULT_TOLERANCES or isinstance(value, bool) or not isinstance(value, int | float):
+        if name not in known or isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(
-                f"{name!r}: {value!r} is no tolerance. Next: give numbers for {sorted(DEFAULT_TOLERANCES)} (tolerances "
-                "in default_parameters.json)."
+                f"{name!r}: {value!r} is no tolerance. Next: give numbers for {known} (tolerances in "
+                "default_parameters.json)."
             )
-    return {name: float(value) for name, value in {**DEFAULT_TOLERANCES, **(given or {})}.items()}
+    return Tolerances(**{name: float(value) for name, value in (given or {}).items()})
 
 
-def gate_reasons(results: dict, compared: dict, limits: dict) -> list:
+def gate_reasons(
+    mine: dict[str, float], prior: dict[str, float], compared: Comparison | None, limits: Tolerances
+) -> list[str]:
     """Say why a model may not be registered.
 
     Args:
-        results: Scores by predictor; ``""`` is the model, ``"prior_"`` the prior.
-        compared: What ``compare_with_previous`` returned.
+        mine: The model's scores.
+        prior: The prior's.
+        compared: How it compares with the previous version, if it does.
         limits: The tolerances.
 
     Returns:
         A sentence for each broken rule: by how much, and where; empty if the model passes.
     """
     reasons = []
-    mine, prior = results[""]["log_loss"], results["prior_"]["log_loss"]
+    better = prior["log_loss"] - mine["log_loss"]
     # Written as "not at least", so that a score that is no number fails.
-    if not prior - mine >= limits["prior_margin"]:
+    if not better >= limits.prior_margin:
         reasons.append(
-            f"log-loss {mine:.4f} is {abs(prior - mine):.4f} {'better' if mine < prior else 'worse'} than the prior's "
-            f"{prior:.4f}; at least {limits['prior_margin']:g} better is asked for"
+            f"log-loss {mine['log_loss']:.4f} is {abs(better):.4f} {'better' if better > 0 else 'worse'} than the "
+            f"prior's {prior['log_loss']:.4f}; at least {limits.prior_margin:g} better is asked for"
         )
-    if "loss" in compared:
-        mine, theirs = compared["this"]["log_loss"], compared["previous"]["log_loss"]
-        if not mine - theirs <= limits["previous_log_loss"]:
-            lost = {country: ours - before for country, (ours, before) in compared["loss"].items()}
+    if compared:
+        ours, theirs = compared.this["log_loss"], compared.previous["log_loss"]
+        if not ours - theirs <= limits.previous_log_loss:
+            lost = {country: now - before for country, (now, before) in compared.loss.items()}
             worst = sorted(lost, key=lambda country: (-lost[country], country))[:3]
             reasons.append(
-                f"log-loss {mine:.4f} is {mine - theirs:.4f} worse than the previous version's {theirs:.4f}; "
-                f"{limits['previous_log_loss']:g} is tolerated; most is lost in "
+                f"log-loss {ours:.4f} is {ours - theirs:.4f} worse than the previous version's {theirs:.4f}; "
+                f"{limits.previous_log_loss:g} is tolerated; most is lost in "
                 + ", ".join(f"{country} ({lost[country]:+.3f})" for country in worst)
             )
     return reasons
