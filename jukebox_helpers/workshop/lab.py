@@ -12,6 +12,7 @@ from typing import IO
 from jukebox_helpers import sandbox, workbench
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, Settings
+from jukebox_helpers.workshop.dashboard_card import launcher_card
 
 
 def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str]:
@@ -28,6 +29,7 @@ def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str
         f"--ServerApp.terminado_settings=shell_command={shlex.join(terminal_shell(settings))}",
         f"--LabApp.default_url=/lab/tree/{clone.name}/notebooks/0-welcome.ipynb",
         "--LabApp.extension_manager=readonly",
+        f"--ServerProxy.servers={ {'dashboard': launcher_card()}!r}",
         # In a container one is often root, and JupyterLab asks to be told.
         *["--allow-root"] * (os.geteuid() == 0),
         *arguments,

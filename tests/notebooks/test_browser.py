@@ -57,3 +57,17 @@ def test_a_notebook_runs_a_quiz_answers_and_a_slider_moves(place, tmp_path):
             slider.press("PageUp")
         page.wait_for_function("before => document.querySelector('img.widget-image').src != before", arg=before)
         assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count() == 0
+
+
+def test_the_launcher_opens_the_dashboard(place, tmp_path):
+    from playwright.sync_api import expect
+
+    with jupyterlab(place.settings, tmp_path / "lab") as (address, token), page_of(tmp_path / "chromium") as page:
+        page.goto(f"{address}/lab/tree/jukebox?token={token}")
+        page.locator(".lm-MenuBar-item", has_text="File").first.click()
+        page.locator("li[data-command='launcher:create']").first.click()
+        with page.context.expect_page() as opened:
+            page.locator(".jp-LauncherCard", has_text="Dashboard").click()
+        dashboard = opened.value
+        expect(dashboard.locator("h1")).to_have_text("Pipelines")
+        assert dashboard.url == f"{place.settings.cluster_domain}/dashboard/pipelines"
