@@ -99,13 +99,6 @@ def status(state: Path) -> dict[str, Any]:
     return program("status", state.resolve())
 
 
-def dashboard(settings: Settings) -> str:
-    """Where the dashboard is: on a laptop a link that logs a browser in once; in a workbench, what it was opened in."""
-    if not settings.is_sandbox:
-        return "in OpenShift AI, where you opened this workbench"
-    return status(settings.state)["dashboard"]
-
-
 def clone_again(state: Path) -> None:
     """Clone the repositories of a running sandbox again, where the attendee's clone is gone."""
     program("clone", state, CONFIGURATION)

@@ -3,6 +3,7 @@
 All of it is found but, at times, the cluster domain; that is asked once and remembered in a file without secrets.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -52,14 +53,6 @@ def memory(state: Path) -> Path:
     return state / "workbench.json"
 
 
-def remembered_cluster_domain(state: Path) -> str:
-    """The answer of before; empty where there is none, or the file is not as we wrote it."""
-    try:
-        return domain_in(json.loads(memory(state).read_text())["cluster_domain"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
 def find_cluster_domain(state: Path, checkout: Path) -> str:
     """Find the cluster domain, or ask for it where a person is at the terminal, and remember it in the state folder.
 
@@ -69,8 +62,10 @@ def find_cluster_domain(state: Path, checkout: Path) -> str:
     """
     if given := os.environ.get("cluster_domain"):
         return domain_in(given) or given  # the sandbox's is no domain
-    if remembered := remembered_cluster_domain(state):
-        return remembered
+    # The answer of before, where there is one and the file is as we wrote it.
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if remembered := domain_in(json.loads(memory(state).read_text())["cluster_domain"]):
+            return remembered
     try:
         origin = git("remote", "get-url", "origin", folder=str(checkout))
     except RuntimeError:

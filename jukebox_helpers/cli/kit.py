@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -9,6 +11,9 @@ import click
 from jukebox_helpers.about import completion_script
 from jukebox_helpers.cli.terminal import cli
 from jukebox_helpers.settings import KIT, need_checkout
+
+TIERS = ("unit", "sandbox", "cluster", "notebooks")
+"""The folders of tests, the quickest first."""
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -24,10 +29,23 @@ def test(arguments: tuple[str, ...]) -> None:
 
     The times are those of two processors. All other arguments go to pytest: ./jukebox test unit -n 0 -k model
     """  # noqa: D301 (click wants the character, and a raw text has none)
-    from jukebox_helpers.testing import pytest_arguments
-
     need_checkout()
     sys.exit(subprocess.run([sys.executable, "-m", "pytest", *pytest_arguments(arguments)], cwd=KIT).returncode)
+
+
+def pytest_arguments(arguments: Sequence[str]) -> list[str]:
+    """Turn the arguments of ``./jukebox test``, tiers and then what pytest understands, into pytest's.
+
+    A word before pytest's arguments that is neither a tier nor a path is a click.UsageError.
+    """
+    words = list(takewhile(str.isidentifier, arguments))
+    for word in words:
+        if word not in TIERS and not (KIT / word).exists():
+            raise click.UsageError(
+                f"{word!r} is not a tier of the tests.\nNext: name one or more of {', '.join(TIERS)}, or a file, "
+                "as in ./jukebox test tests/unit/test_tiers.py."
+            )
+    return [f"tests/{word}" if word in TIERS else word for word in words] + list(arguments[len(words) :])
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

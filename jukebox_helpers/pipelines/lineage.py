@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
+from jukebox_helpers.steps.constants import DATA_HASH, MODEL_HASH, RANKINGS_HASH
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.metadata import read_json
 from jukebox_helpers.steps.registry import ModelRegistry
@@ -21,14 +22,14 @@ NOT_RECORDED = "not recorded"
 NOT_VERSIONED = "not versioned: nobody can say which bytes"
 
 RECORDED_AS = {
-    "file.sha256": "model sha256",
+    "file.sha256": MODEL_HASH,
     "code.repository": "git repository",
     "code.revision": "git revision",
     "data.file": "DVC data path",
-    "data.md5": "DVC training data hash",
+    "data.md5": DATA_HASH,
     "data.remotes": "DVC remotes",
     "data.rows": "songs rows",
-    "rankings.sha256": "rankings sha256",
+    "rankings.sha256": RANKINGS_HASH,
     "rankings.rows": "rankings rows",
     "rankings.source": "rankings source",
     "preparation": "preparation",

@@ -16,7 +16,7 @@ from jukebox_helpers.pipelines.lineage import unknown
 from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps import s3
-from jukebox_helpers.steps.constants import FEATURES, SONG_COLUMNS
+from jukebox_helpers.steps.constants import FEATURES, MODEL_HASH, SONG_COLUMNS
 from jukebox_helpers.steps.files import write_whole
 from jukebox_helpers.steps.schemas import songs_schema
 from jukebox_helpers.steps.scoring import onnx_probabilities
@@ -94,7 +94,7 @@ def load_model(settings: Settings, name: str, version: str | None = None) -> Pla
     record = registry.find(name, version) if version else registry.latest(name)
     if record is None:
         raise unknown(registry, name, version)
-    address, expected = urlsplit(record["uri"]), record["metadata"].get("model sha256")
+    address, expected = urlsplit(record["uri"]), record["metadata"].get(MODEL_HASH)
     client = s3.s3_client(settings.secret("aws-connection-models"))
     with s3.explained(client, record["uri"]):
         content = client.get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"].read()

@@ -14,6 +14,7 @@ from jukebox_helpers.pipelines.training import exporting_step, failed_push, rebu
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps import dvc
 from jukebox_helpers.steps.constants import (
+    DATA_HASH,
     GIT_KEYS,
     GIT_SECRET,
     MODEL,
@@ -230,7 +231,7 @@ def check_first_model(place: Workplace) -> Found:
         refuse_failed_push(place, place.head())
         raise failed("a data version on main, but no model trained on it", "a registered model: wait for the training")
     first = place.first_versioned_model()
-    version, md5 = first["version"], first["metadata"]["DVC training data hash"]
+    version, md5 = first["version"], first["metadata"][DATA_HASH]
     if not place.cached_version(md5):
         raise failed(f"no object for {md5} in data-cache", "the bytes that the model was trained on")
     found = f"{MODEL} {version} is registered, trained on data version {md5}."
@@ -245,7 +246,7 @@ def check_second_model(place: Workplace) -> Found:
             refuse_failed_push(place, place.head())
         raise not_attempted(f"The registry knows {len(records)} version(s) of {MODEL} with a data version.")
     first, last = records[0]["metadata"], records[-1]["metadata"]
-    if first["DVC training data hash"] == last["DVC training data hash"]:
+    if first[DATA_HASH] == last[DATA_HASH]:
         raise failed("two versions trained on the same bytes", "a second one that was trained on fresh data")
     found = (
         f"{records[-1]['version']} was trained on {last['songs rows']:,} songs, the first on {first['songs rows']:,}."

@@ -15,7 +15,7 @@ from jukebox_helpers.pipelines.runs import Run
 from jukebox_helpers.pipelines.training import follow_training, reproduce
 from jukebox_helpers.settings import DATA_PIPELINE_YAML
 from jukebox_helpers.show.graphs import live_graph
-from jukebox_helpers.steps.constants import CONNECTION_KEYS, MODEL, SONGS_ADDRESS, SONGS_OBJECT
+from jukebox_helpers.steps.constants import CONNECTION_KEYS, DATA_HASH, MODEL, SONGS_ADDRESS, SONGS_OBJECT
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git_password import credential_helper, git_server
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
@@ -29,7 +29,9 @@ class Workplace(Storage):
     @property
     def dashboard(self) -> str:
         """Where the dashboard is: on a laptop a link that logs your browser in once."""
-        return sandbox.dashboard(self.settings)
+        if not self.settings.is_sandbox:
+            return "in OpenShift AI, where you opened this workbench"
+        return sandbox.status(self.settings.state)["dashboard"]
 
     @property
     def registry(self) -> Any:
@@ -46,7 +48,7 @@ class Workplace(Storage):
 
         A push before the first data version registers a model, too; nobody can say which bytes it has seen.
         """
-        return [record for record in self.versions() if record["metadata"].get("DVC training data hash")]
+        return [record for record in self.versions() if record["metadata"].get(DATA_HASH)]
 
     def first_versioned_model(self) -> dict[str, Any]:
         """The oldest registered version that was trained on a data version; JukeboxError if there is none."""

@@ -13,7 +13,7 @@ from jukebox_helpers.pipelines.statuses import read_statuses
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY
 from jukebox_helpers.show import lineage as lineage_module
 from jukebox_helpers.show.notes import Note
-from jukebox_helpers.steps.constants import MODEL
+from jukebox_helpers.steps.constants import DATA_HASH, MODEL
 from jukebox_helpers.steps.registry import registry_address
 from jukebox_helpers.workshop.doctor import examine
 from jukebox_helpers.workshop.place import Workplace
@@ -121,7 +121,7 @@ def show_versions(place: Workplace) -> Table:
             {
                 "version": record["version"],
                 "registered": record["created_at"][:19],
-                "data version": str(record["metadata"].get("DVC training data hash", "none"))[:10],
+                "data version": str(record["metadata"].get(DATA_HASH, "none"))[:10],
                 "songs": record["metadata"].get("songs rows"),
                 "log-loss": record["metadata"].get("metric.log_loss"),
             }

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from jukebox_helpers.cli import cli
+from jukebox_helpers.cli.kit import TIERS, pytest_arguments
 from jukebox_helpers.settings import KIT
-from jukebox_helpers.testing import TIERS, pytest_arguments
 
 
 @pytest.fixture(scope="session")
