@@ -24,7 +24,7 @@ from jukebox_helpers.steps.data_cache import cache_key, cached_size, copy_to_cac
 from jukebox_helpers.steps.dvc import dvc, read_remotes, read_version_file, record_version, set_remotes
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main, container_environment, git
-from jukebox_helpers.steps.git_access import may_push
+from jukebox_helpers.steps.git_password import may_push
 from jukebox_helpers.steps.rankings import rankings_source
 from jukebox_helpers.steps.s3 import explained, s3_client
 

@@ -2,10 +2,6 @@
 
 import io
 import json
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 # Long: one drawing, in the order of its parts.

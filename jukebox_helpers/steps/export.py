@@ -101,7 +101,7 @@ def check_onnx(expected_path: str, onnx_path: str, tolerance: float = 1e-5) -> d
         ``{"songs": int, "largest difference": float}``.
 
     Raises:
-        ValueError: If they differ by more.
+        ValueError: If they differ by more, name other countries, or there is no held-out song.
     """
     give_memory_back()
     import numpy

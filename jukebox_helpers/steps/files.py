@@ -1,4 +1,4 @@
-"""Files: the digest of their bytes, and writing them whole or not at all."""
+"""Files: the digest of their bytes, and writing them whole or not at all. All of it travels."""
 
 import hashlib
 import os
@@ -9,25 +9,13 @@ if TYPE_CHECKING:
 
 
 def file_digest(path: str, algorithm: str) -> str:
-    """The digest of a file's bytes, read in blocks.
-
-    This function travels into pipeline steps.
-
-    Args:
-        path: The file.
-        algorithm: ``md5``, which is what DVC records, or ``sha256``.
-
-    Returns:
-        Hexadecimal digits.
-    """
+    """The digest of a file's bytes in hexadecimal digits: ``md5``, which is what DVC records, or ``sha256``."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def write_whole(target: str, write: "Callable[[str], object]") -> None:
     """Write a file whole or not at all: who reads it meanwhile sees the old one, or none.
-
-    This function travels into pipeline steps.
 
     Args:
         target: The file; its folder is made when missing.

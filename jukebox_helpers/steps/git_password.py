@@ -4,6 +4,7 @@ A pipeline's parameter ``repo_url`` may name any server; the password in the Sec
 A server is ``http(s)://host[:port]``, in lowercase and without a default port; empty where it is unknown.
 """
 
+import base64
 import json
 import os
 import re
@@ -125,3 +126,36 @@ def why_no_password() -> str:
         f"{why}, which could not be found. Next: compile the pipeline with JUKEBOX_GIT_SERVER=https://<host>; or let "
         "AWS_S3_ENDPOINT be the S3 server's route, https://<name>.apps.<cluster>."
     )
+
+
+def may_push(repo_url: str) -> "bool | None":
+    """Whether the user of the Secret ``git-auth`` may push to ``main``, in the words of Gitea's API.
+
+    ``git push --dry-run`` does not say: it never reaches the server's hook, which refuses a push to a protected branch,
+    and one of a collaborator who may only read (``user_can_push`` of ``/repos/{owner}/{repo}/branches/{branch}``,
+    https://docs.gitea.com/api).
+
+    Args:
+        repo_url: The git repository.
+
+    Returns:
+        Whether it may; None where the server does not say, because it is not the platform's or not a Gitea.
+    """
+    import http.client
+
+    server = server_of(repo_url)
+    if not server or server != git_server() or "password" not in os.environ:
+        return None
+    login = base64.b64encode(f"{os.environ['username']}:{os.environ['password']}".encode()).decode()
+    connect = http.client.HTTPSConnection if server.startswith("https:") else http.client.HTTPConnection
+    connection = connect(urllib.parse.urlsplit(server).netloc, timeout=30)  # follows no redirect
+    try:
+        root, owner, name = urllib.parse.urlsplit(repo_url).path.rstrip("/").removesuffix(".git").rsplit("/", 2)
+        path = f"{root}/api/v1/repos/{owner}/{name}/branches/main"
+        connection.request("GET", path, headers={"Authorization": f"Basic {login}"})
+        said = json.loads(connection.getresponse().read(1 << 20))
+        return said.get("user_can_push") if isinstance(said, dict) else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()

@@ -15,8 +15,6 @@ FAILURE = "JUKEBOX FAILURE "
 def shown(value: object, most: int = 42) -> str:
     """A value that comes from data, as a message shows it: on one line, escaped and cut, so that it forges nothing.
 
-    This function travels into pipeline steps.
-
     Args:
         value: A value of a table, the name of a column, the message of a foreign error.
         most: How many characters of its ``repr`` are shown.
@@ -29,13 +27,9 @@ def shown(value: object, most: int = 42) -> str:
 
 
 def parts(message: str) -> tuple[str, str]:
-    """What happened, and what to do next.
+    """What happened, and what to do next: the text of a message before its last "Next: ", and behind it.
 
-    Args:
-        message: A message that ends with "Next: …", as those of functions that travel do.
-
-    Returns:
-        The text before the last "Next: ", because values of data may stand in it, and the one behind it.
+    The last, because values of data may stand before it.
     """
     what, mark, next_action = message.rpartition("Next: ")
     return (what.strip(), next_action.strip()) if mark else (message.strip(), "")
@@ -55,9 +49,6 @@ def say_why(kind: "Any", error: "Any", trace: "Any") -> None:
 def read_failure(log: str) -> tuple[str, str] | None:
     """Why a step failed, from its log: the last line of it that `say_why` printed.
 
-    Args:
-        log: What the step printed.
-
     Returns:
         What happened and what to do next, on one line each, without control characters; None if no line says it.
     """
@@ -73,14 +64,11 @@ def read_failure(log: str) -> tuple[str, str] | None:
 
 
 def printable(text: str, most: int | None = 2_000) -> str:
-    """A foreign text without what a terminal obeys: control characters escaped, and cut.
+    """A foreign text without what a terminal obeys: control characters escaped, line breaks kept.
 
     Args:
         text: The text.
         most: How many characters are kept; None for all.
-
-    Returns:
-        One that shows what it is. Line breaks stay.
     """
     shown_text = "".join(
         one if one == "\n" or (one.isprintable() and not "\u2028" <= one <= "\u2029") else repr(one)[1:-1]

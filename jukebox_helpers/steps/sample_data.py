@@ -94,12 +94,7 @@ def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "p
 
 
 def make_songs(path: str, songs: int = 14_245, seed: int = 7) -> dict:
-    """Write a table of made-up songs.
-
-    Args:
-        path: The Parquet file to write.
-        songs: Number of rows.
-        seed: Same seed, same bytes.
+    """Write a table of made-up songs, Parquet; the same seed gives the same bytes.
 
     Returns:
         ``{"rows": int}``.
@@ -143,14 +138,9 @@ def make_fresh_songs(source: str, target: str, seed: int = 8, new: int = 320, co
 
 
 def corrected_songs(songs: "pyarrow.Table", rows: "numpy.ndarray") -> "pyarrow.Table":
-    """Correct songs as their source does: a tempo that was counted double or half, a wrong flag.
+    """All songs, some rows corrected as their source does: a tempo that was counted double or half, a wrong flag.
 
-    Args:
-        songs: The songs.
-        rows: The numbers of the rows to correct; every third one gets the other flag, too.
-
-    Returns:
-        All songs.
+    Every third of ``rows`` gets the other flag, too.
     """
     import numpy
 

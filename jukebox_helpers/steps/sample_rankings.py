@@ -20,21 +20,14 @@ def country_codes(countries: int) -> list[str]:
     return [*real.split(), *(a + b for a in letters for b in letters if a + b not in real)][:countries]
 
 
+# fmt: off
 SCALES = {
-    "is_explicit": (0.33, 0.47),
-    "duration_ms": (190e3, 60e3),
-    "danceability": (0.68, 0.14),
-    "energy": (0.65, 0.17),
-    "key": (5.35, 3.6),
-    "loudness": (-7.1, 3.3),
-    "mode": (0.5, 0.5),
-    "speechiness": (0.12, 0.11),
-    "acousticness": (0.28, 0.25),
-    "instrumentalness": (0.03, 0.14),
-    "liveness": (0.18, 0.14),
-    "valence": (0.54, 0.23),
-    "tempo": (122.0, 28.0),
+    "is_explicit": (0.33, 0.47), "duration_ms": (190e3, 60e3), "danceability": (0.68, 0.14), "energy": (0.65, 0.17),
+    "key": (5.35, 3.6), "loudness": (-7.1, 3.3), "mode": (0.5, 0.5), "speechiness": (0.12, 0.11),
+    "acousticness": (0.28, 0.25), "instrumentalness": (0.03, 0.14), "liveness": (0.18, 0.14),
+    "valence": (0.54, 0.23), "tempo": (122.0, 28.0),
 }
+# fmt: on
 """About the mean and the standard deviation of real charts: fixed, so that new songs change nothing of the old."""
 
 

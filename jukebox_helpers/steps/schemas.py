@@ -89,11 +89,7 @@ def rankings_schema() -> Schema:
 
 
 def column_faults(found: list[str], wanted: list[str]) -> list[str]:
-    """Say which columns are missing, unexpected, or look renamed.
-
-    Args:
-        found: Column names of the table.
-        wanted: Column names of the contract.
+    """Say which columns of those that a table has are missing, unexpected, or look renamed.
 
     Returns:
         A line for each missing column, and for each of the first ten that are unexpected.

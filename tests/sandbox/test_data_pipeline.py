@@ -29,7 +29,7 @@ from jukebox_helpers.steps import dvc as dvc_module
 from jukebox_helpers.steps import s3 as s3_module
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main
-from jukebox_helpers.steps.git_access import may_push
+from jukebox_helpers.steps.git_password import may_push
 from jukebox_helpers.steps.transfer import fetch
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
