@@ -34,7 +34,7 @@ class ToTheDashboard(BaseHTTPRequestHandler):
             self.answer(200, "text/html", '<meta http-equiv="refresh" content="0; url=open">')
             return
         try:
-            self.answer(302, "text/plain", "", Location=sandbox.dashboard(find_settings()))
+            self.answer(302, "text/plain", "", Location=sandbox.status(find_settings().state)["dashboard"])
         except JukeboxError as error:
             self.answer(503, "text/plain", f"{error}\n")
 
