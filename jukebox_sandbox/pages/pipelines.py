@@ -130,7 +130,7 @@ def show_version(pipeline_id: str, version_id: str) -> str:
     specification = read_specification(version.spec)
     steps = steps_of(specification)
     step = next((one for one in steps if one.scope == request.args.get("step")), None)
-    drawn = draw(steps, lambda one: _address(version, step=one.scope), chosen=step.scope if step else "")
+    drawn = draw(steps, lambda one: f"{_address(version, step=one.scope)}#step", chosen=step.scope if step else "")
     return render_template(
         "version.html",
         pipeline=pipeline,

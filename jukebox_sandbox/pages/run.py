@@ -84,7 +84,7 @@ def show(run_id: str) -> str | AnyResponse:
             "of_run": _known(session, run),
             "said": _said(run, states, len(steps)),
         }
-        address = lambda one: url_for("run.show", run_id=run_id, step=one.scope)  # noqa: E731
+        address = lambda one: url_for("run.show", run_id=run_id, step=one.scope, _anchor="step")  # noqa: E731
         page["drawn"] = draw(steps, address, states, chosen)
         if step:
             page["step"], page["declared"] = step, describe(specification, step)

@@ -9,6 +9,7 @@ import pytest
 from dashboard_browser import check_accessibility, go, open_dashboard
 from kfp import compiler, dsl
 from lab_browser import chromium, page_of
+from waiting import eventually
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.workshop.catching_up import catch_up
@@ -219,7 +220,9 @@ def test_a_run_is_stopped_and_one_that_a_restart_cut_short_says_so(place, page, 
 
 
 @pytest.mark.parametrize("width", [800, 1280])
-def test_nothing_is_cut_off_at_the_widths_of_a_projector(place, page, width):
+def test_nothing_is_cut_off_or_out_of_sight_at_the_widths_of_a_projector(place, page, width):
+    from playwright.sync_api import expect
+
     page.set_viewport_size({"width": width, "height": 600})
     lists = [
         "/pipelines",
@@ -233,5 +236,13 @@ def test_nothing_is_cut_off_at_the_widths_of_a_projector(place, page, width):
     for path in (*lists, "/runs/create", "/schedules/create", "/buckets/data-cache", "/model-registry/1"):
         page.goto(page.dashboard + path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+    training = page.locator("tbody th a", has_text="training-pipeline").first
+    assert eventually(lambda: page.goto(page.dashboard + "/runs") and training.count())  # a push starts it
+    training.click()
+    step = page.get_by_role("region", name="Step")
+    page.locator(".graph svg a").first.click()
+    expect(step.get_by_role("link", name="Logs")).to_be_in_viewport()
+    page.get_by_role("link", name="Task details").click()
+    expect(step.get_by_role("link", name="Task details")).to_be_in_viewport()
     page.locator(".skip").focus()
     assert page.locator(".skip").is_visible()
