@@ -84,8 +84,9 @@ def show(run_id: str) -> str | AnyResponse:
             "of_run": _known(session, run),
             "said": _said(run, states, len(steps)),
         }
-        address = lambda one: url_for("run.show", run_id=run_id, step=one.scope, _anchor="step")  # noqa: E731
-        page["drawn"] = draw(steps, address, states, chosen)
+        page["drawn"] = draw(
+            steps, lambda one: url_for("run.show", run_id=run_id, step=one.scope, _anchor="step"), states, chosen
+        )
         if step:
             page["step"], page["declared"] = step, describe(specification, step)
             page["part"] = request.args.get("part") or ("logs" if states[chosen] == "FAILED" else "io")

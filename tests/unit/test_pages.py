@@ -393,3 +393,12 @@ def test_a_run_that_was_given_an_empty_text_is_duplicated(pages, imported):
     with pages.session() as session:
         run = session.scalars(select(Run).where(Run.display_name == "again")).one()
     assert run.parameters["address"] == "" and run.parameters["count"] == 4
+
+
+def test_a_list_is_asked_for_again_while_a_run_in_it_goes_on(pages, imported):
+    a_run(pages, imported[2], state="SUCCEEDED")
+    assert not pages.get("/runs").select_one("#runs").has_attr("hx-get")
+    a_run(pages, imported[2])
+    live = pages.get("/runs?page=1").select_one("#runs")
+    assert (live["hx-get"], live["hx-select"]) == ("/dashboard/runs?page=1", "#runs")
+    assert len(pages.get("/runs").select("#runs a[id]")) == 2  # what has an id keeps the focus
