@@ -40,11 +40,11 @@ def reproduce(model: str, version: str, as_json: bool) -> None:
 
     From the revision, the data and the rankings that its record names. Exit code 1 if a digest differs.
     """
-    from jukebox_helpers.pipelines import training
+    from jukebox_helpers.pipelines.reproduction import reproduce as train_again
     from jukebox_helpers.show.progress import RunProgress
 
     with RunProgress(Console(stderr=True)) as progress:
-        compared = training.reproduce(find_settings(), model, version, progress)
+        compared = train_again(find_settings(), model, version, progress)
     if as_json:
         say_json({"model": model, "version": version, "digests": compared})
     else:

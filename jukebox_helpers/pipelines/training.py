@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +11,9 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_file
-from jukebox_helpers.pipelines.following import OnChange, ask, find_run, follow, nobody, run_pipeline, start_run
-from jukebox_helpers.pipelines.lineage import compare_digests, unknown
+from jukebox_helpers.pipelines.following import OnChange, ask, find_run, follow, nobody, start_run
 from jukebox_helpers.pipelines.read import read_pipeline
-from jukebox_helpers.pipelines.registry import model_registry
-from jukebox_helpers.pipelines.reports import artifacts, digest
+from jukebox_helpers.pipelines.reports import artifacts
 from jukebox_helpers.pipelines.revisions import REVISION_DIGITS, NoRevision, checkout, default_parameters, server_head
 from jukebox_helpers.pipelines.runs import Run, RunFailed, take_over
 from jukebox_helpers.pipelines.server import connect
@@ -28,10 +26,8 @@ from jukebox_helpers.settings import (
     TRAINING_PIPELINE_YAML,
     Settings,
 )
-from jukebox_helpers.steps.constants import DATA_HASH, MODEL_HASH, RANKINGS_HASH
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.messages import parts
-from jukebox_helpers.steps.metadata import read_json
 from jukebox_helpers.waiting import wait_until
 
 TRAINING_PIPELINE_NAME = "training-pipeline"
@@ -178,56 +174,3 @@ def failed_push(revision: str, status: CommitStatus) -> JukeboxError:
         f"The push of {revision[:10]} failed: {what}",
         f"{next_action or 'Correct the cause.'} Then commit and push to main again.",
     )
-
-
-def exporting_step(steps: Iterable[str]) -> str:
-    """Which of a training's steps writes the ONNX file: in older revisions one of its own, ``export-model``."""
-    return "export-model" if "export-model" in steps else "train-model"
-
-
-def rebuild(settings: Settings, record: Mapping[str, Any], on_change: OnChange = nobody) -> dict[str, Any]:
-    """Train a registered model version again, from what its record in the registry names, without registering anything.
-
-    Returns the digests of what was rebuilt, under the names that the record uses. A revision that is gone is a
-    JukeboxError, a step that has failed RunFailed.
-    """
-    metadata = record["metadata"]
-    with compiled_revision(settings, str(metadata.get("git revision") or record["version"]), False) as (folder, _):
-        pipeline = read_pipeline((folder / TRAINING_PIPELINE_YAML).read_text())
-        export = exporting_step(pipeline.steps())
-        pipeline = pipeline.until(export)
-        parameters = default_parameters(folder)
-    fetch = "fetch-data-from-dvc" if DATA_HASH in metadata else "fetch-data"
-    if DATA_HASH in metadata:
-        rankings = f"rankings/{metadata[RANKINGS_HASH]}.parquet"
-        pipeline = pipeline.with_argument(fetch, "rankings_object", rankings)
-    arguments = {
-        **parameters,
-        "hyperparameters": read_json(metadata["parameters"]),
-        "version": record["version"],
-        "cluster_domain": settings.known_cluster_domain(),
-    }
-    run = run_pipeline(pipeline, arguments, settings, on_change, rebuild_name(record["version"]))
-    found = {
-        RANKINGS_HASH: digest(settings, run, fetch, "rankings", "sha256"),
-        MODEL_HASH: digest(settings, run, export, "onnx_model", "sha256"),
-    }
-    return {DATA_HASH: digest(settings, run, fetch, "songs", "md5")} | found if DATA_HASH in metadata else found
-
-
-def reproduce(settings: Settings, model: str, version: str, on_change: OnChange = nobody) -> list[dict[str, Any]]:
-    """Train a registered model version again, as `rebuild` does, and compare it with its record.
-
-    Returns what `compare_digests` does. A model or version that the registry does not have is a JukeboxError.
-    """
-    registry = model_registry(settings)
-    record = registry.find(model, version)
-    if record is None:
-        raise unknown(registry, model, version)
-    rebuilt = rebuild(settings, record, on_change)
-    return compare_digests({name: record["metadata"].get(name) for name in rebuilt}, rebuilt)
-
-
-def rebuild_name(version: str) -> str:
-    """The name of the run that trains a model version again."""
-    return f"reproduce-{version}"

@@ -103,7 +103,7 @@ def check_repository_address(repo_url: str) -> None:
     """
     if "@" in urllib.parse.urlsplit(repo_url).netloc:
         raise ValueError(
-            "The repository's address has a user name or a password in it. "
+            "The repository's address holds a user name or a password. "
             "Next: give the address alone; the Secret git-auth has both."
         )
     server = git_server() if "password" in os.environ else ""

@@ -8,9 +8,10 @@ from jukebox_helpers.pipelines.compile import compile_file
 from jukebox_helpers.pipelines.following import adhoc_name, find_run
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.reports import digest
+from jukebox_helpers.pipelines.reproduction import exporting_step, rebuild_name
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.pipelines.statuses import read_status, read_statuses
-from jukebox_helpers.pipelines.training import exporting_step, failed_push, rebuild_name, training_of
+from jukebox_helpers.pipelines.training import failed_push, training_of
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps import dvc
 from jukebox_helpers.steps.constants import (

@@ -11,8 +11,9 @@ from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.actions import run_file
 from jukebox_helpers.pipelines.registry import model_registry
+from jukebox_helpers.pipelines.reproduction import reproduce
 from jukebox_helpers.pipelines.runs import Run
-from jukebox_helpers.pipelines.training import follow_training, reproduce
+from jukebox_helpers.pipelines.training import follow_training
 from jukebox_helpers.settings import DATA_PIPELINE_YAML
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.steps.constants import CONNECTION_KEYS, DATA_HASH, MODEL, SONGS_ADDRESS, SONGS_OBJECT

@@ -7,7 +7,7 @@ from registry_server import RegistryServer
 from rich.console import Console
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines import training
+from jukebox_helpers.pipelines import reproduction
 from jukebox_helpers.pipelines.lineage import compare_digests, trace
 from jukebox_helpers.show.lineage import compare, lineage_tree
 
@@ -279,6 +279,6 @@ def test_digests_are_the_same_only_where_both_are_there():
 
 
 def test_a_version_that_is_not_registered_cannot_be_reproduced(registry, monkeypatch):
-    monkeypatch.setattr(training, "model_registry", lambda settings: registry)
+    monkeypatch.setattr(reproduction, "model_registry", lambda settings: registry)
     with pytest.raises(JukeboxError, match=r"no version of a model 'nothing'.*\nNext: Train one"):
-        training.reproduce(None, "nothing", "1")
+        reproduction.reproduce(None, "nothing", "1")

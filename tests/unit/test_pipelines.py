@@ -11,7 +11,7 @@ from jukebox_helpers import settings
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import compile as compiling
 from jukebox_helpers.pipelines import declare, read
-from jukebox_helpers.pipelines.training import exporting_step
+from jukebox_helpers.pipelines.reproduction import exporting_step
 from jukebox_helpers.settings import KIT
 
 
