@@ -137,7 +137,9 @@ def page_times(link: str, run_id: str) -> dict[str, float]:
     """
     browser = requests.Session()
     home = browser.get(link, timeout=60)
-    menu = re.findall(r'<li><a href="(/dashboard/[^"]*)"', home.text)
+    menu = re.findall(r'<li>\s*<a href="(/dashboard/[^"]*)"', home.text)
+    if len(menu) < 5:
+        raise RuntimeError(f"The menu of {home.url} has no pages any more that this would find.")
     root = home.url.partition("/dashboard/")[0]
 
     def look(path: str) -> None:
