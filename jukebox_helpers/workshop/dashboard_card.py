@@ -21,7 +21,7 @@ def launcher_card() -> dict[str, Any]:
         "command": [sys.executable, "-m", __name__, "{unix_socket}"],
         "unix_socket": True,
         "timeout": 30,
-        "launcher_entry": {"title": "Dashboard", "category": "Other", "icon_path": str(icon)},
+        "launcher_entry": {"title": "Dashboard", "icon_path": str(icon)},
     }
 
 
