@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
 from jukebox_sandbox.commit_statuses import FINAL, CommitStatus
@@ -15,7 +15,7 @@ from jukebox_sandbox.pages.commits import Commit, changed_version_files, find_co
 from jukebox_sandbox.pages.site import digest, site, without_machine_paths
 from jukebox_sandbox.pipeline_server.api.service import open_session
 from jukebox_sandbox.pipeline_server.errors import not_found
-from jukebox_sandbox.pipeline_server.tables import Run
+from jukebox_sandbox.pipeline_server.tables import Run, Task
 
 blueprint = Blueprint("pipeline_runs", __name__)
 
@@ -95,7 +95,9 @@ def show_all() -> str:
     pages = max(1, -(-len(known) // PAGE_SIZE))
     page = min(max(request.args.get("page", 1, int), 1), pages)
     rows = pipeline_runs(known[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
-    return render_template("pipeline_runs.html", rows=rows, page=page, pages=pages, total=len(known))
+    with open_session() as session:
+        steps = {one.event["id"]: steps_of(session, runs_of(session, one.event["version"])) for one in rows}
+    return render_template("pipeline_runs.html", rows=rows, steps=steps, page=page, pages=pages, total=len(known))
 
 
 @blueprint.get("/pipeline-runs/<event_id>")
@@ -130,6 +132,15 @@ def runs_of(session: Session, version: str) -> list[Run]:
         return []
     named = select(Run).options(defer(Run.spec)).where(Run.display_name.endswith(f"-{version}", autoescape=True))
     return list(session.scalars(named.order_by(Run.number)))
+
+
+def steps_of(session: Session, runs: list[Run]) -> str:
+    """How many steps of the newest of some runs are in which state: ``6 succeeded, 1 failed``; empty without a run."""
+    if not runs:
+        return ""
+    counted = select(Task.state, func.count()).where(Task.run_id == runs[-1].id, Task.kind == "executor")
+    found = session.execute(counted.group_by(Task.state).order_by(func.count().desc())).all()
+    return ", ".join(f"{count} {state.lower()}" for state, count in found)
 
 
 def _statuses(event: dict[str, Any]) -> list[CommitStatus]:

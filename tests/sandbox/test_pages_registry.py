@@ -14,7 +14,7 @@ from jukebox_sandbox.pages.buckets import Names
 from jukebox_sandbox.pages.commits import changed_version_files, history, version_files
 from jukebox_sandbox.pipeline_server.api.service import open_session
 from jukebox_sandbox.pipeline_server.registry.resources import MODEL_VERSION, REGISTERED_MODEL, Resource
-from jukebox_sandbox.pipeline_server.tables import Run
+from jukebox_sandbox.pipeline_server.tables import Run, Task
 
 OLD, NEW = "a" * 32, "b" * 32
 HOSTILE = "<script>alert(1)</script>"
@@ -194,12 +194,18 @@ def pushed(pages, commits):
 def test_a_push_is_a_pipeline_run_with_its_commit_and_its_run(pages, commits, pushed):
     run_id = a_run(pages, f"training-{commits[1][:10]}")
     a_run(pages, "another")
+    with pages.session() as session:
+        for number, state in enumerate(["SUCCEEDED", "SUCCEEDED", "FAILED"]):
+            session.add(Task(run_id=run_id, scope=f"root/{number}", kind="executor", name="executor", state=state))
+        session.add(Task(run_id=run_id, scope="root", kind="dag", name="root", state="FAILED"))
+        session.commit()
     log = pages.state / "events" / "a.log"
     log.parent.mkdir()
     log.write_text(f"read {pages.state}/work {HOSTILE}")
     event = pushed("done", log=str(log))
     row = pages.get("/pipeline-runs").select_one("tbody tr")
     assert row.a.text == f"ct-pipeline-{commits[1][:10]}" and "Succeeded" in row.text and "Ada" in row.text
+    assert row.select("td")[1].text == "2 succeeded, 1 failed"
     page = pages.get(f"/pipeline-runs/{event['id']}")
     assert [one["href"] for one in page.select("main ul a")] == [f"/dashboard/runs/{run_id}"]
     cells = [one.code.text for one in page.select("tbody td") if one.code]
