@@ -1,5 +1,6 @@
 """An application served by waitress, as the sandbox serves its own, in a thread of the test."""
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Serving:
 
     def close(self) -> None:
         """Stop it: its own thread closes its sockets, for nobody else may while it waits on them."""
-        self.server.trigger.pull_trigger(lambda: wasyncore.close_all(self.server._map, ignore_all=True))
+        with contextlib.suppress(OSError):  # the thread may have closed them before it is woken
+            self.server.trigger.pull_trigger(lambda: wasyncore.close_all(self.server._map, ignore_all=True))
         self.thread.join()
         self.server.task_dispatcher.shutdown()
