@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from lab_browser import chromium, jupyterlab, open_notebook, page_of, run_all
+from lab_browser import jupyterlab, need_chromium, open_notebook, page_of, run_all
 from quick_model import register_quick_model
 from stand_in import stand_in_configuration
 
@@ -13,10 +13,7 @@ from jukebox_helpers.workshop.catching_up import catch_up
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    if not chromium():
-        if os.environ.get("CI"):
-            pytest.fail("No Chromium is installed, and in CI this must not be skipped: apt-get install chromium")
-        pytest.skip("No Chromium is installed here: apt-get install chromium")
+    need_chromium()
     state = tmp_path_factory.mktemp("browser") / "state"
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(state)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dashboard_browser import check_accessibility, go, open_dashboard
 from kfp import compiler, dsl
-from lab_browser import chromium, page_of
+from lab_browser import need_chromium, page_of
 from waiting import eventually
 
 from jukebox_helpers import sandbox as laptop
@@ -32,10 +32,7 @@ def waiting(seconds: float = 600.0):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    if not chromium():
-        if os.environ.get("CI"):
-            pytest.fail("No Chromium is installed, and in CI this must not be skipped: apt-get install chromium")
-        pytest.skip("No Chromium is installed here: apt-get install chromium")
+    need_chromium()
     state = tmp_path_factory.mktemp("dashboard") / "state"
     before = dict(os.environ)
     os.environ["JUKEBOX_STATE"] = str(state)
