@@ -155,9 +155,8 @@ def status(state: Path) -> dict[str, Any]:
 
     Returns:
         ``running`` and ``state``; when it runs also ``pid``, ``namespace``, ``dashboard`` (a link that logs in once),
-        ``repositories`` (URLs by
-        name), ``clones`` (folders by name), ``s3_endpoint``, ``registry``, ``pipeline_server``, ``buckets`` and
-        the latest ``events``.
+        ``repositories`` (URLs by name), ``clones`` (folders by name), ``s3_endpoint``, ``registry``,
+        ``pipeline_server``, ``buckets`` and the latest ``events``.
     """
     state = state.resolve()
     pid = described_by(state)

@@ -72,10 +72,8 @@ class Door:
                 return _refuse(respond, "401 Unauthorized", ("WWW-Authenticate", "Bearer"))
             known = True
         else:
-            if (
-                method == "GET"
-                and (code := dict(parse_qsl(environ.get("QUERY_STRING", ""))).get(PARAMETER)) is not None
-            ):
+            code = dict(parse_qsl(environ.get("QUERY_STRING", ""))).get(PARAMETER)
+            if method == "GET" and code is not None:
                 return self._enter(environ, respond, code)
             known = self._has_cookie(environ) or self._has_password(environ)
         if not known:

@@ -7,8 +7,7 @@ from flask import Blueprint, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jukebox_sandbox import s3
-from jukebox_sandbox.pages.site import site
+from jukebox_sandbox.pages.objects import read_object
 from jukebox_sandbox.pipeline_server.api.service import open_session
 from jukebox_sandbox.pipeline_server.errors import not_found
 from jukebox_sandbox.pipeline_server.tables import Artifact
@@ -101,7 +100,4 @@ def _read(artifact_id: int) -> tuple[Artifact, bytes]:
         artifact = session.get(Artifact, artifact_id)
     if artifact is None or not artifact.uri.startswith("s3://"):
         raise not_found("Artifact", str(artifact_id))
-    bucket, _, key = artifact.uri.removeprefix("s3://").partition("/")
-    client = s3.client(site().sandbox.secret("s3"))
-    with s3.explained(client):
-        return artifact, client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return artifact, read_object(artifact.uri)

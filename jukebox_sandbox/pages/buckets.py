@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
 from flask import Blueprint, Response, render_template, request, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from jukebox_sandbox import s3
 from jukebox_sandbox.pages.commits import MAIN, git, history, version_files
+from jukebox_sandbox.pages.objects import asking
 from jukebox_sandbox.pages.site import site
 from jukebox_sandbox.pipeline_server.api.service import open_session
-from jukebox_sandbox.pipeline_server.errors import not_found
 from jukebox_sandbox.pipeline_server.registry.resources import ARTIFACTS, MODEL_VERSION, Resource
 
 blueprint = Blueprint("buckets", __name__)
@@ -85,31 +84,23 @@ def _artifacts() -> Any:
 @blueprint.get("/buckets")
 def show_all() -> str:
     """The buckets, with how much each holds."""
-    client = s3.client(site().sandbox.secret("s3"))
     rows = []
-    with s3.explained(client):
+    with asking() as client:
         for bucket in s3.list_buckets(client):
-            sizes = [one["Size"] for page in _pages(client, bucket) for one in page.get("Contents", [])]
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+            sizes = [one["Size"] for page in pages for one in page.get("Contents", [])]
             rows.append((bucket, len(sizes), sum(sizes)))
     return render_template("buckets.html", rows=rows)
-
-
-def _pages(client: Any, bucket: str) -> Any:
-    return client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
 
 
 @blueprint.get("/buckets/<bucket>")
 def show(bucket: str) -> str:
     """The objects of a bucket, some hundred on a page."""
-    client = s3.client(site().sandbox.secret("s3"))
     wanted = {"Bucket": bucket, "MaxKeys": PAGE_SIZE, "Prefix": request.args.get("prefix", "")}
     if after := request.args.get("after"):
         wanted["StartAfter"] = after
-    with s3.explained(client):
-        try:
-            listed = client.list_objects_v2(**wanted)
-        except ClientError as error:
-            raise _missing(error, "Bucket", bucket) from None
+    with asking("Bucket", bucket) as client:
+        listed = client.list_objects_v2(**wanted)
     objects = listed.get("Contents", [])
     with open_session() as session:
         names = Names(session)
@@ -122,12 +113,8 @@ def show(bucket: str) -> str:
 def show_object(bucket: str) -> str:
     """An object: its facts, and who names it."""
     key = request.args.get("key", "")
-    client = s3.client(site().sandbox.secret("s3"))
-    with s3.explained(client):
-        try:
-            head = client.head_object(Bucket=bucket, Key=key or "?")
-        except ClientError as error:
-            raise _missing(error, "Object", f"s3://{bucket}/{key}") from None
+    with asking("Object", f"s3://{bucket}/{key}") as client:
+        head = client.head_object(Bucket=bucket, Key=key or "?")
     with open_session() as session:
         named = Names(session).of(bucket, key)
     facts = {"size": head["ContentLength"], "time": _utc(head["LastModified"]), "etag": head["ETag"].strip('"')}
@@ -138,12 +125,8 @@ def show_object(bucket: str) -> str:
 def download(bucket: str) -> Response:
     """The bytes of an object, as they come."""
     key = request.args.get("key", "")
-    client = s3.client(site().sandbox.secret("s3"))
-    with s3.explained(client):
-        try:
-            found = client.get_object(Bucket=bucket, Key=key or "?")
-        except ClientError as error:
-            raise _missing(error, "Object", f"s3://{bucket}/{key}") from None
+    with asking("Object", f"s3://{bucket}/{key}") as client:
+        found = client.get_object(Bucket=bucket, Key=key or "?")
     content: Iterator[bytes] = found["Body"].iter_chunks(CHUNK)
     answer = Response(content, mimetype="application/octet-stream")
     answer.content_length = found["ContentLength"]
@@ -153,10 +136,3 @@ def download(bucket: str) -> Response:
 
 def _utc(time: Any) -> Any:
     return time.replace(tzinfo=None)
-
-
-def _missing(error: ClientError, kind: str, name: str) -> Exception:
-    """That something is not there, in a sentence; any other error as it is."""
-    code = error.response.get("Error", {}).get("Code", "")
-    is_missing = code in ("404", "NoSuchKey", "NoSuchBucket", "InvalidBucketName")
-    return not_found(kind, name) if is_missing else error

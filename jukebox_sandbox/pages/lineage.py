@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from jukebox_sandbox.pages.commits import Commit, VersionFile, find_commits, version_files
 from jukebox_sandbox.pages.graph import Picture, Step, draw
-from jukebox_sandbox.pages.properties import Property
+from jukebox_sandbox.pages.properties import Property, data_version_of
 from jukebox_sandbox.pages.site import site
 from jukebox_sandbox.pipeline_server.registry.resources import Resource
 from jukebox_sandbox.pipeline_server.tables import Run
@@ -43,11 +43,6 @@ class Lineage:
     run_id: str
 
     @property
-    def is_whole(self) -> bool:
-        """Whether each link is there."""
-        return all(one.address for one in self.links)
-
-    @property
     def picture(self) -> Picture:
         """The chain as a graph."""
         steps: list[Step] = []
@@ -76,8 +71,7 @@ def lineage(session: Session, model: Resource, version: Resource, known: list[Pr
     run = session.scalar(select(Run).where(Run.id.in_([one for one in values if re.fullmatch("[0-9a-f-]{36}", one)])))
     commits = [one for name in site().configuration.repositories for one in find_commits(name, values).values()]
     commit = commits[0] if commits else None
-    wanted = site().configuration.model_versions.data_version
-    data = next((one for one in known if one.name == wanted and one.value), None)
+    data = data_version_of(known)
     file = _version_file(commit, str(data.value)) if commit and data else None
     address = url_for("registry.show_version", version_id=version.id)
     links = [

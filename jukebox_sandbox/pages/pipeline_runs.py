@@ -12,16 +12,12 @@ from sqlalchemy.orm import Session, defer
 from jukebox_sandbox.commit_statuses import FINAL, CommitStatus
 from jukebox_sandbox.events import OVER, events
 from jukebox_sandbox.pages.commits import Commit, changed_version_files, find_commits
-from jukebox_sandbox.pages.site import digest, site, without_machine_paths
+from jukebox_sandbox.pages.site import PAGE_SIZE, digest, log_tail, paging, site, without_machine_paths
 from jukebox_sandbox.pipeline_server.api.service import open_session
 from jukebox_sandbox.pipeline_server.errors import not_found
 from jukebox_sandbox.pipeline_server.tables import Run, Task
 
 blueprint = Blueprint("pipeline_runs", __name__)
-
-PAGE_SIZE = 20
-LOG_TAIL = 100_000
-"""Characters of a log that the page shows, the last ones."""
 
 STATES = {
     "queued": "PENDING",
@@ -92,8 +88,7 @@ def pipeline_runs(known: list[dict[str, Any]]) -> list[PipelineRun]:
 def show_all() -> str:
     """The list, newest first."""
     known = events(site().sandbox.state)[::-1]
-    pages = max(1, -(-len(known) // PAGE_SIZE))
-    page = min(max(request.args.get("page", 1, int), 1), pages)
+    page, pages = paging(len(known))
     rows = pipeline_runs(known[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
     with open_session() as session:
         steps = {one.event["id"]: steps_of(session, runs_of(session, one.event["version"])) for one in rows}
@@ -150,4 +145,4 @@ def _statuses(event: dict[str, Any]) -> list[CommitStatus]:
 def _log(event: dict[str, Any]) -> str:
     file = Path(event.get("log", ""))
     is_ours = file.parent == site().sandbox.state / "events"
-    return file.read_text(errors="replace")[-LOG_TAIL:] if is_ours and file.is_file() else ""
+    return log_tail(file) if is_ours else ""

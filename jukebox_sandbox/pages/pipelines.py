@@ -142,7 +142,6 @@ def show_version(pipeline_id: str, version_id: str) -> str:
         shown=describe(specification, step) if step else None,
         sha256=hashlib.sha256(version.spec.encode()).hexdigest(),
         found=found,
-        documents=[part.strip("\n") for part in version.spec.split("\n---\n")],
     )
 
 

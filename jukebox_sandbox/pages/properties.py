@@ -62,6 +62,12 @@ def properties_of(version: Resource) -> list[Property]:
     return [_property(name, one) for name, one in version.content.get("customProperties", {}).items()]
 
 
+def data_version_of(known: list[Property]) -> Property | None:
+    """The property that says which bytes a version was trained on; None where nobody can say."""
+    wanted = site().configuration.model_versions.data_version
+    return next((one for one in known if one.name == wanted and one.value), None)
+
+
 def _property(name: str, given: dict[str, Any]) -> Property:
     value = next((one for key, one in given.items() if key.endswith("_value")), "")
     if "int_value" in given:

@@ -7,10 +7,10 @@ from flask import Blueprint, Response, render_template, request, url_for
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jukebox_sandbox import s3
 from jukebox_sandbox.pages import artifacts
 from jukebox_sandbox.pages.lineage import lineage
-from jukebox_sandbox.pages.properties import Property, compare, properties_of
+from jukebox_sandbox.pages.objects import bucket_and_key, read_object
+from jukebox_sandbox.pages.properties import Property, compare, data_version_of, properties_of
 from jukebox_sandbox.pages.site import site
 from jukebox_sandbox.pipeline_server.api.service import open_session
 from jukebox_sandbox.pipeline_server.errors import not_found
@@ -63,7 +63,7 @@ def show(model_id: int) -> str:
     versions = select(Resource).filter_by(kind=MODEL_VERSION, parent_id=model_id).order_by(Resource.id.desc())
     with open_session() as session:
         model = _find(session, model_id, REGISTERED_MODEL)
-        rows = [(one, _data_version(properties_of(one))) for one in session.scalars(versions)]
+        rows = [(one, data_version_of(properties_of(one))) for one in session.scalars(versions)]
     return render_template("model.html", model=model, rows=rows)
 
 
@@ -79,7 +79,7 @@ def show_version(version_id: int) -> str:
             "model": model,
             "version": version,
             "groups": _groups(known),
-            "data_version": _data_version(known),
+            "data_version": data_version_of(known),
             "chain": chain,
             "registered": [_registered(one) for one in session.scalars(_artifacts_of(version))],
             "pictures": _pictures(session, chain.run_id),
@@ -107,10 +107,7 @@ def picture(artifact_id: int) -> Response:
         artifact = session.get(Resource, artifact_id)
     if artifact is None or artifact.kind not in ARTIFACTS or not _uri(artifact).endswith(".html"):
         raise not_found("Artifact", str(artifact_id))
-    bucket, _, key = _uri(artifact).removeprefix("s3://").partition("/")
-    client = s3.client(site().sandbox.secret("s3"))
-    with s3.explained(client):
-        return artifacts.as_picture(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    return artifacts.as_picture(read_object(_uri(artifact)))
 
 
 def _find(session: Session, number: int, kind: str) -> Resource:
@@ -131,7 +128,7 @@ def _uri(artifact: Resource) -> str:
 def _registered(artifact: Resource) -> Registered:
     uri, address, picture = _uri(artifact), "", ""
     if uri.startswith("s3://"):
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        bucket, key = bucket_and_key(uri)
         address = url_for("buckets.show_object", bucket=bucket, key=key)
         picture = url_for("registry.picture", artifact_id=artifact.id) if uri.endswith(".html") else ""
     return Registered(artifact, address, picture)
@@ -142,12 +139,6 @@ def _pictures(session: Session, run_id: str) -> list[Artifact]:
     if not run_id:
         return []
     return list(session.scalars(select(Artifact).filter_by(run_id=run_id, type="system.HTML").order_by(Artifact.id)))
-
-
-def _data_version(known: list[Property]) -> Property | None:
-    """The property that says which bytes a version was trained on; None where nobody can say."""
-    wanted = site().configuration.model_versions.data_version
-    return next((one for one in known if one.name == wanted and one.value), None)
 
 
 def _groups(known: list[Property]) -> list[tuple[str, list[Property]]]:

@@ -16,16 +16,13 @@ from jukebox_sandbox.pages.commits import Commit, find_commits
 from jukebox_sandbox.pages.graph import Step, draw, steps_of
 from jukebox_sandbox.pages.pipeline_runs import PipelineRun, pipeline_runs
 from jukebox_sandbox.pages.pipelines import describe
-from jukebox_sandbox.pages.site import digest, site, without_machine_paths
+from jukebox_sandbox.pages.site import digest, log_tail, site, without_machine_paths
 from jukebox_sandbox.pipeline_server.api import runs as api
 from jukebox_sandbox.pipeline_server.api.service import open_session, service
 from jukebox_sandbox.pipeline_server.runner.specification import read_specification
 from jukebox_sandbox.pipeline_server.tables import Experiment, PipelineVersion, RecurringRun, Run, Task
 
 blueprint = Blueprint("run", __name__)
-
-LOG_TAIL = 100_000
-"""Characters of a log that the page shows, the last ones."""
 
 ORDER = ("FAILED", "RUNNING", "CANCELED", "PENDING", "SUCCEEDED", "CACHED", "SKIPPED")
 """Of several attempts or iterations, the state that the graph shows."""
@@ -93,11 +90,10 @@ def show(run_id: str) -> str | AnyResponse:
             page["shown"] = [_details(session, run, one) for one in executions.get(chosen, [])]
             written = [one for shown in page["shown"] for _, one in shown["output_artifacts"]]
             page["has_pictures"] = any(one.matrix or one.is_picture for one in written)
-    if tab == "spec":
-        page["documents"] = [part.strip("\n") for part in run.spec.split("\n---\n")]
+    seen = _digest(page)
     if request.headers.get("HX-Target") != "live":
-        return render_template("run.html", seen=_digest(page), **page)
-    if (seen := _digest(page)) == request.args.get("seen"):
+        return render_template("run.html", seen=seen, **page)
+    if seen == request.args.get("seen"):
         return Response(status=204)
     return render_template("run_live.html", seen=seen, **page)
 
@@ -178,8 +174,7 @@ def _reason(step: str, task: Task) -> Reason:
 
 
 def _log(task: Task) -> str:
-    file = service().logs / task.run_id / f"{task.pod_name}.log"
-    return file.read_text(errors="replace")[-LOG_TAIL:] if file.is_file() else ""
+    return log_tail(service().logs / task.run_id / f"{task.pod_name}.log")
 
 
 def _details(session: Session, run: Run, execution: Execution) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pages import forms
+from jukebox_sandbox.pages.site import PAGE_SIZE, paging
 from jukebox_sandbox.pipeline_server.api.clock import clock
 from jukebox_sandbox.pipeline_server.api.runs import find_run
 from jukebox_sandbox.pipeline_server.api.service import open_session, service
@@ -18,7 +19,6 @@ from jukebox_sandbox.pipeline_server.tables import Experiment, Pipeline, Pipelin
 
 blueprint = Blueprint("runs", __name__)
 
-PAGE_SIZE = 20
 PERIODS = {"Minute": 60, "Hour": 3600, "Day": 86400, "Week": 604800}
 """Seconds of the units that the form offers."""
 
@@ -49,8 +49,7 @@ def run_rows(session: Session, *conditions: Any) -> dict[str, Any]:
         ``rows`` of run, experiment's name, version's name and pipeline's name; ``page``, ``pages`` and ``total``.
     """
     total = session.scalar(select(func.count()).select_from(Run).where(*conditions)) or 0
-    pages = max(1, -(-total // PAGE_SIZE))
-    page = min(max(request.args.get("page", 1, int), 1), pages)
+    page, pages = paging(total)
     query = (
         select(Run, Experiment.display_name, PipelineVersion.display_name, Pipeline.display_name)
         .options(defer(Run.spec))
@@ -105,17 +104,17 @@ def next_day() -> AnyResponse:
 @blueprint.get("/runs/create")
 def show_create() -> str:
     """The form that creates a run; ``duplicate`` names a run whose values it begins with."""
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     with open_session() as session:
         form = {"name": "", "description": "", "experiment": "", "version": request.args.get("version", "")}
         pipeline_id = request.args.get("pipeline", "")
         if original := request.args.get("duplicate"):
             run = find_run(session, original)
-            given = run.parameters
+            values = run.parameters
             pipeline_id = run.pipeline_id or pipeline_id
             form |= {"name": f"Duplicate of {run.display_name}"[:128], "description": run.description}
             form |= {"version": run.pipeline_version_id or "", "experiment": run.experiment_id}
-        return _form(session, form, pipeline_id, given)
+        return _form(session, form, pipeline_id, values)
 
 
 @blueprint.get("/runs/parameters")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any, cast
 
 from babel.dates import format_datetime, format_timedelta
@@ -29,6 +30,11 @@ from jukebox_sandbox.state import Sandbox
 
 EXTENSION = "site"
 HTMX = "django_htmx/static/django_htmx/htmx-2.min.js"
+
+PAGE_SIZE = 20
+"""Rows of a list on one page."""
+LOG_TAIL = 100_000
+"""Characters of a log that a page shows, the last ones."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -198,6 +204,17 @@ def without_machine_paths(text: str) -> str:
     """A text of a step without this machine's folders: as in a pod, artifacts are in ``/s3``."""
     state = re.escape(str(site().sandbox.state))
     return re.sub(rf"{state}(/pipeline-server/scratch/[0-9a-f]{{32}}(/mounts)?)?", "", text)
+
+
+def paging(total: int) -> tuple[int, int]:
+    """Which page of a list the request names, and how many there are."""
+    pages = max(1, -(-total // PAGE_SIZE))
+    return min(max(request.args.get("page", 1, int), 1), pages), pages
+
+
+def log_tail(file: Path) -> str:
+    """The end of a log, as much as a page shows; empty where there is none."""
+    return file.read_text(errors="replace")[-LOG_TAIL:] if file.is_file() else ""
 
 
 def digest(values: Any) -> str:
