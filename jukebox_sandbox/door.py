@@ -33,6 +33,15 @@ TOKEN_ROOTS = ("/apis", "/api/model_registry", "/sandbox", "/artifacts")
 """What is below these wants the token, or the cookie that it gave."""
 
 
+EVENT_LIMIT = 8 << 20
+"""Bytes that a push event may have, less one; Gitea's event of 16,000 changed files has 3.1 MB."""
+
+PUSH_LIMIT = 1 << 30
+"""Bytes that what git sends may have, less one."""
+
+LIMIT = 64 << 20
+"""Bytes that any other request may have, less one."""
+
 USED = "This link has been used, or is older than an hour. Open a new one: ./jukebox status prints it."
 
 
@@ -65,21 +74,39 @@ class Door:
             return _refuse(respond, "403 Forbidden")
         if path == "/events" and method == "POST":
             return self.inside(environ, respond)  # signed: it needs no password
-        if self._of_git.fullmatch(path):
-            known = self._has_password(environ)
-        elif path.startswith(tuple(f"{root}/" for root in TOKEN_ROOTS)) or path in TOKEN_ROOTS:
-            if not (self._has_token(environ) or self._has_cookie(environ)):
-                return _refuse(respond, "401 Unauthorized", ("WWW-Authenticate", "Bearer"))
-            known = True
-        else:
+        if not self._of_git.fullmatch(path) and not _wants_token(path):
             code = dict(parse_qsl(environ.get("QUERY_STRING", ""))).get(PARAMETER)
             if method == "GET" and code is not None:
                 return self._enter(environ, respond, code)
-            known = self._has_cookie(environ) or self._has_password(environ)
-        if not known:
-            challenge = ("WWW-Authenticate", 'Basic realm="Jukebox sandbox", charset="UTF-8"')
-            return _refuse(respond, "401 Unauthorized", challenge)
+        if not self._knows(environ):
+            challenge = "Bearer" if _wants_token(path) else 'Basic realm="Jukebox sandbox", charset="UTF-8"'
+            return _refuse(respond, "401 Unauthorized", ("WWW-Authenticate", challenge))
         return self.inside(environ, respond)
+
+    def room(self, environ: dict[str, Any]) -> int:
+        """How many bytes of a request's body are read, less one; asked as soon as its headers are there.
+
+        Args:
+            environ: ``PATH_INFO``, ``REQUEST_METHOD`` and the headers.
+
+        Returns:
+            0 where the request is refused whatever its body says.
+        """
+        path = environ["PATH_INFO"]
+        if not self._is_from_here(environ):
+            return 0
+        if path == "/events" and environ["REQUEST_METHOD"] == "POST":
+            return EVENT_LIMIT if environ.get("HTTP_X_GITEA_SIGNATURE") else 0
+        if not self._knows(environ):
+            return 0
+        return PUSH_LIMIT if self._of_git.fullmatch(path) else LIMIT
+
+    def _knows(self, environ: dict[str, Any]) -> bool:
+        """Whether who asks has a key to what it asks for."""
+        if self._of_git.fullmatch(environ["PATH_INFO"]):
+            return self._has_password(environ)
+        other = self._has_token if _wants_token(environ["PATH_INFO"]) else self._has_password
+        return self._has_cookie(environ) or other(environ)
 
     def _is_from_here(self, environ: dict[str, Any]) -> bool:
         """Whether a request names this address, and comes from no page of another one."""
@@ -116,6 +143,10 @@ class Door:
         except CookieError:
             return False
         return found is not None and hmac.compare_digest(found.value.encode(), self._pass)
+
+
+def _wants_token(path: str) -> bool:
+    return path in TOKEN_ROOTS or path.startswith(tuple(f"{root}/" for root in TOKEN_ROOTS))
 
 
 def _matches(environ: dict[str, Any], scheme: str, expected: bytes) -> bool:

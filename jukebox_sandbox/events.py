@@ -24,6 +24,11 @@ MAIN = "refs/heads/main"
 OVER = ("done", "failed", "ignored", "refused")
 """The states in which nothing more happens to an event."""
 
+KEPT = 1000
+"""How many events a start keeps that are over, with their logs. A delivery of an earlier one would be taken again."""
+
+UNSIGNED = "the signature is missing or wrong"
+
 
 def sign(body: bytes, key: str) -> str:
     """The signature that Gitea sends as ``X-Gitea-Signature``: HMAC-SHA256 of the body, in hex."""
@@ -79,6 +84,29 @@ def events(state: Path) -> list[dict[str, Any]]:
             event = json.loads(line)
             latest[event["id"]] = event
     return list(latest.values())
+
+
+def delivered(state: Path, delivery: str) -> dict[str, Any] | None:
+    """The event of a delivery that was taken before, or None."""
+    return next((event for event in reversed(events(state)) if event.get("delivery") == delivery), None)
+
+
+def forget_old(state: Path) -> None:
+    """Keep the newest events in their latest state, and the logs that they name. Call it while nothing is recorded.
+
+    Args:
+        state: The sandbox's state folder.
+    """
+    known = events(state)
+    kept = [event for event in known[:-KEPT] if event["state"] not in OVER] + known[-KEPT:]
+    partial = state / "events.jsonl.partial"
+    with open(partial, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.writelines(json.dumps(event) + "\n" for event in kept)
+    partial.replace(state / "events.jsonl")
+    named = {event.get("log") for event in kept}
+    for log in (state / "events").glob("*.log"):
+        if str(log) not in named:
+            log.unlink()
 
 
 def wait_for(state: Path, revision: str, timeout: float) -> dict[str, Any]:
@@ -139,12 +167,13 @@ def judge(
         followed: Their names.
 
     Returns:
-        The event, its first state (``queued``, ``ignored`` or ``refused``) and the reason.
+        The event, its first state (``queued``, ``ignored`` or ``refused``) and the reason. One that is not signed
+        has no ``delivery``, and nothing else of it either: anybody may have written it.
     """
-    event = new_event(headers.get("X-Gitea-Event", ""), headers.get("X-Gitea-Delivery", ""))
-    if not hmac.compare_digest(headers.get("X-Gitea-Signature", "").encode(), sign(body, key).encode()):
-        # Nothing of an unsigned body is kept: anybody may have written it.
-        return event | {"event": "", "delivery": ""}, "refused", "the signature is missing or wrong"
+    signature = sign(body, key)
+    if not hmac.compare_digest(headers.get("X-Gitea-Signature", "").encode(), signature.encode()):
+        return new_event(""), "refused", UNSIGNED
+    event = new_event(headers.get("X-Gitea-Event", ""), headers.get("X-Gitea-Delivery", "") or signature)
     if event["event"] != "push":
         return event, "ignored", f"the event is {event['event']!r}, not 'push'"
     try:

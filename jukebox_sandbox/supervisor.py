@@ -14,8 +14,6 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import waitress
-
 from jukebox_sandbox import ports, repositories
 from jukebox_sandbox.commit_statuses import CommitStatuses
 from jukebox_sandbox.configuration import Configuration, read_configuration
@@ -31,12 +29,10 @@ from jukebox_sandbox.pipeline_server.registry.conversion import convert
 from jukebox_sandbox.pipeline_server.runner import Runner
 from jukebox_sandbox.pipeline_server.schedules import Clock, run_maker
 from jukebox_sandbox.pipeline_server.tables import open_database
+from jukebox_sandbox.serving import make_server
 from jukebox_sandbox.state import OLDER_REGISTRY, USER, Sandbox, describe, write_secret
 from jukebox_sandbox.web import Web
 from jukebox_sandbox.worker import Worker
-
-THREADS = 32
-"""A push holds one thread while its event takes another."""
 
 
 def make_secrets(state: Path) -> None:
@@ -145,7 +141,7 @@ class Supervisor:
             cleanup.callback(clock.stop)
             parts = applications(settings, Parts(engine, self.configuration, statuses, runner, clock))
             web = Web(settings, self.configuration, worker.submit, parts)
-            server = waitress.create_server(Door(settings, web), sockets=[socket], threads=THREADS, ident="jukebox")
+            server = make_server(Door(settings, web), socket)
             gitops = repositories.bare_repository(self.state, USER, self.configuration.buckets_repository)
             if head := repositories.git(gitops, "for-each-ref", "--format=%(objectname)", MAIN):
                 worker.apply(head)

@@ -3,20 +3,18 @@
 import json
 import mimetypes
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jukebox_sandbox.configuration import Configuration
 from jukebox_sandbox.door import PAGES_ROOT
-from jukebox_sandbox.events import events, judge, record
+from jukebox_sandbox.events import UNSIGNED, delivered, events, judge, record
 from jukebox_sandbox.git_server import GitServer, Respond
 from jukebox_sandbox.parts import Later
 from jukebox_sandbox.repositories import bare_repository
 from jukebox_sandbox.state import Sandbox
-
-EVENT_LIMIT = 1 << 20
-"""Bytes that a push event may have."""
 
 
 class Web:
@@ -43,6 +41,7 @@ class Web:
         self._key = settings.secret("sandbox")["webhook_key"]
         self._git = GitServer(settings.state / "git")
         self._git_pages = Later(self._make_git_pages)
+        self._taking = threading.Lock()  # of two equal deliveries, one is the first
 
     def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
         """Answer one request."""
@@ -95,24 +94,33 @@ class Web:
         return klaus.make_app([str(path) for path in paths], f"Jukebox sandbox of {user}")
 
     def _listen(self, environ: dict[str, Any], respond: Respond) -> list[bytes]:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        if length > EVENT_LIMIT:
-            return _answer(respond, "413 Content Too Large", b"{}")
         state = self.settings.state
-        body = environ["wsgi.input"].read(length)
+        body = environ["wsgi.input"].read()
         event, outcome, reason = judge(_headers(environ), body, self._key, self.settings.user, self.repositories)
-        event = record(state, event, outcome, reason)
+        if not event["delivery"]:  # anybody may have sent it: it is answered, and leaves nothing
+            return _say(respond, "403 Forbidden", {"state": "refused", "detail": UNSIGNED})
+        with self._taking:
+            before = delivered(state, event["delivery"])
+            if before is None:
+                event = record(state, event, outcome, reason)
+        if before is not None:
+            said = {"state": before["state"], "detail": "this delivery was taken before", "id": before["id"]}
+            return _say(respond, "200 OK", said)
         if outcome == "queued":
             self.submit(event)
         status = "403 Forbidden" if outcome == "refused" else "202 Accepted"
         said = {"state": outcome, "detail": reason, "id": event["id"], "version": event["version"]}
-        return _answer(respond, status, json.dumps(said).encode(), "application/json")
+        return _say(respond, status, said)
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """The request's headers, named as HTTP does: ``X-Gitea-Event``."""
     named = {key[5:].replace("_", "-").title(): value for key, value in environ.items() if key.startswith("HTTP_")}
     return {key: str(value) for key, value in named.items()}
+
+
+def _say(respond: Respond, status: str, said: dict[str, str]) -> list[bytes]:
+    return _answer(respond, status, json.dumps(said).encode(), "application/json")
 
 
 def _answer(

@@ -14,7 +14,7 @@ from jukebox_sandbox import buckets, guard
 from jukebox_sandbox.commit_statuses import FINAL, CommitStatuses, in_a_line
 from jukebox_sandbox.configuration import Configuration
 from jukebox_sandbox.errors import SandboxError
-from jukebox_sandbox.events import MAIN, OVER, events, new_event, record
+from jukebox_sandbox.events import MAIN, OVER, events, forget_old, new_event, record
 from jukebox_sandbox.locks import GRACE
 from jukebox_sandbox.object_store import ObjectStore
 from jukebox_sandbox.repositories import bare_repository, clean_environment, git
@@ -58,6 +58,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin. What an earlier supervisor had begun has failed; what waited, and what was lost, is queued."""
+        forget_old(self.state)
         known = events(self.state)
         for event in known:
             if event["state"] == "queued" and event["repository"] in self._queues:
