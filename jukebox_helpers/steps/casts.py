@@ -26,7 +26,10 @@ def as_contract(table: "pyarrow.Table", columns: dict) -> "tuple":
     fitting, misfits = {}, {}
     for name, alias in columns.items():
         if name in table.schema.names:
-            column, lost = cast_column(table[name], pyarrow.type_for_alias(alias))
+            try:
+                column, lost = cast_column(table[name], pyarrow.type_for_alias(alias))
+            except pyarrow.ArrowException:  # a type that Arrow itself cannot cast
+                column = lost = None
             if column is None:
                 misfits[name] = lost
             else:
@@ -52,6 +55,8 @@ def cast_column(column: "pyarrow.ChunkedArray", wanted: "pyarrow.DataType") -> "
     from pyarrow import types
 
     kind = column.type
+    if isinstance(kind, pyarrow.BaseExtensionType):  # what is meant by it is in the columns of the contract
+        column, kind = column.cast(kind.storage_type), kind.storage_type
     if types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     if column.null_count == len(column):
@@ -59,7 +64,8 @@ def cast_column(column: "pyarrow.ChunkedArray", wanted: "pyarrow.DataType") -> "
     if types.is_string(wanted):
         # Some writers mark text as bytes only; whether it is UTF-8 is checked where rows can be named.
         texts = "string", "large_string", "string_view", "binary", "large_binary", "binary_view"
-        return (column.cast(wanted, safe=False) if str(kind) in texts else None), None
+        text = str(kind) in texts or types.is_fixed_size_binary(kind)
+        return (column.cast(wanted, safe=False) if text else None), None
     if types.is_timestamp(wanted):
         if not (types.is_timestamp(kind) or types.is_date(kind)):
             return None, None

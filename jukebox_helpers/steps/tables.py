@@ -34,6 +34,8 @@ class Findings:
             for name in ("spotify_id", column):
                 try:
                     values.append(shown(table[name][row].as_py()) if name in table.schema.names else "?")
+                except UnicodeDecodeError:
+                    values.append(shown(table[name][row].as_buffer().to_pybytes()))
                 except (OverflowError, ValueError):  # a time outside of Python's years
                     values.append(shown(table[name][row].value))
             first.append(f"row {start + row}, spotify_id {values[0]}, value {values[1]}")
@@ -79,8 +81,11 @@ def cast_block(raw: "pyarrow.Table", columns: dict, faults: Findings, start: int
         try:
             table[name].validate(full=True)
         except pyarrow.ArrowInvalid:
-            # What is not text cannot be shown.
-            faults.note(name, "must be UTF-8 text", [], table, start)
+            values = table[name].cast("binary").to_pylist()
+            rows = [
+                row for row, value in enumerate(values) if value and value.decode(errors="ignore").encode() != value
+            ]
+            faults.note(name, "must be UTF-8 text", rows, table, start)
             table, raw = table.drop_columns([name]), raw.drop_columns([name])
     for name, lost in misfits.items():
         found = shown(str(raw.schema.field(name).type)).strip("'\"")
@@ -138,7 +143,8 @@ def validate_table(path: str, schema: Schema, batch_rows: int = 65_536) -> dict:
         found = file.schema_arrow
         if twice := [shown(name) for name, count in collections.Counter(found.names).items() if count > 1][:10]:
             raise ValueError(f"{path} has more than one column {', '.join(twice)}. Next: keep one of each name.")
-        structure = column_faults(found.names, list(schema.columns))
+        index = [name for name in index_columns(found) if name not in schema.columns]
+        structure = column_faults([name for name in found.names if name not in index], list(schema.columns))
         known = [name for name in schema.columns if name in found.names]
         typed = {name: schema.columns[name] for name in known if name not in schema.untyped}
         try:
@@ -164,12 +170,24 @@ def validate_table(path: str, schema: Schema, batch_rows: int = 65_536) -> dict:
         for name in known
         if (zone := getattr(found.field(name).type, "tz", None))
     ]
+    remarks += [f"column {shown(name)} is a data frame's index; it is left out" for name in index[:10]]
     return {
         "rows": start,
         "columns": len(known),
         "unusual": sum(unusual.counts.values()),
         "remarks": remarks + unusual.lines(start, "are unusual"),
     }
+
+
+def index_columns(schema: "pyarrow.Schema") -> list[str]:
+    """The columns that are a data frame's index, says who wrote them; pandas and fastparquet add them to the others.
+
+    See https://pandas.pydata.org/docs/development/developer.html, ``index_columns``.
+    """
+    try:
+        return [name for name in (schema.pandas_metadata or {})["index_columns"] if isinstance(name, str)]
+    except (ValueError, KeyError, TypeError):
+        return []  # no metadata of pandas, or not as it writes it
 
 
 def validate_songs(path: str) -> dict:

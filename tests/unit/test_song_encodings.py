@@ -4,6 +4,8 @@ import decimal
 import re
 import zlib
 
+import duckdb
+import pandas
 import pyarrow
 import pyarrow.parquet
 import pyarrow.parquet.encryption
@@ -295,3 +297,52 @@ def test_values_and_names_of_data_forge_nothing(songs, tmp_path, forged):
         validate_songs, write(songs.rename_columns({"tempo": "tempo" + forged[:20]}), tmp_path / "forged.parquet")
     )
     assert all(line.isprintable() for line in renamed.splitlines())
+
+
+def test_the_songs_are_the_same_in_the_types_that_other_writers_have(songs, tmp_path):
+    expected = canonical(songs, tmp_path)
+    ids = pyarrow.array([one.as_py().encode() for one in songs["spotify_id"]], pyarrow.binary(22))
+    assert canonical(with_column(songs, "spotify_id", ids), tmp_path) == expected
+    for column, kind in {"name": pyarrow.json_(), "is_explicit": pyarrow.bool8()}.items():
+        storage = songs[column].cast(kind.storage_type).combine_chunks()
+        other = with_column(songs, column, pyarrow.ExtensionArray.from_storage(kind, storage))
+        assert canonical(other, tmp_path) == expected
+
+
+def test_duckdb_writes_the_same_songs(songs, tmp_path):
+    types = "key::utinyint AS key, tempo::decimal(20, 6) AS tempo"
+    source, target = write(songs, tmp_path / "songs.parquet"), tmp_path / "duckdb.parquet"
+    query = f"SELECT * EXCLUDE (key, tempo), {types} FROM '{source}'"
+    duckdb.sql(f"COPY ({query}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2, ROW_GROUP_SIZE 2048)")
+    assert canonical(pyarrow.parquet.read_table(target), tmp_path)[1] == canonical(songs, tmp_path)[1]
+
+
+def test_the_index_of_a_data_frame_is_reported_and_left_out(songs, tmp_path):
+    expected, md5 = canonical(songs, tmp_path)
+    frame = songs.to_pandas()
+    frame.index = pandas.Index([f"row {n}" for n in frame.index], name="index")
+    frame.to_parquet(tmp_path / "frame.parquet")
+    assert "index" in pyarrow.parquet.read_schema(tmp_path / "frame.parquet").names
+    remark = "column 'index' is a data frame's index; it is left out"
+    assert validate_songs(str(tmp_path / "frame.parquet")) == {**expected, "remarks": [remark]}
+    target = str(tmp_path / "target.parquet")
+    assert transform_songs(str(tmp_path / "frame.parquet"), target)["md5"] == md5
+    frame.set_index("spotify_id").to_parquet(tmp_path / "by-id.parquet")
+    assert validate_songs(str(tmp_path / "by-id.parquet")) == expected
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"not JSON", b"[]", b"null", b"\xff", b'{"index_columns": 7}', b'{"x": [[[{}]]]}']
+)
+def test_strange_metadata_of_pandas_changes_nothing(songs, tmp_path, metadata):
+    assert canonical(songs.replace_schema_metadata({b"pandas": metadata}), tmp_path) == canonical(songs, tmp_path)
+
+
+def test_text_that_is_not_utf8_is_named_by_its_row_and_shown_as_bytes(songs, tmp_path):
+    broken = pyarrow.array([b"x"] * 5 + [b"\xff\xfe"] + [b"x"] * 54, pyarrow.binary())
+    song = songs["spotify_id"][5].as_py()
+    for column, shown in {"name": f"'{song}'", "spotify_id": r"b'\xff\xfe'"}.items():
+        for values in (broken, broken.view(pyarrow.string())):
+            said = refusal(validate_songs, write(with_column(songs, column, values), tmp_path / "bytes.parquet"))
+            where = rf"first: row 5, spotify_id {shown}, value b'\xff\xfe'"
+            assert f"column {column!r} must be UTF-8 text: 1 of 60 rows do not comply; {where}" in said
