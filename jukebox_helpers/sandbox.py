@@ -102,3 +102,8 @@ def status(state: Path) -> dict[str, Any]:
 def clone_again(state: Path) -> None:
     """Clone the repositories of a running sandbox again, where the attendee's clone is gone."""
     program("clone", state, CONFIGURATION)
+
+
+def move_clock(state: Path, days: int = 1) -> None:
+    """Move the clock of a running sandbox forward by so many days; what is due then runs."""
+    program("clock", state, str(days))

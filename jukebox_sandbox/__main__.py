@@ -1,4 +1,4 @@
-"""The sandbox as a program: ``python -m jukebox_sandbox up|down|status|clone STATE …``.
+"""The sandbox as a program: ``python -m jukebox_sandbox up|down|status|clone|clock STATE …``.
 
 It prints JSON. An error is one JSON object on standard error, ``what`` and ``next``, and exit code 1.
 """
@@ -21,6 +21,7 @@ def arguments() -> argparse.Namespace:
         ("down", "stop it"),
         ("status", "describe it"),
         ("clone", "clone its repositories again, where a clone is gone"),
+        ("clock", "move its clock forward; what is due then runs"),
     ):
         command = commands.add_parser(name, help=help_text)
         command.add_argument("state", type=Path)
@@ -28,6 +29,8 @@ def arguments() -> argparse.Namespace:
             command.add_argument("configuration", type=Path, help="the sandbox.toml")
         if name == "up":
             command.add_argument("--lifeline", action="store_true", help="end when standard input closes")
+        if name == "clock":
+            command.add_argument("days", type=int, help="how many days")
         if name == "down":
             command.add_argument("--delete", action="store_true", help="remove the state folder, too")
     return parser.parse_args()
@@ -56,6 +59,8 @@ def main() -> int:
             known = {"running": control.down(given.state, given.delete)}
         elif given.command == "clone":
             known = clone(given.state.resolve(), given.configuration)
+        elif given.command == "clock":
+            known = control.move_clock(given.state.resolve(), given.days)
         else:
             known = control.status(given.state)
     except SandboxError as error:

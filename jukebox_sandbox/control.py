@@ -1,5 +1,6 @@
 """Starting, stopping and describing a sandbox from outside: all that a command line needs."""
 
+import http.client
 import json
 import os
 import shutil
@@ -181,6 +182,41 @@ def status(state: Path) -> dict[str, Any]:
         "buckets": present,
         "events": with_statuses(state, events(state)[-5:]),
     }
+
+
+def move_clock(state: Path, days: int) -> dict[str, Any]:
+    """Move the clock of a running sandbox forward, for lessons and tests; what is due then runs.
+
+    Args:
+        state: The state folder.
+        days: How many days, at least one.
+
+    Returns:
+        ``now``, the time that the sandbox has then, and ``days``, how many that is ahead.
+
+    Raises:
+        SandboxError: If no sandbox is running, or it refuses.
+    """
+    if described_by(state) is None:
+        raise SandboxError(f"No sandbox is running in {state}.", "Start it with ./jukebox up.")
+    sandbox = read_sandbox(state)
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {sandbox.secret('pipeline-server')['token']}",
+    }
+    connection = http.client.HTTPConnection(sandbox.base_url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("POST", "/sandbox/clock", json.dumps({"days": days}), headers)
+        answer = connection.getresponse()
+        said = json.loads(answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise SandboxError(f"The sandbox did not answer: {error}.", "Look at ./jukebox status.") from error
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.OK:
+        what, _, next_action = said["message"].partition("\nNext: ")
+        raise SandboxError(f"The clock was not moved: {what}", next_action)
+    return said
 
 
 def with_statuses(state: Path, known: list[dict[str, Any]]) -> list[dict[str, Any]]:

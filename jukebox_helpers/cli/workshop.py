@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 
 from jukebox_helpers.cli.terminal import FILE, as_json, cli, console, say_json
+from jukebox_helpers.pipelines.runs import Run
 from jukebox_helpers.settings import need_checkout, state_folder
 from jukebox_helpers.steps.constants import KINDS_OF_SONGS, NOTEBOOK_COUNT, RANKINGS_OBJECT, SONGS_OBJECT
 
@@ -87,7 +88,7 @@ def publish(kind: str, songs: Path | None, as_json: bool) -> None:
     same       the rows that are there, in another order and encoding
     corrected  a few features corrected
     broken     a few values that are impossible
-    drift      all songs quieter and faster, some beyond what is usual
+    drift      quieter, faster, else alike: valid, and nothing to learn from
 
     The same bytes every time. The last three change the songs of first or fresh, whichever came last.
     """  # noqa: D301 (click wants the character, and a raw text has none)
@@ -98,6 +99,34 @@ def publish(kind: str, songs: Path | None, as_json: bool) -> None:
     counts = ", ".join(f"{facts[name]:,} {name}" for name in ("new", "corrected", "changed") if name in facts)
     said = f"{facts['rows']:,} songs at {facts['address']}" + (f": {counts}" if counts else "")
     say_json(facts) if as_json else click.echo(f"Published {kind}: {said}")
+
+
+@cli.command()
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="A PNG picture to write.")
+@as_json
+def week(picture: Path | None, as_json: bool) -> None:
+    """Let seven days of songs arrive, and see what becomes of each.
+
+    On a laptop its clock moves by a day for each, and the daily schedule runs once: fresh songs, nothing new, a
+    correction, a broken file, a drift. In two minutes it shows what became a data version, what a model, and what was
+    refused. In a cluster, two days by runs of their own. What the week needs is brought first, as catch-up does.
+    """
+    need_checkout()
+    from jukebox_helpers.show.week_picture import week_chart
+    from jukebox_helpers.workshop import catching_up
+    from jukebox_helpers.workshop.week import week as run_week
+
+    place = catching_up.catch_up(NOTEBOOK_COUNT - 1, lambda line: click.echo(line, err=True))
+    with Console(stderr=True).status("the first day …") as status:
+
+        def show(run: Run) -> None:
+            running = ", ".join(step.name for step in run.steps if step.state == "running")
+            status.update(f"{run.pipeline}: {running or 'waiting'} …")
+
+        found = run_week(place, say=lambda line: click.echo(line, err=True), show=show)
+    if picture:
+        picture.write_bytes(week_chart(found.days).png())
+    say_json([vars(day) | {"outcome": day.outcome} for day in found.days]) if as_json else click.echo(repr(found))
 
 
 @cli.command("sample-data")

@@ -9,6 +9,8 @@ Every function here travels into pipeline steps (packages: numpy, pyarrow).
 
 from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import FEATURES
+
 if TYPE_CHECKING:
     import numpy
     import pyarrow
@@ -152,11 +154,12 @@ def corrected_songs(songs: "pyarrow.Table", rows: "numpy.ndarray") -> "pyarrow.T
 
 
 def with_columns(songs: "pyarrow.Table", columns: "dict[str, numpy.ndarray]") -> "pyarrow.Table":
-    """The same songs with other values in some columns."""
+    """The same songs with other values in some columns, of the types that these have."""
     import pyarrow
 
     for name, column in columns.items():
-        songs = songs.set_column(songs.schema.names.index(name), name, pyarrow.array(column))
+        place = songs.schema.names.index(name)
+        songs = songs.set_column(place, name, pyarrow.array(column).cast(songs.schema.field(place).type))
     return songs
 
 
@@ -167,8 +170,8 @@ def change_songs(source: str, target: str, kind: str, seed: int = 9) -> dict:
         source: The songs so far, Parquet.
         target: The Parquet file to write.
         kind: ``same``: no value differs, but order and encoding of the rows do; ``corrected``: some features are;
-            ``broken``: some values are impossible; ``drift``: all songs are quieter and faster, some beyond what is
-            usual.
+            ``broken``: some values are impossible; ``drift``: as if the source had stopped measuring: all songs are
+            quieter and faster, some beyond what is usual, and alike in everything else, so nothing can be learned.
         seed: Same seed and source, same bytes.
 
     Returns:
@@ -195,10 +198,13 @@ def change_songs(source: str, target: str, kind: str, seed: int = 9) -> dict:
         energy[few], tempo[few] = energy[few] + 1.5, -1.0
         table = with_columns(table, {"energy": energy, "tempo": tempo})
     elif kind == "drift":
-        loudness, tempo = (table[name].to_numpy().astype(float) for name in ("loudness", "tempo"))
-        loudness, tempo = (loudness - 6).clip(-99.0), (tempo * 1.15).clip(0.0, 999.0)
-        loudness[few], tempo[few] = -70.0, 400.0
-        table, few = with_columns(table, {"loudness": loudness.round(3), "tempo": tempo.round(3)}), order
+        values = {name: table[name].to_numpy().astype(float) for name in FEATURES}
+        middle = {name: numpy.sort(column)[table.num_rows // 2] for name, column in values.items()}
+        alike = {name: numpy.full_like(column, middle[name]) for name, column in values.items()}
+        for name, moved in (("loudness", middle["loudness"] - 6), ("tempo", 1.15 * middle["tempo"])):
+            alike[name] = (moved + 0.1 * (values[name] - middle[name])).round(3)
+        alike["loudness"][few], alike["tempo"][few] = -70.0, 400.0
+        table, few = with_columns(table, alike), order
     else:
         raise ValueError(f"There is no kind {kind!r} of songs. Next: name same, corrected, broken or drift.")
     pyarrow.parquet.write_table(table, target, **options)

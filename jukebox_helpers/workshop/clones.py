@@ -65,6 +65,11 @@ class Clones:
         listed = self.git("ls-tree", "--name-only", "origin/main", "--", path, folder=folder)
         return self.git("show", f"origin/main:{path}", folder=folder) + "\n" if listed else ""
 
+    def version_on_main(self) -> str:
+        """The data version (md5) that the head of ``main`` on the server names; empty if it names none."""
+        text = self.on_main(VERSION_FILE)
+        return named_version(text) if text else ""
+
     def edited(self, path: str, folder: Path) -> str:
         """Where an edit of a file stands: ``""``, ``"not committed"`` or ``"not pushed"``."""
         if self.git("status", "--porcelain", "--", path, folder=folder):
@@ -77,7 +82,7 @@ class Clones:
         file = self.practice / VERSION_FILE
         if revision:
             text = self.git("show", f"{revision}:{VERSION_FILE}", folder=self.practice)
-            return text.split("outs:")[1].split("md5: ")[1].split()[0]
+            return named_version(text)
         return read_version_file(str(file))["md5"] if file.is_file() else ""
 
     def practised_versions(self) -> list[str]:
@@ -86,3 +91,8 @@ class Clones:
             return []
         log = self.git("log", "--format=%H", "--", VERSION_FILE, folder=self.practice)
         return [self.practise_version(revision) for revision in log.split()]
+
+
+def named_version(text: str) -> str:
+    """The data version (md5) that the text of a version file names."""
+    return text.split("outs:")[1].split("md5: ")[1].split()[0]

@@ -22,6 +22,9 @@ from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.place import Workplace
 from jukebox_helpers.workshop.songs import upload
+from jukebox_helpers.workshop.week import week
+
+SHORT_WEEK = ("same", "broken")
 
 
 class Demo:
@@ -157,3 +160,11 @@ def tell(console: Console, state: Path, songs: Path | None, rankings: Path | Non
     for found in both:
         console.print(lineage_module.lineage_tree(found))
     console.print(lineage_module.compare(both[0], both[1]))
+
+    show.say(
+        "Two more days, by the daily schedule: the same songs again, then a broken file (./jukebox week has seven)"
+    )
+    days = week(show.place, SHORT_WEEK, say=show.note).days
+    if [day.outcome for day in days] != ["no news", "data refused"]:
+        raise JukeboxError(f"These days should have made no version, but they made: {days}.")
+    show.note(f"refused: {days[-1].refused}")

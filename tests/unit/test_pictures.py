@@ -15,6 +15,7 @@ from jukebox_helpers.pipelines.runs import Run, Step
 from jukebox_helpers.settings import KIT
 from jukebox_helpers.show.graphs import pipeline_graph, quoted
 from jukebox_helpers.show.lineage_picture import lineage_picture
+from jukebox_helpers.show.week_picture import Day, week_chart
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +155,25 @@ def test_a_hole_in_the_lineage_is_seen(registry):
     marked = re.findall(r"^  (\w+)\W.*:::missing$", picture.mermaid, re.M)
     assert marked == ["data", "run", "metrics"]
     assert "not versioned: nobody can say which bytes, not recorded" in repr(picture)
+
+
+def test_a_week_keeps_the_letter_of_a_data_version_that_comes_back():
+    days = [
+        Day("fresh", "1", "aa" * 16, "r1", "m1", 3.9),
+        Day("same", "2", "aa" * 16),
+        Day("broken", "3", "aa" * 16, refused="energy is 2.1"),
+        Day("drift", "4", "bb" * 16, "r2", refused="no better than the prior"),
+        Day("fresh", "5", "aa" * 16, "r3", "m3", 3.9),
+    ]
+    chart = week_chart(days)
+    assert chart.words == (
+        "A week of arriving data. day 1, fresh: new model; day 2, same: no news; day 3, broken: data refused; "
+        "day 4, drift: model refused; day 5, fresh: new model."
+    )
+    above, below = chart.axes
+    assert [text.get_text() for text in above.texts] == ["A", "A", "A", "B", "A"]
+    assert [label.get_text() for label in above.get_yticklabels()] == ["A aaaaaaaa…", "B bbbbbbbb…"]
+    crosses = [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"] for axes in (above, below)]
+    assert crosses == [[3], [4]]  # the file that was refused, and the model
+    assert list(below.lines[0].get_xdata()) == [1, 5]
+    assert len(week_chart(days[1:3]).axes) == 2  # also where no model was registered
