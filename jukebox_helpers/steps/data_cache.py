@@ -6,7 +6,7 @@ What asks the S3 server raises what `s3.explained` says.
 import hashlib
 import os
 
-from jukebox_helpers.steps.s3 import error_code, explained, s3_client, s3_errors
+from jukebox_helpers.steps.s3 import error_code, explained, s3_client
 
 
 def cache_key(md5: str) -> str:
@@ -20,7 +20,7 @@ def cached_size(md5: str) -> int:
     with explained(client, f"s3://data-cache/{key}"):
         try:
             return client.head_object(Bucket="data-cache", Key=key)["ContentLength"]
-        except s3_errors() as error:
+        except Exception as error:
             if error_code(error) != "404":
                 raise
     return -1
@@ -45,21 +45,24 @@ def copy_to_cache(md5: str) -> dict:
     from s3transfer.exceptions import S3CopyFailedError
 
     client, found = s3_client(os.environ), "another by now"
-    source = {"Bucket": "data", "Key": "song_properties.parquet"}
+    source, key = {"Bucket": "data", "Key": "song_properties.parquet"}, cache_key(md5)
     with explained(client, f"s3://data/{source['Key']}"):
-        try:
-            answer = client.get_object(**source)
-            digest = hashlib.file_digest(answer["Body"], "md5").hexdigest()
-            if digest == md5:
+        answer = client.get_object(**source)
+        digest = hashlib.file_digest(answer["Body"], "md5").hexdigest()
+    if digest != md5:
+        found = digest
+    else:
+        with explained(client, f"s3://data-cache/{key}"):
+            try:
                 # In parts, side by side; objects above 5 GB cannot be copied otherwise.
-                client.copy(source, "data-cache", cache_key(md5), ExtraArgs={"CopySourceIfMatch": answer["ETag"]})
+                client.copy(source, "data-cache", key, ExtraArgs={"CopySourceIfMatch": answer["ETag"]})
                 return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"]}
-            found = digest
-        except S3CopyFailedError:
-            pass
-        except s3_errors() as error:
-            if error_code(error) not in ("412", "PreconditionFailed"):
-                raise
+            except S3CopyFailedError:
+                pass
+            except Exception as error:
+                # 404: the source is gone, as the copy asks for its size first.
+                if error_code(error) not in ("404", "412", "PreconditionFailed"):
+                    raise
     raise ValueError(
         f"s3://data/{source['Key']} is not what this run loaded (its md5 is {found}, not {md5}): another run "
         "has loaded its own data meanwhile, and commits it. Next: run this pipeline again if its data is newer."

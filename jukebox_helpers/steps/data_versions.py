@@ -48,7 +48,6 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
     client = s3_client(os.environ)
     for bucket in buckets:
         with explained(client, f"s3://{bucket}"):
-            client.head_bucket(Bucket=bucket)
             # Whether a bucket can be written to, nothing says but a write.
             client.put_object(Bucket=bucket, Key=PROBE, Body=b"")
             client.delete_object(Bucket=bucket, Key=PROBE)

@@ -3,6 +3,7 @@
 All of it travels.
 """
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,12 @@ def check_connection(connection: "Mapping[str, str]", *keys: str) -> None:
         keys: The keys that are needed.
 
     Raises:
-        ValueError: If one is missing or empty.
+        ValueError: If one is missing or empty, or has a blank or a line break in it.
     """
-    if missing := [key for key in keys if not connection.get(key)]:
+    # A Secret made with echo ends with a line break.
+    if wrong := [key for key in keys if connection.get(key, "").split() != [connection.get(key)]]:
         raise ValueError(
-            f"The S3 connection has no {' and no '.join(missing)}. "
+            f"The S3 connection has no {' and no '.join(wrong)}, or one with a blank or a line break. "
             "Next: set it in the Secret aws-connection-<bucket>, and attach that."
         )
 
@@ -37,6 +39,7 @@ def s3_client(connection: "Mapping[str, str]") -> "Any":
         A boto3 S3 client: path-style addresses, 10 s to connect, 60 s for an answer, three attempts.
 
     Raises:
+        ConnectionError: If boto3 cannot be set up, e.g. for a region or a profile that does not exist.
         ValueError: If the connection lacks the endpoint or the credentials, or the endpoint is not a URL.
     """
     import boto3
@@ -44,6 +47,8 @@ def s3_client(connection: "Mapping[str, str]") -> "Any":
 
     check_connection(connection, "AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     endpoint = connection["AWS_S3_ENDPOINT"]
+    if not endpoint.startswith(("http://", "https://")):
+        raise ValueError(f"AWS_S3_ENDPOINT is {endpoint!r}. Next: let it begin with http:// or https://.")
 
     def refuse_page(response_dict: dict, **_: object) -> None:
         # A client would read a page as a list without buckets, or as the object's bytes.
@@ -67,10 +72,8 @@ def s3_client(connection: "Mapping[str, str]") -> "Any":
                 retries={"mode": "standard", "total_max_attempts": 3},
             ),
         )
-    except ValueError as error:
-        raise ValueError(
-            f"AWS_S3_ENDPOINT is not an address: {error}. Next: begin it with http:// or https://."
-        ) from None
+    except Exception as error:
+        raise s3_problem(error, endpoint) from None
     client.meta.events.register("before-parse.s3", refuse_page)
     return client
 
@@ -89,11 +92,13 @@ def explained(client: "Any", address: str = "") -> "Iterator[None]":
     Raises:
         ConnectionError: If the server cannot be reached, is not trusted, breaks off, or answers with an error.
         FileNotFoundError: If the bucket or object is missing.
-        PermissionError: If the server refuses the credentials.
+        PermissionError: If the server refuses the credentials, or what they may do.
     """
     try:
         yield
-    except s3_errors() as error:
+    except Exception as error:
+        if not is_s3_error(error):
+            raise
         raise s3_problem(error, client.meta.endpoint_url, address) from None
 
 
@@ -102,13 +107,12 @@ def list_buckets(client: "Any") -> "list[str]":
     return sorted(bucket["Name"] for bucket in client.list_buckets().get("Buckets", []))
 
 
-def s3_errors() -> "tuple":
-    """The exceptions of boto3 and what is below it: an answer of the server, no answer, an answer that breaks off."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-    from s3transfer.exceptions import S3DownloadFailedError
+def is_s3_error(error: "BaseException | None") -> bool:
+    """Whether an exception is one of boto3's, or of what is below it.
 
-    return (Boto3Error, BotoCoreError, ClientError, S3DownloadFailedError)
+    Those of botocore alone have three roots, and its parsers' has none of them.
+    """
+    return type(error).__module__.split(".")[0] in ("boto3", "botocore", "s3transfer")
 
 
 def error_code(error: Exception) -> str:
@@ -117,10 +121,10 @@ def error_code(error: Exception) -> str:
     Such errors of botocore have a ``response`` too, which is None.
     """
     response = getattr(error, "response", None) or {}
-    return response.get("Error", {}).get("Code", "")
+    return response.get("Error", {}).get("Code") or ""
 
 
-def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception":
+def s3_problem(error: "Any", endpoint: str, address: str = "") -> "Exception":
     """Say an S3 error in the words of somebody who can fix it.
 
     Args:
@@ -131,34 +135,32 @@ def s3_problem(error: Exception, endpoint: str, address: str = "") -> "Exception
     Returns:
         The exception to raise instead.
     """
-    from botocore import exceptions
-
     # boto3 wraps the error of an upload, and the last one of several attempts.
     inside = getattr(error, "last_exception", None) or error.__context__
-    if type(error).__name__ in ("RetriesExceededError", "S3UploadFailedError") and isinstance(inside, s3_errors()):
+    if type(error).__name__ in ("RetriesExceededError", "S3UploadFailedError") and is_s3_error(inside):
         error = inside
     code = error_code(error)
     bucket, _, key = address.removeprefix("s3://").partition("/")
     server, asked = f"The S3 server {endpoint}", f" for {address}" if address else ""
     kind: type[Exception] = ConnectionError
-    what, then = f"{server} answers{asked}: {error}", "check AWS_S3_ENDPOINT, and the server's log and disk"
-    if code == "AccessDenied":  # the keys are right
+    what = f"The request to the S3 server {endpoint}{asked} failed: {error}"
+    then = "check AWS_S3_ENDPOINT and the other variables AWS_*, and that the server runs"
+    if code in ("AccessDenied", "403"):  # the keys are right; or the answer to a HEAD, which does not say
         kind, then = PermissionError, "allow it in the user's policy, or use other keys"
-        what = f"{server} does not let this user do {getattr(error, 'operation_name', 'this')}{asked} ({code})"
-    elif code in ("403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"):
+        what = f"{server} does not let this user do {error.operation_name}{asked} ({code})"
+    elif code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"):
         kind, then = PermissionError, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         what = f"{server} refuses these credentials{asked} ({code})"
+    elif "Quota" in code or "Full" in code:
+        then = "delete what is not needed (./jukebox clean), or raise the quota"
     elif key and code in ("404", "NoSuchKey"):
         kind, what, then = FileNotFoundError, f"There is no object {address} on {endpoint}", "check its name"
     elif bucket and code in ("404", "NoSuchBucket"):
         kind, what = FileNotFoundError, f"There is no bucket s3://{bucket} on {endpoint}"
         then = f"add {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push"
-    elif isinstance(error, exceptions.SSLError):
+    elif "WRONG_VERSION" in str(error):
+        what, then = f"{server} does not speak https", "begin AWS_S3_ENDPOINT with http://"
+    elif type(error).__name__ == "SSLError":
         what = f"The certificate of the S3 server {endpoint} is not trusted: {error}"
-        then = "name the file with the cluster's CA in AWS_CA_BUNDLE"
-    elif isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
-        what = f"{server} cannot be reached, or breaks off{asked}: {error}"
-        then = "check AWS_S3_ENDPOINT, and that the server runs"
-    elif not code:
-        what = f"{endpoint} does not answer as an S3 server does{asked}: {error}"
+        then = f"name the file with the cluster's CA in AWS_CA_BUNDLE (now: {os.environ.get('AWS_CA_BUNDLE')})"
     return kind(f"{what}. Next: {then}.")

@@ -12,7 +12,7 @@ from jukebox_helpers.settings import Settings
 from jukebox_helpers.show.progress import upload_progress
 from jukebox_helpers.steps.constants import DATA_BUCKET, INCOMING_ADDRESS, INCOMING_OBJECT
 from jukebox_helpers.steps.files import file_digest
-from jukebox_helpers.steps.s3 import error_code, explained, s3_client, s3_errors
+from jukebox_helpers.steps.s3 import error_code, explained, s3_client
 
 
 def upload(settings: Settings, file: Path, key: str, week: str = "") -> str:
@@ -34,7 +34,7 @@ def arrived(settings: Settings) -> dict[str, str] | None:
     with explained(client, f"s3://{DATA_BUCKET}"):
         try:
             return dict(client.head_object(Bucket=DATA_BUCKET, Key=INCOMING_OBJECT)["Metadata"])
-        except s3_errors() as error:
+        except Exception as error:
             # HeadObject has no body, so it cannot say which is missing; the bucket's own answer can.
             if error_code(error) != "404":
                 raise
