@@ -4,12 +4,14 @@ The filter is the cluster's: event ``push``, branch ``main``, version = the firs
 Payload: https://docs.gitea.com/usage/webhooks
 """
 
+import contextlib
 import errno
 import hashlib
 import hmac
 import json
 import os
 import re
+import threading
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -28,6 +30,8 @@ KEPT = 1000
 """How many events a start keeps that are over, with their logs. A delivery of an earlier one would be taken again."""
 
 UNSIGNED = "the signature is missing or wrong"
+
+_counting = threading.Lock()
 
 
 def sign(body: bytes, key: str) -> str:
@@ -84,6 +88,22 @@ def events(state: Path) -> list[dict[str, Any]]:
             event = json.loads(line)
             latest[event["id"]] = event
     return list(latest.values())
+
+
+def count_refused(state: Path) -> None:
+    """Note that an unsigned delivery came: how many have, and when the last one did. Nothing of it is kept.
+
+    Args:
+        state: The sandbox's state folder.
+    """
+    file = state / "refused.json"
+    with _counting, contextlib.suppress(OSError):  # a full disk changes no answer
+        number = json.loads(file.read_text())["number"] if file.is_file() else 0
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        partial = state / "refused.json.partial"
+        partial.touch(0o600)
+        partial.write_text(json.dumps({"number": number + 1, "last": now, "detail": UNSIGNED}) + "\n")
+        partial.replace(file)
 
 
 def delivered(state: Path, delivery: str) -> dict[str, Any] | None:

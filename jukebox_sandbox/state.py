@@ -18,7 +18,7 @@ NAMESPACE = f"{USER}-toolings"
 
 KEPT = (
     "events", "events.jsonl", "git", "jupyterlab", "kit", "models", "pipeline-server", "platform.json",
-    "ports.json", "s3", "secrets", "supervisor.lock", "supervisor.log", "tables", "version", "work",
+    "ports.json", "refused.json", "s3", "secrets", "supervisor.lock", "supervisor.log", "tables", "version", "work",
 )  # fmt: skip
 """What a state folder of this version holds; an older one has it in the same form."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jukebox_sandbox.configuration import Configuration
 from jukebox_sandbox.door import PAGES_ROOT
-from jukebox_sandbox.events import UNSIGNED, delivered, events, judge, record
+from jukebox_sandbox.events import UNSIGNED, count_refused, delivered, events, judge, record
 from jukebox_sandbox.git_server import GitServer, Respond
 from jukebox_sandbox.parts import Later
 from jukebox_sandbox.repositories import bare_repository
@@ -97,7 +97,8 @@ class Web:
         state = self.settings.state
         body = environ["wsgi.input"].read()
         event, outcome, reason = judge(_headers(environ), body, self._key, self.settings.user, self.repositories)
-        if not event["delivery"]:  # anybody may have sent it: it is answered, and leaves nothing
+        if not event["delivery"]:  # anybody may have sent it: it is answered, and counted
+            count_refused(state)
             return _say(respond, "403 Forbidden", {"state": "refused", "detail": UNSIGNED})
         with self._taking:
             before = delivered(state, event["delivery"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jukebox_sandbox import events, supervisor
+from jukebox_sandbox import door, events, supervisor
 from jukebox_sandbox.configuration import Configuration, Repository
 from jukebox_sandbox.state import Sandbox, read_secret
 from jukebox_sandbox.web import Web
@@ -61,6 +61,40 @@ def test_what_is_not_signed_leaves_nothing_and_hides_no_push(listener: Listener)
         assert (status, said) == (403, {"state": "refused", "detail": events.UNSIGNED})
     assert [event["delivery"] for event in events.events(listener.state)] == ["first"]
     assert len(listener.queued) == 1
+
+
+def test_how_often_something_unsigned_came_is_on_record_in_a_few_bytes(listener: Listener) -> None:
+    for number in range(300):
+        listener.post(payload(), signature=f"{number:064x}", delivery="x" * 1000)
+    known = json.loads((listener.state / "refused.json").read_text())
+    assert (known["number"], known["detail"]) == (300, events.UNSIGNED) and known["last"].startswith("20")
+    assert (listener.state / "refused.json").stat().st_size < 200
+    assert (listener.state / "refused.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_signed_and_refused_is_on_record_with_its_reason(listener: Listener) -> None:
+    listener.post(payload(after="../x"), delivery="1")
+    (event,) = events.events(listener.state)
+    assert (event["state"], event["detail"]) == ("refused", "the revision '../x' is not 40 hexadecimal digits")
+
+
+@pytest.mark.parametrize("kind", ["create", "delete"])
+def test_a_branch_or_tag_that_is_made_or_deleted_is_ignored(listener: Listener, kind: str) -> None:
+    """As Gitea sends it: a short ref, no "after" (https://docs.gitea.com/usage/webhooks)."""
+    body = {"ref": "idea", "ref_type": "branch", "repository": {"name": "jukebox", "full_name": "user1/jukebox"}}
+    body |= {"sha": HEAD} if kind == "create" else {"pusher_type": "user"}
+    status, said = listener.post(json.dumps(body).encode(), event=kind)
+    assert (status, said["state"], said["detail"]) == (202, "ignored", f"the event is {kind!r}, not 'push'")
+
+
+def test_a_push_of_sixteen_thousand_files_is_taken(listener: Listener) -> None:
+    files = ["data/" + "folder/" * 24 + f"{number:020}.txt" for number in range(16_000)]
+    body = payload(commits=[{"id": HEAD, "added": files, "removed": [], "modified": []}])
+    assert 3_100_000 < len(body) < door.EVENT_LIMIT
+    status, said = listener.post(body)
+    assert (status, said["state"], said["version"]) == (202, "queued", HEAD[:10])
+    assert [one["revision"] for one in listener.queued] == [HEAD]
+    assert (listener.state / "events.jsonl").stat().st_size < 1_000
 
 
 @pytest.mark.parametrize("delivery", ["5f1d", ""])
