@@ -8,7 +8,7 @@ from failing_proxy import FailingProxy
 from flask import Flask
 from serving import Serving
 
-from jukebox_helpers.steps.registry import ModelRegistry
+from jukebox_helpers.pipelines.registry import PlatformRegistry
 from jukebox_sandbox.pipeline_server.registry.api import registry_blueprint
 from jukebox_sandbox.pipeline_server.tables import open_database
 
@@ -41,9 +41,9 @@ class RegistryServer:
         self.token_file = Path(self.folder.name) / "token"
         self.token_file.write_text(TOKEN)
 
-    def open(self) -> ModelRegistry:
+    def open(self) -> PlatformRegistry:
         """The registry, as helpers open it."""
-        return ModelRegistry(self.url, TOKEN)
+        return PlatformRegistry(self.url, TOKEN)
 
     def close(self) -> None:
         """Stop it."""

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
+from jukebox_helpers.pipelines.registry import PlatformRegistry
 from jukebox_helpers.steps.constants import DATA_HASH, MODEL_HASH, RANKINGS_HASH
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.metadata import read_json
-from jukebox_helpers.steps.registry import ModelRegistry
 from jukebox_helpers.steps.s3 import error_code, explained
 
 NOT_RECORDED = "not recorded"
@@ -45,7 +45,7 @@ JSON_TEXTS = ("data.remotes", "preparation", "parameters", "packages")
 
 
 @as_jukebox_error()
-def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dict[str, Any]:
+def trace(registry: PlatformRegistry, name: str, version: str | None = None) -> dict[str, Any]:
     """Trace a model version, the one registered last where none is given, to what it was made of.
 
     Returns lineage, fit for JSON: ``model``, ``version``, ``registered at``, ``production``, the sections ``file``,
@@ -88,7 +88,7 @@ def trace(registry: ModelRegistry, name: str, version: str | None = None) -> dic
     return lineage | {"other": metadata, "missing": missing}
 
 
-def unknown(registry: ModelRegistry, name: str, version: str | None) -> JukeboxError:
+def unknown(registry: PlatformRegistry, name: str, version: str | None) -> JukeboxError:
     """Say which models or versions there are, where one that was asked for is not."""
     versions = [record["version"] for record in registry.versions(name)]
     if versions and version:

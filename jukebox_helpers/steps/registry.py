@@ -119,18 +119,17 @@ class RegistryReader:
         return self.named(name, self.all(lambda options: self.api.get_model_artifacts(str(version.id), options)))
 
     def newest_first(self, name: str) -> "Iterator[tuple[ModelVersion, ModelArtifact]]":
-        """The versions of a model and their files. A version without one is half registered, and nobody's answer."""
+        """The versions of a model and their files.
+
+        A version without one is half registered, an archived one is put away: both are nobody's answer.
+        """
         for version in self.model_versions(self.model(name)):
-            if artifact := self.artifact(name, version):
+            if version.state == "LIVE" and (artifact := self.artifact(name, version)):
                 yield version, artifact
 
 
 class ModelRegistry(RegistryReader):
     """Reads and writes the registry."""
-
-    def models(self) -> list[str]:
-        """The names of all registered models."""
-        return sorted(model.name for model in self.all(self.api.get_registered_models))
 
     def record(self, name: str, found: "ModelVersion", uri: str) -> "Record":
         """The record of a version.
@@ -155,10 +154,6 @@ class ModelRegistry(RegistryReader):
     def versions(self, name: str) -> "list[Record]":
         """All versions of a model, oldest first; none if the model is unknown."""
         return list(self.records(name))[::-1]
-
-    def latest(self, name: str) -> "Record | None":
-        """The version registered last."""
-        return next(self.records(name), None)
 
     def find(self, name: str, version: str) -> "Record | None":
         """One model version."""
@@ -187,7 +182,10 @@ class ModelRegistry(RegistryReader):
         from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
 
         api, ask = self.api, self.ask
-        model = self.model(name) or ask(api.upsert_registered_model(RegisteredModel(name=name, owner="jukebox")))
+        model = self.model(name) or RegisteredModel(name=name, owner="jukebox", state="ARCHIVED")
+        if model.state == "ARCHIVED":  # or not there yet
+            model.state = "LIVE"
+            model = ask(api.upsert_registered_model(model))
         found = self.named(version, self.model_versions(model))
         if found:
             same_model(self.record(name, found, uri), metadata)

@@ -20,8 +20,9 @@ from jukebox_helpers import workbench as workbench_module
 from jukebox_helpers.cli import cli
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import connection, following
+from jukebox_helpers.pipelines import registry as models_registry
 from jukebox_helpers.settings import find_settings
-from jukebox_helpers.steps import git_password, registry
+from jukebox_helpers.steps import git_password
 from jukebox_helpers.workshop import ask_cluster_domain, doctor
 from jukebox_sandbox.pipeline_server import tables
 
@@ -190,7 +191,7 @@ def test_doctor_sees_a_wrong_domain(workbench, monkeypatch):
 def models(monkeypatch, workbench):
     """A model registry at the address that follows from the domain."""
     server = RegistryServer()
-    monkeypatch.setattr(registry, "open_registry", lambda *_, **__: server.open())
+    monkeypatch.setattr(models_registry, "PlatformRegistry", lambda *_, **__: server.open())
     monkeypatch.setenv("cluster_domain", "apps.no-such-cluster.invalid")
     yield server
     server.close()
@@ -253,7 +254,7 @@ def test_doctor_explains_pages_where_git_and_s3_should_be(workbench, monkeypatch
 def test_doctor_names_the_variable_of_each_certificate(workbench, monkeypatch):
     certificate, token = make_certificate(workbench), workbench_module.service_account("token").read_text()
     pipelines, models = PlatformServer(certificate, token), RegistryServer(certificate)
-    monkeypatch.setattr(registry, "open_registry", lambda *_, **__: models.open())
+    monkeypatch.setattr(models_registry, "PlatformRegistry", lambda *_, **__: models.open())
     monkeypatch.setattr(settings, "repository_url", lambda *_: f"{models.url}/user7/jukebox.git")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_S3_BUCKET", "cluster_domain"):
         monkeypatch.setenv(key, "x")

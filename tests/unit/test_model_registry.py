@@ -6,9 +6,9 @@ import pytest
 from registry_server import TOKEN, RegistryServer
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines import registry
 from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.settings import Settings
-from jukebox_helpers.steps import registry
 
 
 def a_sandbox(state: Path, url: str, token: str = TOKEN) -> Settings:
@@ -34,7 +34,7 @@ def test_a_workbench_opens_the_clusters_with_its_service_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str]] = []
-    monkeypatch.setattr(registry, "ModelRegistry", lambda url, token: asked.append((url, token)))
+    monkeypatch.setattr(registry, "PlatformRegistry", lambda url, token: asked.append((url, token)))
     model_registry(Settings("rhoai", tmp_path, "user1-toolings", "apps.c.example.com", ""))
     assert asked == [("https://user1-registry-rest.apps.c.example.com", "")]
 

@@ -42,7 +42,7 @@ def size(server, kind):
 
 
 def test_sends_the_token_and_never_shows_it(server):
-    assert ModelRegistry(server.url, "sesame\n").models() == []
+    assert ModelRegistry(server.url, "sesame\n").versions("x") == []
     with pytest.raises(PermissionError, match=r"refused the token, which may have expired \(401\)") as error:
         ModelRegistry(server.url, "stale-token")
     assert "stale-token" not in str(error.value)
@@ -53,7 +53,7 @@ def test_sends_the_token_and_never_shows_it(server):
 def test_finds_the_service_accounts_token(server, tmp_path, monkeypatch):
     (tmp_path / "token").write_text("sesame\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
-    assert ModelRegistry(server.url).models() == []
+    assert ModelRegistry(server.url).versions("x") == []
 
 
 def test_a_token_that_expires_between_two_calls(server, name):
