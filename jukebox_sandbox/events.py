@@ -23,6 +23,9 @@ from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.locks import try_lock
 
 MAIN = "refs/heads/main"
+NOTHING_TO_DO = "[skip ci]"
+"""A push whose last commit has this in its message starts nothing, as elsewhere, too."""
+
 OVER = ("done", "failed", "ignored", "refused")
 """The states in which nothing more happens to an event."""
 
@@ -213,4 +216,7 @@ def judge(
         return event, "ignored", "the branch was deleted"
     if name not in followed or full_name != f"{user}/{name}":
         return event, "ignored", f"nothing follows a push to {full_name}"
+    last = payload.get("head_commit")
+    if isinstance(last, dict) and NOTHING_TO_DO in str(last.get("message")):
+        return event, "ignored", f"its last commit says {NOTHING_TO_DO}"
     return event, "queued", ""

@@ -76,6 +76,33 @@ def catch_up(number: int) -> None:
 
 
 @cli.command()
+@click.argument("user")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(user: str, yes: bool) -> None:
+    """Bring USER, who has to be the one of this platform, back to notebook 0.
+
+    Both repositories go back to their first commit; schedules, runs, pipelines, models and what is in the buckets go.
+    What is removed is listed first. Edits in the clones are kept on a branch.
+    """
+    need_checkout()
+    from jukebox_helpers.workshop import resetting
+    from jukebox_helpers.workshop.place import Workplace
+
+    place = Workplace()
+    with Console(stderr=True).status("looking …"):
+        stock = resetting.look(place, user)
+    lines = stock.lines()
+    if lines:
+        click.echo(f"This removes, of {user} on {place.settings.cluster_domain}:")
+        click.echo("\n".join(f"· {line}" for line in lines))
+        if not yes:
+            click.confirm("Remove all of this?", abort=True)
+    with Console(stderr=True).status("removing …"):
+        resetting.reset(place, stock, click.echo)
+    click.echo(f"{user} is at notebook 0." if lines else f"{user} is at notebook 0: nothing was to be removed.")
+
+
+@cli.command()
 @click.argument("kind", type=click.Choice(KINDS_OF_SONGS))
 @click.option("--songs", type=FILE, help="Songs of your own to begin with: only with first.")
 @as_json

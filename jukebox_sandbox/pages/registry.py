@@ -24,6 +24,9 @@ from jukebox_sandbox.pipeline_server.tables import Artifact
 
 blueprint = Blueprint("registry", __name__)
 
+LIVE = func.coalesce(Resource.content["state"].as_string(), "LIVE") == "LIVE"
+"""Of a resource: it is not archived, and so is in the lists."""
+
 FIRST = "Where it comes from"
 """The heading of the properties that the configuration names."""
 
@@ -47,10 +50,10 @@ class Registered:
 def show_all() -> str:
     """The list of registered models."""
     versions = select(Resource.parent_id, func.count().label("count"), func.max(Resource.id).label("newest"))
-    counted = versions.where(Resource.kind == MODEL_VERSION).group_by(Resource.parent_id).subquery()
+    counted = versions.where(Resource.kind == MODEL_VERSION, LIVE).group_by(Resource.parent_id).subquery()
     query = select(Resource, counted.c.count, counted.c.newest).outerjoin(counted, counted.c.parent_id == Resource.id)
     with open_session() as session:
-        found = session.execute(query.where(Resource.kind == REGISTERED_MODEL).order_by(Resource.id)).all()
+        found = session.execute(query.where(Resource.kind == REGISTERED_MODEL, LIVE).order_by(Resource.id)).all()
         rows = [
             (model, count or 0, session.get(Resource, newest) if newest else None) for model, count, newest in found
         ]
@@ -60,7 +63,8 @@ def show_all() -> str:
 @blueprint.get("/model-registry/<int:model_id>")
 def show(model_id: int) -> str:
     """A model's versions, newest first."""
-    versions = select(Resource).filter_by(kind=MODEL_VERSION, parent_id=model_id).order_by(Resource.id.desc())
+    query = select(Resource).filter_by(kind=MODEL_VERSION, parent_id=model_id)
+    versions = query.where(LIVE).order_by(Resource.id.desc())
     with open_session() as session:
         model = _find(session, model_id, REGISTERED_MODEL)
         rows = [(one, data_version_of(properties_of(one))) for one in session.scalars(versions)]

@@ -275,6 +275,8 @@ EVENTS = {
     "a deleted branch": ("push", {**PUSH, "after": "0" * 40}, False),
     "another repository": ("push", {**PUSH, "repository": {"name": "songs", "full_name": "user1/songs"}}, False),
     "another user": ("push", {**PUSH, "repository": {"name": "jukebox", "full_name": "user2/jukebox"}}, False),
+    "a message": ("push", {**PUSH, "head_commit": {"id": HEAD, "message": "More\n\nskip ci"}}, True),
+    "nothing to do": ("push", {**PUSH, "head_commit": {"id": HEAD, "message": "The start\n\n[skip ci]"}}, False),
     "a path": ("push", {**PUSH, "after": "../../x"}, False),
     "a number": ("push", {**PUSH, "after": 7}, False),
     "another event": ("pull_request", PUSH, False),

@@ -250,3 +250,19 @@ def test_a_push_that_failed_says_why_in_the_words_of_its_status(pages, commits, 
     earlier = pushed("failed", commits[0], detail=f"exit code 1\n{pages.state}/work/train.py failed")
     said = pages.get(f"/pipeline-runs/{earlier['id']}").select_one(".problem").text
     assert "exit code 1\n/work/train.py failed" in said and str(pages.state) not in said
+
+
+def test_what_is_archived_is_in_no_list(pages):
+    old, new = registered(pages), registered(pages)
+    assert "v2" in pages.get("/model-registry").text
+    with pages.session() as session:
+        session.get(Resource, new).content = {"state": "ARCHIVED"}
+        session.commit()
+    assert pages.get("/model-registry/1").select_one("tbody").text.count("v") == 1
+    assert "v2" not in pages.get("/model-registry").text and "v1" in pages.get("/model-registry").text
+    with pages.session() as session:
+        for number in (1, old):
+            session.get(Resource, number).content = {"state": "ARCHIVED"}
+        session.commit()
+    assert "jukebox" not in pages.get("/model-registry").select_one("main").text
+    pages.get(f"/model-registry/versions/{old}")  # its own page stays

@@ -320,6 +320,17 @@ def test_a_run_is_terminated_retried_archived_and_deleted(server, client, experi
         client.get_run(run)
 
 
+def test_an_experiment_is_deleted_after_its_runs(client, imported):
+    experiment = client.create_experiment("to be deleted").experiment_id
+    run = run_of(client, experiment, imported).run_id
+    with pytest.raises(kfp_server_api.ApiException, check=PRECONDITION, match="Delete them first"):
+        client.delete_experiment(experiment)
+    client.delete_run(run)
+    client.delete_experiment(experiment)
+    with pytest.raises(kfp_server_api.ApiException, check=NOT_FOUND):
+        client.get_experiment(experiment)
+
+
 def test_a_runs_tasks_have_states_and_times_and_no_values(server, client, experiment, imported):
     run = run_of(client, experiment, imported).run_id
     states = [{"update_time": "2026-11-01T10:00:00.123456Z", "state": "FAILED"}]

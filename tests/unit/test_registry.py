@@ -108,6 +108,21 @@ def test_what_is_unknown_is_none(registry, name):
     assert registry.find(name, "9876543210") is None
 
 
+def test_an_archived_model_is_nobodys_answer_until_something_is_registered(registry, name):
+    for version in ("0000", "1111"):
+        register(registry, name, version)
+    registry.archive(name)
+    registry.archive("nobody")
+    assert name not in registry.models()
+    assert registry.versions(name) == [] and registry.latest(name) is None
+    assert registry.find(name, "0000")["version"] == "0000"  # who names it finds it
+    record = register(registry, name, "2222")
+    assert name in registry.models() and registry.versions(name) == [record]
+    # The version of an archived one is taken: it never changes.
+    with pytest.raises(ValueError, match=f"{name} 0000 already exists"):
+        register(registry, name, "0000", **{"model sha256": "b" * 64})
+
+
 def test_the_same_model_again_gives_the_existing_record(registry, name):
     first = register(registry, name, run="run 1")
     assert register(registry, name, run="run 2") == first

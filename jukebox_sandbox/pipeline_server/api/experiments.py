@@ -95,3 +95,19 @@ def get(experiment_id: str) -> Response:
     """Get an experiment."""
     with open_session() as session:
         return answer(message(session, find_experiment(session, experiment_id)))
+
+
+@blueprint.delete("/<experiment_id>")
+def delete(experiment_id: str) -> Response:
+    """Delete an experiment; runs and schedules do without one nowhere here, so they go first."""
+    with open_session() as session:
+        experiment = find_experiment(session, experiment_id)
+        for table in (tables.Run, tables.RecurringRun):
+            if session.scalar(select(func.count()).select_from(table).where(table.experiment_id == experiment_id)):
+                raise RequestError(
+                    Code.FAILED_PRECONDITION,
+                    f"Failed to delete experiment {experiment_id}: it has runs or recurring runs. Delete them first",
+                )
+        session.delete(experiment)
+        session.commit()
+    return answer()
