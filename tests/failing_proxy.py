@@ -52,6 +52,8 @@ class FailingProxy:
         tokens: The ``Authorization`` header of each; empty where there was none.
     """
 
+    protocol = "HTTP/1.0"
+
     def __init__(self, target: str, certificate: ssl.SSLContext | None = None) -> None:
         self.target = urlsplit(target)
         self.requests: list[str] = []
@@ -62,6 +64,8 @@ class FailingProxy:
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = self.protocol
+
             def answer(self) -> None:
                 proxy.handle(self)
 
@@ -131,7 +135,7 @@ class FailingProxy:
             handler.close_connection = True
             return
         handler.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(answer))}).items():
+        for name, value in ({"Content-Length": str(len(answer))} | headers).items():
             handler.send_header(name, value)
         handler.end_headers()
         if handler.command != "HEAD":

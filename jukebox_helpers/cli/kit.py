@@ -12,20 +12,21 @@ from jukebox_helpers.about import completion_script
 from jukebox_helpers.cli.terminal import cli
 from jukebox_helpers.settings import KIT, need_checkout
 
-TIERS = ("unit", "sandbox", "cluster", "notebooks")
-"""The folders of tests, the quickest first."""
+TIERS = ("unit", "sandbox", "cluster", "notebooks", "attacks")
+"""The folders of tests; the attacks run only when they are named."""
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[TIER]... [PYTEST ARGUMENTS]...")
 def test(arguments: tuple[str, ...]) -> None:
-    """Run the tests: all of them, or one or more tiers.
+    """Run the tests: all but the attacks, or one or more tiers.
 
     \b
     unit       plain functions; no process is started     1 minute
     sandbox    real S3, git, DVC and pipelines           15 minutes
     cluster    charts, and stand-ins for a cluster        2 minutes
     notebooks  Jupyter, a browser, every exercise        10 minutes
+    attacks    the promises; writes docs/reliability.md  30 minutes
 
     The times are those of two processors. All other arguments go to pytest: ./jukebox test unit -n 0 -k model
     """  # noqa: D301 (click wants the character, and a raw text has none)
