@@ -1,7 +1,8 @@
 """A process that runs steps as they are attacked: each in a child that may die at its Nth write.
 
-Started by its path, it imports once what the steps need; a line of JSON on standard input is a step, which a fork of it
-runs. It answers with the child's process id at once, and with its exit code when it is over; see `killing.Killer`.
+Started by its path, it imports once the modules that its arguments name; a line of JSON on standard input is a step,
+which a fork of it runs. It answers with the child's process id at once, and with its exit code when it is over; see
+`killing.Forks`.
 """
 
 import importlib
@@ -14,8 +15,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-MODULES = ("boto3", "s3transfer.manager", "dvc.repo", "dvc_s3", "pyarrow.parquet", "model_registry", "data_steps")
-MODULES += ("fetch_data", "fetch_previous_model", "prepare_data", "train_model", "evaluate_model", "register_model")
 WRITES = os.O_WRONLY | os.O_RDWR
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 
@@ -99,7 +98,7 @@ def perform(order: dict[str, Any]) -> int:
 
 def main() -> None:
     """Run one step after the other."""
-    for name in MODULES:
+    for name in sys.argv[1:]:
         importlib.import_module(name)
     print("ready", flush=True)
     for line in sys.stdin:

@@ -2,13 +2,14 @@
 
 ``python dying_server.py STATE before|after N import FILE | run | tick | steps FILE SHARED ENDPOINT``: it ends right
 before or after the Nth commit of its database that writes, as a kill would, or prints what the request gave. ``steps``
-runs a pipeline, with the S3 server of the sandbox whose state is SHARED.
+runs a pipeline, with the S3 server of the sandbox whose state is SHARED. `request` is for a process that is there.
 """
 
 import json
 import os
 import sys
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 from jukebox_sandbox.pipeline_server import tables
 from jukebox_sandbox.pipeline_server.api import Service, create_application
 from jukebox_sandbox.pipeline_server.api.recurring_runs import add_schedules
+from jukebox_sandbox.pipeline_server.registry.api import registry_blueprint
 from jukebox_sandbox.pipeline_server.schedules import Clock, run_maker
 
 
@@ -33,21 +35,36 @@ class IdleRunner:
     terminate = retry = submit
 
 
-def die_at(engine: Any, when: str, number: int) -> None:
-    """End this process at a commit."""
-    commits, writes = [0], [False]
+def die_at(engine: Any, when: str, number: int) -> list[str]:
+    """End this process at a write; what is returned names those that it came to.
 
-    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        writes[0] = writes[0] or statement.startswith(("INSERT", "UPDATE", "DELETE"))
+    Args:
+        engine: The database.
+        when: ``before`` or ``after`` a commit, or at a ``statement``.
+        number: The how-manieth; none has the number 0.
+    """
+    points, writes = list[str](), [False]
 
-    def count(*_: Any) -> None:
-        commits[0] += writes[0]
-        writes[0] = False
-        if commits[0] == number:
+    def pass_by(name: str) -> None:
+        points.append(name)
+        if len(points) == number:
             os._exit(9)
 
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            writes[0] = True
+            if when == "statement":
+                pass_by(" ".join(statement.split()[:3]))
+
+    def count(*_: Any) -> None:
+        if writes[0]:
+            writes[0] = False
+            pass_by("commit")
+
     event.listen(engine, "before_cursor_execute", note)
-    event.listen(engine if when == "before" else Session, "commit" if when == "before" else "after_commit", count)
+    if when != "statement":
+        event.listen(engine if when == "before" else Session, "commit" if when == "before" else "after_commit", count)
+    return points
 
 
 def run_steps(state: Path, when: str, number: int, pipeline: str, shared: str, endpoint: str) -> str:
@@ -60,6 +77,30 @@ def run_steps(state: Path, when: str, number: int, pipeline: str, shared: str, e
     ended = runs.run(Path(pipeline).read_text(), {"folder": str(state)}).state
     runs.runner.stop()
     return ended
+
+
+def application_of(state: str, engine: Any) -> Any:
+    """The pipeline server's application with the schedules and the model registry, whose runs do not begin."""
+    runner = IdleRunner()
+    application = create_application(Service(engine, runner, Path(state) / "logs"))
+    add_schedules(application, Clock(engine, run_maker(runner)))
+    application.register_blueprint(registry_blueprint(engine))
+    return application
+
+
+def request(state: str, when: str, number: int, method: str, path: str, body: Any = None, file: str = "") -> list[Any]:
+    """One request of a server that dies at a write; see `die_at`.
+
+    Returns:
+        Status, JSON, and the writes that it came to.
+    """
+    engine = tables.open_database(Path(state))
+    client = application_of(state, engine).test_client()
+    points = die_at(engine, when, number)
+    upload = {"uploadfile": (BytesIO(Path(file).read_bytes()), Path(file).name)} if file else None
+    sent = {"data": upload} if upload else {"json": body} if body is not None else {}
+    answer = client.open(path, method=method, **sent)
+    return [answer.status_code, answer.get_json(silent=True), points]
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -19,6 +20,10 @@ import attacked_step
 from failing_proxy import FailingProxy
 
 from jukebox_helpers.settings import KIT, Settings
+
+MODULES = ("boto3", "s3transfer.manager", "dvc.repo", "dvc_s3", "pyarrow.parquet", "model_registry", "data_steps")
+MODULES += ("fetch_data", "fetch_previous_model", "prepare_data", "train_model", "evaluate_model", "register_model")
+"""What the steps of both pipelines import, and the files that declare them."""
 
 HOP_BY_HOP = {"connection", "content-length", "date", "server", "transfer-encoding"}
 
@@ -55,6 +60,65 @@ class Step:
     name: str
     arguments: dict[str, Any]
     environment: dict[str, str]
+
+
+class Forks:
+    """A process that has imported what is needed, and forks for each function that is run.
+
+    Args:
+        modules: What it imports.
+        folder: Where each run gets a folder.
+    """
+
+    def __init__(self, modules: Sequence[str], folder: Path) -> None:
+        self.folder, self.runs = folder, 0
+        search = [KIT, KIT / "tests", KIT / "3-prod_datascience", KIT / "5-data-versioning"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, search)), "OPENBLAS_NUM_THREADS": "1"}
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, attacked_step.__file__, *modules]
+        piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.parent = subprocess.Popen(command, env=environment, **piped)
+        assert self.parent.stdout and self.parent.stdout.readline() == "ready\n"
+
+    def run(
+        self, step: Step, number: int = 0, born: Callable[[int], None] = lambda pid: None
+    ) -> tuple[int, dict[str, Any], list[str]]:
+        """Run a function.
+
+        Args:
+            step: The function.
+            number: The write at which it dies.
+            born: Hears its process id.
+
+        Returns:
+            Its exit code, what it gave (or ``said``, where it failed), and the writes that it came to.
+        """
+        self.runs += 1
+        folder = self.folder / str(self.runs)
+        (folder / "tmp").mkdir(parents=True)
+        order = {
+            "step": step.name,
+            "arguments": step.arguments,
+            "environment": step.environment | {"HOME": str(folder), "TMPDIR": str(folder / "tmp")},
+            "folder": str(folder),
+            "number": number,
+        }
+        assert self.parent.stdin and self.parent.stdout
+        self.parent.stdin.write(json.dumps(order) + "\n")
+        self.parent.stdin.flush()
+        born(int(self.parent.stdout.readline()))
+        code = int(self.parent.stdout.readline())
+        said = (folder / "said").read_text()
+        result = json.loads((folder / "result").read_text()) if code == 0 else {"said": said}
+        writes = (folder / "points").read_text().splitlines() if (folder / "points").exists() else []
+        shutil.rmtree(folder)
+        return code, result, writes
+
+    def close(self) -> None:
+        """Stop it."""
+        assert self.parent.stdin
+        self.parent.stdin.close()
+        self.parent.wait()
 
 
 class CountingProxy(FailingProxy):
@@ -111,26 +175,16 @@ class Killer:
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings, self.folder = settings, folder
+        self.settings = settings
         self.requests: list[str] = []
-        self.answers, self.runs = 0, 0
+        self.answers = 0
         self.wanted: Point | None = None
         self.pid = 0
         self.lock, self.born = threading.Lock(), threading.Event()
         self.front = CountingProxy(settings.cluster_domain, self, keep_host=False)
         self.store = CountingProxy(settings.s3_endpoint, self, keep_host=True)
         self.address = self.front.url
-        search = [KIT, KIT / "tests", KIT / "3-prod_datascience", KIT / "5-data-versioning"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, search)), "OPENBLAS_NUM_THREADS": "1"}
-        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-        self.parent = subprocess.Popen(
-            [sys.executable, attacked_step.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        assert self.parent.stdout and self.parent.stdout.readline() == "ready\n"
+        self.forks = Forks(MODULES, folder)
 
     def asked(self, name: str) -> int:
         """Count a request."""
@@ -164,41 +218,27 @@ class Killer:
         }
         return values | {"KF_PIPELINES_SA_TOKEN_PATH": str(self.settings.token_file)} | more
 
-    def perform(self, step: Step, point: Point | None = None) -> tuple[int, Path]:
-        """Run a step: its exit code, and its folder."""
-        self.runs += 1
-        folder = self.folder / str(self.runs)
-        (folder / "tmp").mkdir(parents=True)
+    def perform(self, step: Step, point: Point | None = None) -> tuple[int, dict[str, Any], list[str]]:
+        """Run a step, which may die at a point; see `Forks.run`."""
         self.requests, self.answers, self.wanted = [], 0, point
-        order = {
-            "step": step.name,
-            "arguments": step.arguments,
-            "environment": step.environment | {"HOME": str(folder), "TMPDIR": str(folder / "tmp")},
-            "folder": str(folder),
-            "number": point.number if point and point.kind == "write" else 0,
-        }
-        assert self.parent.stdin and self.parent.stdout
         self.born.clear()
-        self.parent.stdin.write(json.dumps(order) + "\n")
-        self.parent.stdin.flush()
-        self.pid = int(self.parent.stdout.readline())
-        self.born.set()
-        return int(self.parent.stdout.readline()), folder
+
+        def note(pid: int) -> None:
+            self.pid = pid
+            self.born.set()
+
+        return self.forks.run(step, point.number if point and point.kind == "write" else 0, note)
 
     def whole(self, step: Step) -> dict[str, Any]:
         """Run a step to its end: what it ``given``, and the ``facts`` of its artifacts."""
-        code, folder = self.perform(step)
-        assert code == 0, (folder / "said").read_text()
-        result = json.loads((folder / "result").read_text())
-        shutil.rmtree(folder)
+        code, result, _ = self.perform(step)
+        assert code == 0, result["said"]
         return result
 
     def points(self, step: Step) -> list[Point]:
         """Run a step to its end, and list the moments at which it could have been killed."""
-        code, folder = self.perform(step)
-        assert code == 0, (folder / "said").read_text()
-        writes = (folder / "points").read_text().splitlines()
-        shutil.rmtree(folder)
+        code, result, writes = self.perform(step)
+        assert code == 0, result["said"]
         found = [Point("write", number, name) for number, name in enumerate(writes, 1)]
         for kind in ("asked", "done"):
             found += [Point(kind, number, name) for number, name in enumerate(self.requests, 1)]
@@ -206,16 +246,12 @@ class Killer:
 
     def kill(self, step: Step, point: Point) -> bool:
         """Kill a step at a point; False if it came to its end before, as threads may have it."""
-        code, folder = self.perform(step, point)
-        said = (folder / "said").read_text()
-        shutil.rmtree(folder)
-        assert code in (0, -signal.SIGKILL), said
+        code, result, _ = self.perform(step, point)
+        assert code in (0, -signal.SIGKILL), result["said"]
         return code != 0
 
     def close(self) -> None:
         """Stop it all."""
-        assert self.parent.stdin
-        self.parent.stdin.close()
-        self.parent.wait()
+        self.forks.close()
         self.front.close()
         self.store.close()
