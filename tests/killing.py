@@ -55,11 +55,13 @@ class Step:
         name: The module and the function, with a colon between.
         arguments: An artifact is ``{"artifact": {"path": …, "metadata": {…}}}``.
         environment: What its container has.
+        room: Bytes that a file of it may have, as on a disk that is full then; None for all.
     """
 
     name: str
     arguments: dict[str, Any]
     environment: dict[str, str]
+    room: int | None = None
 
 
 class Forks:
@@ -102,6 +104,7 @@ class Forks:
             "environment": step.environment | {"HOME": str(folder), "TMPDIR": str(folder / "tmp")},
             "folder": str(folder),
             "number": number,
+            "room": step.room,
         }
         assert self.parent.stdin and self.parent.stdout
         self.parent.stdin.write(json.dumps(order) + "\n")

@@ -1,13 +1,12 @@
 """What the attacks on the promises give: how much of each runs today, and the page that a whole run writes."""
 
 import ast
-import hashlib
 import json
 import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 from jukebox_helpers.settings import KIT
@@ -18,7 +17,9 @@ DATE = "JUKEBOX_ATTACKS_DATE"
 """Names the day whose tenth runs, as 2026-11-25; without it, everything does."""
 
 SHARE = 10
-PRODUCT = ("jukebox_helpers", "jukebox_sandbox", "3-prod_datascience", "5-data-versioning")
+DAYS = 7
+"""How long what an attack gave stays on the page."""
+
 
 Case = TypeVar("Case")
 
@@ -77,26 +78,16 @@ def attacks() -> list[Attack]:
     return sorted(found, key=lambda attack: (attack.promises, attack.name))
 
 
-def product() -> str:
-    """A digest of what is attacked: results of another product are no results of this one."""
-    digest = hashlib.sha256()
-    for folder in PRODUCT:
-        for file in sorted((KIT / folder).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 def keep(cache: Any, name: str, results: list[dict[str, Any]]) -> None:
     """Keep what a whole file of attacks gave, until all have run."""
-    today = datetime.now(UTC).date().isoformat()
-    cache.set(f"attacks/{name}", {"product": product(), "day": today, "results": results})
+    cache.set(f"attacks/{name}", {"day": datetime.now(UTC).date().isoformat(), "results": results})
 
 
 def kept(cache: Any) -> dict[str, dict[str, Any]] | None:
-    """What all the attacks gave, by name; None where one has not run on this product."""
-    found = {attack.name: cache.get(f"attacks/{attack.name}", {}) for attack in attacks()}
-    now = product()
-    return found if all(one.get("product") == now for one in found.values()) else None
+    """What all the attacks gave, by name; None where one has not run for a week."""
+    found = {attack.name: cache.get(f"attacks/{attack.name}", {"day": ""}) for attack in attacks()}
+    oldest = (datetime.now(UTC).date() - timedelta(days=DAYS)).isoformat()
+    return found if all(one["day"] > oldest for one in found.values()) else None
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
@@ -130,7 +121,7 @@ that did other work beside.
 
 """
 TAIL = """\
-Each line is a file that runs alone, too. The page is written when all of them have run on the same code.
+Each line is a file that runs alone, too. The page is written when all of them have run within a week.
 
 The cases are made, not listed: the moments at which a step can be killed are counted in a pass without a kill, tables
 and requests come from hypothesis. A run ends with the list of the moments.
