@@ -44,6 +44,7 @@ class Room:
 
     def evil(self, name, number):
         """The good repository after a change, on the server."""
+        self.other.seen.clear()
         shutil.rmtree(self.outside, ignore_errors=True)
         self.outside.mkdir()
         (self.outside / "canary").write_text(CONTENT)

@@ -71,6 +71,7 @@ class Loop:
     def __init__(self, folder, password, trains):
         self.state, self.heard = folder / "state", Console(record=True, file=io.StringIO(), width=200)
         (self.state / "secrets").mkdir(parents=True, mode=0o700)
+        (self.state / "supervisor.lock").touch()  # what says that this folder is a sandbox's
         credential = f"username=user1\npassword={password}\n"
         keys = {"webhook_key": "w" * 64, "access_key": "a" * 20, "secret_key": S3_KEY, "credential": credential}
         write_secret(self.state / "secrets" / "sandbox", keys)
