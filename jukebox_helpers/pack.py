@@ -12,6 +12,7 @@ from jukebox_helpers.about import kit_version
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT
 from jukebox_helpers.steps.git import git
+from jukebox_helpers.steps.messages import parts
 
 LOCK = KIT / "requirements.txt"
 DEVELOPMENT_LOCK = KIT / "requirements-development.txt"
@@ -76,7 +77,8 @@ def bundle_kit(bundle: Path, say: Callable[[str], None]) -> None:
     try:
         git("bundle", "create", "--quiet", str(bundle), *dict.fromkeys(("HEAD", branch)), folder=kit)
     except RuntimeError as error:
-        raise JukeboxError(f"{KIT} cannot be bundled: {error}", "Check the folder and the disk.") from None
+        why = parts(str(error))[0]
+        raise JukeboxError(f"{KIT} cannot be bundled: {why}", "Check the folder and the disk.") from None
 
 
 def download(wheels: Path, arguments: list[str], show_progress: bool) -> None:

@@ -13,6 +13,7 @@ from jukebox_helpers.pipelines.training import compiled_revision
 from jukebox_helpers.settings import TRAINING_PIPELINE_YAML, Settings
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import git
+from jukebox_helpers.steps.messages import parts
 
 DATA_PIPELINE_NAME = "data-pipeline-with-dvc"
 
@@ -29,7 +30,7 @@ def version_name(file: Path) -> str:
         changed = git("status", "--porcelain", "--ignored", "--", file.name, folder=folder)
     except RuntimeError as error:
         raise JukeboxError(
-            f"{file} is in no git repository with a commit: {error}",
+            f"{file} is in no git repository with a commit: {parts(str(error))[0]}",
             "Import from a clone: its revision names the version.",
         ) from None
     return f"{revision}-{file_digest(str(file), 'sha256')[:8]}" if changed else revision

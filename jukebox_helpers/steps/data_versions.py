@@ -43,7 +43,7 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
         The revision at the head of ``main``.
 
     Raises:
-        PermissionError: If git refuses to push; the rest is as in `git.clone_main` and `s3.explained`.
+        PermissionError: If git refuses to push; the rest is as in `git.git` and `s3.explained`.
     """
     client = s3_client(os.environ)
     for bucket in buckets:
@@ -58,10 +58,7 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
     except RuntimeError as error:
         # Where somebody pushed since, it is no question of access.
         if "fetch first" not in str(error):
-            raise PermissionError(
-                f"The git server lets this user read {repo_url} but not push to it: {error}. "
-                "Next: give the user of the Secret git-auth write access."
-            ) from None
+            raise
     if may_push(repo_url) is False:
         raise PermissionError(
             f"The git server lets this user read {repo_url} but not push to its branch main: it is protected, or the "
@@ -99,12 +96,9 @@ def commit_data_version(repo_url: str, md5: str, attempts: int = 5) -> dict:
         git("commit", "--quiet", "--message", f"Data version {md5[:10]} of the song properties", folder=folder)
         try:
             git("push", "--quiet", "origin", "main", folder=folder)
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             if git("ls-remote", "origin", "refs/heads/main", folder=folder).split("\t")[0] == head:
-                raise RuntimeError(
-                    f"The push to {repo_url} failed: {error}. The data is in data-cache, main is as it was. "
-                    "Next: fix what git reports, then run the pipeline again."
-                ) from None
+                raise type(error)(f"The data is in data-cache, main of {repo_url} is as it was: {error}") from None
             print("Another push came first: once more, on the new head of main.")
             continue
         revision = git("rev-parse", "HEAD", folder=folder)
@@ -174,13 +168,7 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
 
     folder = container_environment() + "/repository"
     clone_main(repo_url, folder)
-    try:
-        git("checkout", "--quiet", "--detach", revision, folder=folder)
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"The repository {repo_url} has no revision {revision!r}: {error}. "
-            "Next: push the commit, or name one that is on the server."
-        ) from None
+    git("checkout", "--quiet", "--detach", revision, "--", folder=folder)
     version_file, songs = os.path.join(folder, VERSION_FILE), os.path.join(folder, SONGS_OBJECT)
     if not os.path.isfile(version_file):
         raise FileNotFoundError(

@@ -1,6 +1,7 @@
 """Git, called so that no password is ever seen and no failure is ever missed. All of it travels."""
 
 import os
+import re
 import subprocess
 
 from jukebox_helpers.steps.git_password import (
@@ -36,17 +37,19 @@ def git(*arguments: str, folder: str = ".", variables: "dict[str, str] | None" =
         variables: Further variables for git, e.g. ``GIT_INDEX_FILE``.
 
     Raises:
-        PermissionError: If a server asks for a password that is not for it.
-        RuntimeError: If git fails, with its own words.
+        ConnectionError: If the server does not answer, or has no such repository.
+        PermissionError: If the server refuses the user, or asks for a password that is not for it.
+        RuntimeError: If git fails for another reason. Each has git's own words, and what to do next.
     """
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(variables or {})}
     # Kubeflow names the cluster's authorities in SSL_CERT_FILE; git does not look there.
     if environment.get("SSL_CERT_FILE"):
         environment.setdefault("GIT_SSL_CAINFO", environment["SSL_CERT_FILE"])
-    options = []
+    # A server that hangs is given up after a minute.
+    options = ["http.lowSpeedLimit=1", "http.lowSpeedTime=60"]
     if "password" in environment:
         # The empty helper first: no other one is asked, and none learns this password.
-        options += ["credential.helper=", "http.followRedirects=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"]
+        options += ["credential.helper=", "http.followRedirects=false"]
         if server := git_server():
             options += [f"credential.{server}.helper={credential_helper()}"]
     result = subprocess.run(
@@ -58,11 +61,49 @@ def git(*arguments: str, folder: str = ".", variables: "dict[str, str] | None" =
         text=True,
     )
     if result.returncode != 0:
-        failure = f"git {arguments[0]} failed: {(result.stderr or result.stdout).strip()}"
-        if "password" in environment and "could not read Username" in failure:
-            raise PermissionError(f"{failure}. {why_no_password()}")
-        raise RuntimeError(failure)
+        words = " ".join((result.stderr or result.stdout).split())  # a list of runs shows the first line
+        kind, said = explained_git(words)
+        if "password" in environment and "could not read Us" in words:
+            said = why_no_password()
+        raise kind(f"git {arguments[0]} failed: {words}. {said}")
     return result.stdout.rstrip("\n")
+
+
+def explained_git(words: str) -> "tuple[type[Exception], str]":
+    """What git's words mean: the kind of error; why, and what to do next. The first pattern that is in them counts.
+
+    Gitea's words are those of ``routers/web/repo/githttp.go`` and ``routers/private/hook_pre_receive.go``.
+    """
+    denied, away = PermissionError, ConnectionError
+    for pattern, kind, said in (
+        (r"repo\w* (is|was) archived", denied, "The repository is archived. Next: unarchive it in its settings."),
+        (
+            "two-factor|Authentication failed|could not read Us",
+            denied,
+            "The git server refuses the user name or password. "
+            "Next: check the Secret git-auth; with two-factor authentication, its password is an access token.",
+        ),
+        (
+            "permission denied|[Nn]ot allowed|read-only|error: 403",
+            denied,
+            "Next: give the user of the Secret git-auth write access to the branch main.",
+        ),
+        ("certificate", away, "Next: name the file with the server's CA in GIT_SSL_CAINFO."),
+        ("error: (30|404)|not found|is this a git", away, "Next: check the address: repo_url, cluster_domain."),
+        (
+            "onnect|esolve host|too slow|timed out|hung up|Empty reply|closed|EOF|SSL|TLS|error: 5",
+            away,
+            "Next: check that the git server runs, then run again.",
+        ),
+        (
+            "did not match|(not a|read) tree|invalid ref",
+            RuntimeError,
+            "Next: push that revision, or name another.",
+        ),
+    ):
+        if re.search(pattern, words):
+            return kind, said
+    return RuntimeError, "Next: fix what git names, then run again."
 
 
 def clone_main(repo_url: str, folder: str) -> str:
@@ -76,29 +117,18 @@ def clone_main(repo_url: str, folder: str) -> str:
         The revision at the head of ``main``.
 
     Raises:
-        PermissionError: If the server refuses the credentials.
         ConnectionError: If the repository cannot be reached or is none.
+        PermissionError: If the server refuses the credentials.
         ValueError: If the address holds credentials or is not on the platform's git server, or the repository is
             empty or has no branch ``main``.
     """
     check_repository_address(repo_url)
-    try:
-        git("clone", "--quiet", repo_url, folder)
-    except RuntimeError as error:
-        if "Authentication failed" in str(error):
-            raise PermissionError(
-                f"The git server refuses the user name or password for {repo_url}. "
-                "Next: check the Secret git-auth (keys username and password)."
-            ) from None
-        raise ConnectionError(
-            f"The repository {repo_url} cannot be cloned: {error}. "
-            "Next: check the pipeline's parameter repo_url (or cluster_domain), and that the repository exists."
-        ) from None
+    git("clone", "--quiet", repo_url, folder)
     try:
         git("checkout", "--quiet", "-B", "main", "origin/main", folder=folder)
     except RuntimeError:
-        branches = git("branch", "--remotes", "--format=%(refname:short)", folder=folder).split()
-        state = f"has no branch main, only {', '.join(branches)}" if branches else "is empty"
+        branches = {*git("branch", "--remotes", "--format=%(refname:lstrip=3)", folder=folder).split()} - {"HEAD"}
+        state = f"has no branch main, only {', '.join(sorted(branches))}" if branches else "is empty"
         raise ValueError(
             f"The repository {repo_url} {state}. Next: push a first commit to its branch main, then run again."
         ) from None

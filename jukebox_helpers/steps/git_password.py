@@ -76,7 +76,7 @@ def oauth_issuer(account: str = "/var/run/secrets/kubernetes.io/serviceaccount")
         connection.request("GET", "/.well-known/oauth-authorization-server")
         issuer = str(json.loads(connection.getresponse().read())["issuer"])
         connection.close()
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+    except Exception:
         # Not OpenShift, or not readable here: the server stays unknown, and whoever needs it says so.
         pass
     os.environ["JUKEBOX_OAUTH_ISSUER"] = issuer
@@ -109,22 +109,18 @@ def check_repository_address(repo_url: str) -> None:
     server = git_server() if "password" in os.environ else ""
     if server and server_of(repo_url) != server:
         raise ValueError(
-            f"The repository {repo_url} is not on the platform's git server {server}, and the password in the Secret "
-            f"git-auth is for that one only. Next: give the address of a repository on {server}."
+            f"The repository {repo_url} is not on the platform's git server {server}, the only one that the Secret "
+            "git-auth is for. Next: give the address of a repository on that."
         )
 
 
 def why_no_password() -> str:
     """Why git asked for a password and got none, although there is one; and what to do next."""
-    server = git_server()
-    why = (
-        f"No password was sent: the one in the Secret git-auth is for {server or 'the git server of the platform'} only"
-    )
-    if server:
-        return f"{why}. Next: give the address of a repository on {server}."
+    if server := git_server():
+        return f"No password was sent: the Secret git-auth is for {server} only. Next: give an address on that server."
     return (
-        f"{why}, which could not be found. Next: compile the pipeline with JUKEBOX_GIT_SERVER=https://<host>; or let "
-        "AWS_S3_ENDPOINT be the S3 server's route, https://<name>.apps.<cluster>."
+        "No password was sent: the git server that it is for could not be found. Next: compile the pipeline with "
+        "JUKEBOX_GIT_SERVER=https://<host>; or let AWS_S3_ENDPOINT be a route, https://<name>.apps.<cluster>."
     )
 
 

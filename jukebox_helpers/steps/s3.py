@@ -3,7 +3,6 @@
 All of it travels.
 """
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-def check_connection(connection: "Mapping[str, str]", *keys: str) -> None:
-    """Refuse an S3 connection that is incomplete.
+def check_connection(connection: "Mapping[str, str]", *keys: str) -> "list[str]":
+    """The values of an S3 connection, which is refused where it is incomplete.
 
     Args:
         connection: The values of a Secret ``aws-connection-<bucket>``, or the environment that has them.
         keys: The keys that are needed.
+
+    Returns:
+        Their values.
 
     Raises:
         ValueError: If one is missing or empty, or has a blank or a line break in it.
@@ -27,6 +29,7 @@ def check_connection(connection: "Mapping[str, str]", *keys: str) -> None:
             f"The S3 connection has no {' and no '.join(wrong)}, or one with a blank or a line break. "
             "Next: set it in the Secret aws-connection-<bucket>, and attach that."
         )
+    return [connection[key] for key in keys]
 
 
 def s3_client(connection: "Mapping[str, str]") -> "Any":
@@ -39,16 +42,14 @@ def s3_client(connection: "Mapping[str, str]") -> "Any":
         A boto3 S3 client: path-style addresses, 10 s to connect, 60 s for an answer, three attempts.
 
     Raises:
-        ConnectionError: If boto3 cannot be set up, e.g. for a region or a profile that does not exist.
-        ValueError: If the connection lacks the endpoint or the credentials, or the endpoint is not a URL.
+        ConnectionError: If boto3 cannot be set up with it, e.g. because the endpoint is not a URL.
+        ValueError: If the connection lacks the endpoint or the credentials.
     """
     import boto3
     from botocore.config import Config
 
-    check_connection(connection, "AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    endpoint = connection["AWS_S3_ENDPOINT"]
-    if not endpoint.startswith(("http://", "https://")):
-        raise ValueError(f"AWS_S3_ENDPOINT is {endpoint!r}. Next: let it begin with http:// or https://.")
+    keys = ("AWS_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    endpoint, key, secret = check_connection(connection, *keys)
 
     def refuse_page(response_dict: dict, **_: object) -> None:
         # A client would read a page as a list without buckets, or as the object's bytes.
@@ -62,8 +63,8 @@ def s3_client(connection: "Mapping[str, str]") -> "Any":
         client = boto3.client(
             "s3",
             endpoint_url=endpoint,
-            aws_access_key_id=connection["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=connection["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
             region_name=connection.get("AWS_DEFAULT_REGION") or "us-east-1",
             config=Config(
                 s3={"addressing_style": "path"},
@@ -112,7 +113,7 @@ def is_s3_error(error: "BaseException | None") -> bool:
 
     Those of botocore alone have three roots, and its parsers' has none of them.
     """
-    return type(error).__module__.split(".")[0] in ("boto3", "botocore", "s3transfer")
+    return type(error).__module__.startswith(("boto", "s3transfer"))
 
 
 def error_code(error: Exception) -> str:
@@ -158,9 +159,9 @@ def s3_problem(error: "Any", endpoint: str, address: str = "") -> "Exception":
     elif bucket and code in ("404", "NoSuchBucket"):
         kind, what = FileNotFoundError, f"There is no bucket s3://{bucket} on {endpoint}"
         then = f"add {bucket!r} to mlops-gitops/toolings/minio/config.yaml, commit and push"
-    elif "WRONG_VERSION" in str(error):
-        what, then = f"{server} does not speak https", "begin AWS_S3_ENDPOINT with http://"
+    elif "WRONG_VERSION" in str(error) or not endpoint.startswith("http"):
+        then = "begin AWS_S3_ENDPOINT with http://, or with https:// where the server speaks it"
     elif type(error).__name__ == "SSLError":
         what = f"The certificate of the S3 server {endpoint} is not trusted: {error}"
-        then = f"name the file with the cluster's CA in AWS_CA_BUNDLE (now: {os.environ.get('AWS_CA_BUNDLE')})"
+        then = "name the file with the cluster's CA in AWS_CA_BUNDLE"
     return kind(f"{what}. Next: {then}.")

@@ -14,6 +14,7 @@ from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE
 from jukebox_helpers.steps.constants import NOTEBOOK_COUNT, VERSION_FILE, WANTED_BUCKETS
 from jukebox_helpers.steps.git import clone_main, git
+from jukebox_helpers.steps.messages import parts
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG, listed_buckets
 from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
@@ -231,4 +232,5 @@ def snapshot(clone: Path, head: str, message: str) -> str:
             parent = ["-p", head] if head else []
             return git("commit-tree", tree, "-m", message, *parent, folder=str(clone))
         except RuntimeError as error:
-            raise JukeboxError(f"The edits in {clone} cannot be kept: {error}", "Commit them yourself.") from None
+            why = parts(str(error))[0]
+            raise JukeboxError(f"The edits in {clone} cannot be kept: {why}", "Commit them yourself.") from None

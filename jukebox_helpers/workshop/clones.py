@@ -43,10 +43,10 @@ class Clones:
         with git_credentials(self.settings):
             try:
                 return git(*arguments, folder=str(where))
-            except RuntimeError as error:
-                raise JukeboxError(
-                    str(error), "Correct what git names. ./jukebox status says whether the git server runs."
-                ) from None
+            except (OSError, RuntimeError) as error:
+                told = JukeboxError.told(error)
+                also = "./jukebox status says whether the git server runs."
+                raise JukeboxError(told.what, f"{told.next_action} {also}") from None
 
     def head(self, repository: str = REPOSITORY) -> str:
         """The revision at the head of ``main`` on the git server."""

@@ -149,24 +149,18 @@ def look_at_repository(settings: Settings) -> Looked:
 
     if not settings.cluster_domain:
         return WAITS_FOR_DOMAIN
-    next_action = (
-        RESTART
-        if settings.is_sandbox
-        else "Check the cluster domain (the variable cluster_domain sets another), and the Secret git-auth (keys "
-        "username and password)."
-    )
     url = settings.repository_url()
     try:
         with git_credentials(settings):
             head = git("ls-remote", url, "refs/heads/main")
-    except RuntimeError as error:
-        if "certificate" in str(error):
-            next_action = "Name the file with the cluster's CA in the variable GIT_SSL_CAINFO."
-        return False, str(error), next_action
+    except (OSError, RuntimeError) as error:
+        told = JukeboxError.told(error)
+        also = "Check the cluster domain, too: the variable cluster_domain sets another."
+        return False, told.what, RESTART if settings.is_sandbox else f"{told.next_action} {also}"
     if not head:  # a page is read as a repository without branches
-        next_action = "Push a first commit to its branch main."
-        next_action += "" if settings.is_sandbox else " If it has one, check the cluster domain."
-    return bool(head), f"{url} main {head[:10] or 'not there'}", next_action
+        also = "" if settings.is_sandbox else " If it has one, check the cluster domain."
+        return False, f"{url} main not there", f"Push a first commit to its branch main.{also}"
+    return True, f"{url} main {head[:10]}", ""
 
 
 @finding("pipeline server")

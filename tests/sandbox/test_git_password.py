@@ -107,7 +107,7 @@ def test_a_redirect_does_not_carry_it_on(platform, start, tmp_path, asks):
     other = start()
     platform.redirect = other.url
     platform.expected = platform.expected if asks else None
-    with pytest.raises(ConnectionError, match="cannot be cloned: git clone failed: .*error: 302"):
+    with pytest.raises(ConnectionError, match="git clone failed: .*error: 302.* Next: check the address"):
         clone_main(f"{platform.url}/user1/jukebox.git", str(tmp_path / "clone"))
     assert bool(platform.seen) == asks and other.seen == other.requests == []
 

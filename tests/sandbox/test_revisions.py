@@ -53,7 +53,7 @@ def test_a_revision_of_an_older_kit_is_trained_with_this_kits_library_and_rebuil
 def test_a_revision_that_is_not_on_the_server_gets_no_commit_status(sandbox, capsys):
     with pytest.raises(NoRevision, match=r"'no-such' cannot be checked out .*invalid reference") as failed:
         train_revision(sandbox, "no-such")
-    assert failed.value.next_action == "Push the commit first, or name one that is on the server."
+    assert failed.value.next_action == "Push that revision, or name another."
     assert capsys.readouterr().err == ""
 
 

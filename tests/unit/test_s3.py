@@ -179,7 +179,7 @@ def test_a_file_of_authorities_that_is_missing_or_empty_is_named(
         for name in ("nowhere.pem", "empty.pem"):
             monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / name))
             client = s3_client(connection(address))
-            match = rf"Next: name the file .*\(now: {tmp_path / name}\)"
+            match = "(No such file|NO_CERTIFICATE).* Next: name the file with the cluster's CA in AWS_CA_BUNDLE"
             with pytest.raises(ConnectionError, match=match), explained(client):
                 list_buckets(client)
 
@@ -187,7 +187,7 @@ def test_a_file_of_authorities_that_is_missing_or_empty_is_named(
 def test_https_to_a_port_of_http_is_no_matter_of_a_certificate() -> None:
     with page_server() as address:
         client = s3_client(connection(address.replace("http:", "https:")))
-        match = "does not speak https. Next: begin AWS_S3_ENDPOINT with http:"
+        match = r"server https://localhost:\d+ failed: .*WRONG_VERSION.* Next: begin AWS_S3_ENDPOINT with http:"
         with pytest.raises(ConnectionError, match=match), explained(client):
             list_buckets(client)
 
@@ -204,8 +204,11 @@ def test_http_to_a_port_of_https_names_the_endpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("endpoint", ["minio", "minio:9000", "//minio:9000", "ftp://minio", "/minio"])
 def test_an_endpoint_without_a_scheme_is_named(endpoint: str) -> None:
-    with pytest.raises(ValueError, match=rf"AWS_S3_ENDPOINT is '{endpoint}'. Next: let it begin with http"):
-        s3_client(connection(endpoint))
+    match = rf"server {endpoint} failed: Invalid .* Next: begin AWS_S3_ENDPOINT with http://, or with https://"
+    with pytest.raises(ConnectionError, match=match):
+        client = s3_client(connection(endpoint))
+        with explained(client):
+            list_buckets(client)
 
 
 @pytest.mark.parametrize("endpoint", ["http://host:port", "http://[::1", "http:///x"])
