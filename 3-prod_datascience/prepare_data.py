@@ -7,7 +7,7 @@ from jukebox_helpers.steps.metadata import recorded
 from jukebox_helpers.steps.preparation import prepare
 
 
-@step("duckdb", "pyarrow")
+@step("duckdb")
 def prepare_data(songs: Input[Dataset], rankings: Input[Dataset], features: Output[Dataset], counts: Output[Dataset]):
     """Count each song's days in each country's charts, and keep a fifth of the songs for the evaluation."""
     import json

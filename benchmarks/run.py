@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import growth, loop, model, prediction, prepare, server, step, versioning
+from benchmarks import growth, install, loop, model, prediction, prepare, server, step, versioning
 from benchmarks.machine import describe_machine
 from benchmarks.results import Result, number, read_result, regressions, save
 from jukebox_helpers.errors import JukeboxError
@@ -33,8 +33,11 @@ BENCHMARKS: dict[str, ModuleType] = {
     "step": step,
     "server": server,
 }
-ON_REQUEST: dict[str, Callable[..., Result]] = {"growth-100": partial(growth.run, sizes=(0.1, 1.0, 10.0, 100.0))}
-"""What runs only when it is named: it takes long."""
+ON_REQUEST: dict[str, tuple[ModuleType, Callable[..., Result]]] = {
+    "growth-100": (growth, partial(growth.run, sizes=(0.1, 1.0, 10.0, 100.0))),
+    "install": (install, install.run),
+}
+"""What runs only when it is named: it takes long, or downloads much."""
 
 
 def bench(
@@ -76,12 +79,12 @@ def bench(
     target = target or (COMMITTED if scale == 1 and not compare else LATEST)
     results, worse = [], []
     for name in chosen:
-        module = BENCHMARKS.get(name, growth)
+        module, measure = ON_REQUEST[name] if name in ON_REQUEST else (BENCHMARKS[name], BENCHMARKS[name].run)
         console.print(f"[bold]{name}[/]", highlight=False)
         with tempfile.TemporaryDirectory(prefix="jukebox-bench-") as folder:
             machine = describe_machine()
             say = lambda text: console.print(f"  {escape(text)} …", highlight=False)  # noqa: E731
-            result = ON_REQUEST.get(name, module.run)(scale, Path(folder), say)
+            result = measure(scale, Path(folder), say)
         result.machine = machine
         if scale < 1:
             # What is aimed at is meant for the full size.
@@ -145,7 +148,10 @@ def figures_table(results: list[Result]) -> Table:
 def command(
     names: tuple[str, ...], compare: bool, scale: float, as_json: bool, baseline: Path, target: Path | None
 ) -> None:
-    """Run benchmarks: prepare, model, growth, versioning, loop, prediction, step; on request growth-100."""
+    """Run benchmarks: prepare, model, growth, versioning, loop, prediction, step, server.
+
+    On request: growth-100, install.
+    """
     results, worse = bench(names, scale, compare, baseline, target)
     if as_json:
         click.echo(json.dumps({"results": [asdict(one) for one in results], "regressions": worse}, indent=2))

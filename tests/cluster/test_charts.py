@@ -5,13 +5,11 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import uuid
 
 import pytest
 import yaml
-from rendering import CHARTS, DOMAIN, NAMESPACE, TOOLINGS, of_kind, render, render_ct_pipeline
-from throwaway import environment_with
+from rendering import CHARTS, DOMAIN, NAMESPACE, NEWEST, OLDEST, TOOLINGS, of_kind, render, render_ct_pipeline
 
 from jukebox_helpers.pipelines.actions import DATA_PIPELINE_NAME
 from jukebox_helpers.pipelines.declare import BASE_IMAGE
@@ -22,25 +20,6 @@ from jukebox_sandbox import buckets
 from jukebox_sandbox.events import MAIN, judge, sign
 
 SET = KIT / "mlops-gitops" / "applicationset"
-
-TOOLS = ("kubernetes-validate==1.37.0", "common-expression-language==0.10.0")
-
-OLDEST, NEWEST = "1.27", "1.34"
-"""Kubernetes of OpenShift 4.14 and 4.21: what OpenShift AI 2.16 to 3.5 run on."""
-
-
-@pytest.fixture(scope="module")
-def ask(tmp_path_factory):
-    """The schemas and CEL, in an environment of their own."""
-    python = environment_with(tmp_path_factory.mktemp("tools") / "venv", *TOOLS)
-
-    def ask(**order):
-        command = [python, "-I", KIT / "tests" / "chart_tools.py"]
-        done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return ask
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,15 @@
 """The compiled pipelines: what their YAML says of steps, parameters, Secrets and caching."""
 
 import importlib.util
+import shlex
 import sys
+from importlib import metadata
 
 import pytest
 import yaml
 from caching import caching
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from jukebox_helpers import settings
 from jukebox_helpers.errors import JukeboxError
@@ -162,13 +166,65 @@ def test_older_drivers_find_no_field_that_they_do_not_know(data_pipeline, traini
             assert unknown not in text
 
 
-def test_every_step_declares_the_versions_of_the_lock(data_pipeline, training_pipeline):
-    locked = (declare.requirements("boto3") + declare.requirements("dvc[s3]"))[:2]
-    install = data_pipeline.executors["exec-version-and-commit"]["command"][2]
-    assert all(f"'{requirement}'" in install for requirement in locked)
-    for pipeline in (data_pipeline, training_pipeline):
-        for container in pipeline.executors.values():
-            assert container["image"] == declare.BASE_IMAGE
+def installs(pipeline):
+    """What each step of a pipeline installs, by the name of its executor."""
+    for label, executor in pipeline.executors.items():
+        assert executor["image"] == declare.BASE_IMAGE
+        [line] = [line for line in executor["command"][2].splitlines() if " pip install " in line]
+        yield label, shlex.split(line.split(" && ")[0].split(" pip install ")[1])
+
+
+def test_every_step_installs_what_the_lock_names_and_in_one_go(data_pipeline, training_pipeline, grid_pipeline):
+    pins, _ = declare.read_lock()
+    locked = {pin for lines in pins.values() for pin in lines}
+    for pipeline in (data_pipeline, training_pipeline, grid_pipeline):
+        for label, words in installs(pipeline):
+            assert {"--no-deps", "--no-compile"} < set(words), label
+            assert {word for word in words if not word.startswith("--")} <= locked, label
+            assert pins["kfp"][0] in words, label
+
+
+def test_every_step_installs_all_that_its_packages_need(data_pipeline, training_pipeline, grid_pipeline):
+    """Pip resolves nothing in a step. Resolved here, from what the packages say of themselves."""
+    for pipeline in (data_pipeline, training_pipeline, grid_pipeline):
+        for label, words in installs(pipeline):
+            named = [Requirement(word) for word in words if not word.startswith("--")]
+            here = {one.name: one for one in named if not one.marker or one.marker.evaluate()}
+            ahead = [(name, "") for name in here if name != "kfp"]
+            while ahead:
+                name, extra = ahead.pop()
+                for needed in map(Requirement, metadata.requires(name) or ()):
+                    if needed.marker and not needed.marker.evaluate({"extra": extra}):
+                        continue
+                    found = canonicalize_name(needed.name)
+                    if found in declare.UNUSED:
+                        continue
+                    assert found in here, f"{label} installs {name}, which needs {needed}"
+                    assert needed.specifier.contains(metadata.version(found), prereleases=True)
+                    ahead += [(found, one) for one in needed.extras]
+            assert all(one.specifier.contains(metadata.version(name)) for name, one in here.items())
+
+
+def test_no_step_builds_a_package(data_pipeline, training_pipeline, grid_pipeline):
+    """What builds it would be the newest there is, which no lock names."""
+    built = {"antlr4-python3-runtime"}
+    assert all(f"{name}==" in (KIT / "requirements.txt").read_text() for name in (*built, *declare.UNUSED))
+    for pipeline in (data_pipeline, training_pipeline, grid_pipeline):
+        for label, words in installs(pipeline):
+            assert not [word for word in words if word.split("==")[0] in built], label
+
+
+def test_a_lock_says_what_a_package_needs(monkeypatch, tmp_path):
+    lock = (
+        "a==1 \\\n    --hash=sha256:0\n    # via the kit\nb==2 ; python_full_version < '3.12' \\\n    --hash=sha256:1\n"
+        "    # via\n    #   a\n    #   the kit\nb==3 ; python_full_version >= '3.12'\n    # via\n    #   a\n"
+        "c==4\n    # via b\nd==5\n    # via c-and-more\n"
+    )
+    (tmp_path / "requirements.txt").write_text(lock)
+    monkeypatch.setattr(declare, "KIT", tmp_path)
+    twice = ['b==2 ; python_full_version < "3.12"', 'b==3 ; python_full_version >= "3.12"']
+    assert declare.requirements("a[extra]") == ["a==1", *twice, "c==4"]
+    assert declare.requirements("d", "c") == ["c==4", "d==5"]
 
 
 def test_the_sources_are_there_to_be_read(data_pipeline):
