@@ -52,6 +52,8 @@ def embedded(manifest: dict[str, Any]) -> list[dict[str, Any]]:
         for workspace in spec["workspaces"]:
             claim = {"metadata": metadata, **workspace["volumeClaimTemplate"]}
             parts.append({"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
+    if manifest["kind"] == "Notebook":
+        parts.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec["template"]["spec"]})
     if manifest["kind"] == "TriggerTemplate":
         parts += spec.get("resourcetemplates", [])
     return parts
@@ -67,8 +69,9 @@ def problems(manifest: dict[str, Any], version: str) -> list[str]:
     Returns:
         One message for each problem.
     """
-    if manifest["kind"] in SCHEMAS:
-        schema = SCHEMAS[manifest["kind"]]["schema"]
+    kind, of_version = manifest["kind"], f"{manifest['kind']} {manifest['apiVersion'].partition('/')[2]}"
+    if kind in SCHEMAS:
+        schema = SCHEMAS.get(of_version, SCHEMAS[kind])["schema"]
         errors = jsonschema.Draft202012Validator(strict(schema)).iter_errors(with_defaults(schema, manifest))
         found = [f"{error.json_path}: {error.message}" for error in errors]
         return found or [problem for part in embedded(manifest) for problem in problems(part, version)]

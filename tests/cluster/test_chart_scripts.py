@@ -1,17 +1,13 @@
 """The scripts inside the charts, run as their manifests say: a Kubernetes API that says no, real S3, real git."""
 
-import base64
 import json
 import os
-import re
 import shutil
-import ssl
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from fake_secrets import TOKEN, FakeSecrets
 from loopback import make_certificate
 
 from jukebox_helpers.settings import KIT
@@ -20,73 +16,13 @@ from jukebox_helpers.steps.constants import CONNECTION_KEYS
 
 CREDENTIALS, BUCKETS = (KIT / "charts" / "minio" / "files" / name for name in ("credentials.py", "buckets.py"))
 CLONE, TRAIN = (KIT / "charts" / "ct-pipeline" / "files" / name for name in ("clone.sh", "train.sh"))
-TOKEN = "the-token-of-the-service-account"
 
-
-class FakeSecrets(ThreadingHTTPServer):
-    """A stand-in for the secrets API of Kubernetes: TLS, a token, and what the Role allows.
-
-    https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/
-    """
-
-    def __init__(self, certificate: ssl.SSLContext, allowed: set[tuple[str, str]]) -> None:
-        self.secrets: dict[str, dict] = {}
-        self.allowed, self.requests = allowed, []
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, value = fake.handle(self.command, self.path, self.headers, json.loads(body or "null"))
-                text = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST = do_PATCH = answer
-
-            def log_message(self, *arguments: object) -> None:
-                """Keep the tests' output clean."""
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.socket = certificate.wrap_socket(self.socket, server_side=True)
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def handle(self, method, path, headers, body):
-        match = re.fullmatch("/api/v1/namespaces/user1-toolings/secrets(?:/([a-z0-9.-]+))?", path)
-        if headers["Authorization"] != f"Bearer {TOKEN}":
-            return 401, {"message": "Unauthorized"}
-        if not match:
-            return 404, {"message": f"no such path: {path}"}
-        name = match[1] or body["metadata"]["name"]
-        verb = {"GET": "get", "POST": "create", "PATCH": "patch"}[method]
-        self.requests.append((verb, name))
-        if (verb, name) not in self.allowed and (verb, "*") not in self.allowed:
-            return 403, {"message": f"secrets {name!r} is forbidden: cannot {verb}"}
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        if body and headers["Content-Type"] != kind:
-            return 415, {"message": "unsupported media type"}
-        if method == "POST":
-            if name in self.secrets:
-                return 409, {"message": f"secrets {name!r} already exists"}
-            if body["apiVersion"] != "v1" or body["kind"] != "Secret":
-                return 400, {"message": "no Secret"}
-            self.secrets[name] = body
-            return 201, body
-        if name not in self.secrets:
-            return 404, {"message": f"secrets {name!r} not found"}
-        if method == "PATCH":
-            for part in ("data", "metadata"):
-                self.secrets[name][part] |= body[part]
-        return 200, self.secrets[name]
-
-    def values(self, name):
-        """What a pod sees of a Secret."""
-        return {key: base64.b64decode(value).decode() for key, value in self.secrets[name]["data"].items()}
-
-
-ROLE = {("create", "*"), ("get", "minio-root"), ("patch", "aws-connection-data"), ("patch", "aws-connection-models")}
+ROLE = {
+    ("create", "user1-toolings/*"),
+    ("get", "minio-root"),
+    ("patch", "aws-connection-data"),
+    ("patch", "aws-connection-models"),
+}
 """What the Role of charts/minio allows for these two buckets."""
 
 
@@ -167,7 +103,7 @@ def test_the_webhooks_secret_needs_no_bucket(fake, make):
 @pytest.mark.parametrize("why", ["forbidden", "another token", "another authority", "no server"])
 def test_credentials_that_cannot_be_made_fail_the_job(account, fake, make, tmp_path, why):
     if why == "forbidden":
-        fake.allowed = {("create", "*")}
+        fake.allowed = {("create", "user1-toolings/*")}
     if why == "another token":
         (account[0] / "token").write_text("x")
     if why == "another authority":
@@ -175,7 +111,9 @@ def test_credentials_that_cannot_be_made_fail_the_job(account, fake, make, tmp_p
         shutil.copy(tmp_path / "ca.pem", account[0] / "ca.crt")
     done = make(**({"KUBERNETES_API": "https://localhost:1"} if why == "no server" else {}))
     assert done.returncode == 1 and "Next: look at the Role" in done.stderr
-    said = {"forbidden": "403 to GET secrets minio-root", "another token": "401"}.get(why, "cannot be asked")
+    said = {"forbidden": "403 to GET secrets minio-root in user1-toolings", "another token": "401"}.get(
+        why, "cannot be asked"
+    )
     assert said in done.stderr and "Traceback" not in done.stderr
 
 

@@ -19,11 +19,12 @@ ACCOUNT = Path(os.environ.get("SERVICE_ACCOUNT", "/var/run/secrets/kubernetes.io
 SERVER = os.environ.get("KUBERNETES_API", "https://kubernetes.default.svc")
 
 
-def ask(method, name="", body=None):
-    """Ask the Kubernetes API about the Secrets of this namespace. None: what should be made is there already."""
+def ask(method, name="", body=None, namespace=""):
+    """Ask the Kubernetes API about the Secrets of a namespace. None: what should be made is there already."""
+    namespace = namespace or (ACCOUNT / "namespace").read_text().strip()
     kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
     request = urllib.request.Request(
-        f"{SERVER}/api/v1/namespaces/{(ACCOUNT / 'namespace').read_text().strip()}/secrets/{name}".rstrip("/"),
+        f"{SERVER}/api/v1/namespaces/{namespace}/secrets/{name}".rstrip("/"),
         data=json.dumps(body).encode() if body else None,
         headers={"Authorization": f"Bearer {(ACCOUNT / 'token').read_text().strip()}", "Content-Type": kind},
         method=method,
@@ -35,7 +36,8 @@ def ask(method, name="", body=None):
     except urllib.error.HTTPError as error:
         if (method, error.code) == ("POST", 409):
             return None
-        what = f"The Kubernetes API answers {error.code} to {method} secrets {name}: {error.read().decode()[:500]}"
+        asked, said = f"{method} secrets {name} in {namespace}", error.read().decode()[:500]
+        what = f"The Kubernetes API answers {error.code} to {asked}: {said}"
     except OSError as error:
         what = f"The Kubernetes API {SERVER} cannot be asked: {error}"
     sys.exit(f"{what}\nNext: look at the Role and RoleBinding of this job's service account.")
@@ -47,10 +49,24 @@ def secret(name, values, **metadata):
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, **metadata}, "data": data}
 
 
-def generate(name, keys):
-    """Make a Secret with random values, unless it is there."""
-    made = ask("POST", body=secret(name, {key: secrets.token_hex(size) for key, size in keys.items()}))
+def generate(name, keys, namespace="", **known):
+    """Make a Secret with random values, and with those that are known, unless it is there."""
+    values = known | {key: secrets.token_hex(size) for key, size in keys.items()}
+    made = ask("POST", body=secret(name, values), namespace=namespace)
     print(f"The Secret {name} {'is made' if made else 'was there: it stays as it is'}.")
+
+
+def read(name, namespace=""):
+    """The values of a Secret."""
+    known = ask("GET", name, namespace=namespace)["data"]
+    return {key: base64.b64decode(value).decode() for key, value in known.items()}
+
+
+def put(name, values, namespace="", **metadata):
+    """Make a Secret, or bring it up to date."""
+    wanted = secret(name, values, **metadata)
+    if not ask("POST", body=wanted, namespace=namespace):
+        ask("PATCH", name, wanted, namespace)
 
 
 def connect(bucket, user, password):
@@ -66,9 +82,7 @@ def connect(bucket, user, password):
     labels = {"opendatahub.io/dashboard": "true", "opendatahub.io/managed": "true"}
     name = f"aws-connection-{bucket}"
     annotations = {"opendatahub.io/connection-type": "s3", "openshift.io/display-name": name}
-    wanted = secret(name, values, labels=labels, annotations=annotations)
-    if not ask("POST", body=wanted):
-        ask("PATCH", name, wanted)
+    put(name, values, labels=labels, annotations=annotations)
     print(f"The connection {name} is there.")
 
 
@@ -77,6 +91,6 @@ if __name__ == "__main__":
         generate(name, keys)
     buckets = json.loads(os.environ.get("BUCKETS", "[]"))
     if buckets:
-        root = ask("GET", "minio-root")["data"]
+        root = read("minio-root")
         for bucket in buckets:
-            connect(bucket, *(base64.b64decode(root[key]).decode() for key in ("user", "password")))
+            connect(bucket, root["user"], root["password"])

@@ -1,0 +1,1 @@
+../../../mlops-gitops/applicationset/templates/_applicationset.tpl
