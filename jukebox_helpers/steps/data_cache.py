@@ -37,7 +37,7 @@ def copy_to_cache(md5: str) -> dict:
         md5: The md5 that the bytes of ``s3://data/song_properties.parquet`` must have.
 
     Returns:
-        What DVC records of the source: its ``etag`` and its ``size`` in bytes.
+        What DVC records of the source: its ``etag``, its ``size`` in bytes, its ``version_id`` (None without one).
 
     Raises:
         ValueError: If the source has other bytes, or was overwritten meanwhile.
@@ -56,7 +56,8 @@ def copy_to_cache(md5: str) -> dict:
             try:
                 # In parts, side by side; objects above 5 GB cannot be copied otherwise.
                 client.copy(source, "data-cache", key, ExtraArgs={"CopySourceIfMatch": answer["ETag"]})
-                return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"]}
+                version = answer.get("VersionId")  # of a bucket that keeps versions
+                return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"], "version_id": version}
             except S3CopyFailedError:
                 pass
             except Exception as error:

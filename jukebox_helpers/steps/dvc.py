@@ -100,7 +100,7 @@ def set_remotes(folder: str, remotes: "dict[str, str]") -> None:
         config["core"]["remote"] = default
 
 
-def record_version(version_file: str, source: str, md5: str, etag: str, size: int) -> None:
+def record_version(version_file: str, source: str, md5: str, etag: str, size: int, version_id: "str | None") -> None:
     """Write the version file of data that is in the cache already, with DVC's own classes.
 
     Args:
@@ -109,6 +109,7 @@ def record_version(version_file: str, source: str, md5: str, etag: str, size: in
         md5: The md5 of the data.
         etag: The ETag of its source.
         size: Its size in bytes.
+        version_id: The version of its source, in a bucket that keeps versions.
     """
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
@@ -123,7 +124,10 @@ def record_version(version_file: str, source: str, md5: str, etag: str, size: in
             )
             stage.frozen = True
             stage.outs[0].ignore()
-        stage.deps[0].hash_info, stage.deps[0].meta = HashInfo("etag", etag), Meta(size=size, etag=etag)
+        stage.deps[0].hash_info, stage.deps[0].meta = (
+            HashInfo("etag", etag),
+            Meta(size=size, etag=etag, version_id=version_id),
+        )
         stage.outs[0].hash_info, stage.outs[0].meta = HashInfo("md5", md5), Meta(size=size)
         stage.md5 = stage.compute_md5()
         stage.dump()
