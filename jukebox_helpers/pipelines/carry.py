@@ -59,7 +59,7 @@ class Luggage:
         One that cannot travel, or whose name stands for something else in this step, is a JukeboxError.
         """
         name, known = definition.name, self.carried.get(definition.name)
-        roots = definition.packages()
+        roots = definition.packages
         if definition.line == 0 and "kfp" in roots:
             return False  # KFP's own imports bring it
         if known and known.goes_beside(definition):

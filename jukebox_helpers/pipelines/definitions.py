@@ -5,7 +5,7 @@ import importlib.util
 import symtable
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from jukebox_helpers.errors import JukeboxError
@@ -26,6 +26,7 @@ class Definition:
     line: int
     source: str
 
+    @cached_property
     def packages(self) -> list[str]:
         """The packages that its source imports, anywhere in it."""
         nodes = list(ast.walk(ast.parse(self.source)))
@@ -138,6 +139,7 @@ class WithoutLocalAnnotations(ast.NodeTransformer):
         return ast.Assign([node.target], node.value or ast.Constant(None), lineno=node.lineno)
 
 
+@cache
 def names_used(source: str) -> list[str]:
     """The names that a definition takes from its module or from Python itself, sorted.
 
