@@ -95,7 +95,7 @@ def pytest_report_header() -> str | None:
     return f"attacks: the tenth of {when}; again with {reliability.DATE}={when}" if when else None
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
     collector: Any = config.pluginmanager.get_plugin("attacks")
     terminalreporter.section("attacks")
     for name, parts in sorted(collector.results.items()):
@@ -106,7 +106,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.line(f"{test}: {len(named)} points")
             for line in named:
                 terminalreporter.line(f"    {line}")
-    if reliability.day() or config.option.keyword or any("::" in argument for argument in config.args):
+    part = config.option.keyword or config.option.maxfail or any("::" in argument for argument in config.args)
+    if reliability.day() or part or exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return
     for name, parts in collector.results.items():
         reliability.keep(config.cache, name, parts)
