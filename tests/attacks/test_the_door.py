@@ -148,6 +148,7 @@ def test_events_that_nobody_signed(visitor, tally):
     assert [one["state"] for one in shown if one["revision"] == revision] == ["ignored"]
     for name, value in (("after", [1]), ("after", None), ("ref", {}), ("repository", 7), ("repository", [])):
         strange = json.dumps(push | {"after": revision, name: value}).encode()
+        headers["X-Gitea-Delivery"] = f"{name} {value}"
         status = visitor.check(
             visitor.ask("POST", "/events", strange, **headers, **{"X-Gitea-Signature": sign(strange, key)})
         )
