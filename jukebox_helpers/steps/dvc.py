@@ -64,8 +64,10 @@ def read_config(folder: str) -> "ConfigParser":
 
     config = configparser.ConfigParser(interpolation=None)
     try:
+        if os.path.isfile(f"{folder}/.dvc"):
+            raise configparser.Error("its folder is a file")
         config.read(f"{folder}/.dvc/config")
-    except configparser.Error as error:
+    except (configparser.Error, UnicodeDecodeError) as error:
         raise ValueError(f".dvc/config: {error}. Next: restore it from an earlier revision, then run again.") from None
     return config
 
