@@ -32,7 +32,7 @@ def rankings_source(folder: str) -> str:
         problem = f'has {source!r} as its rankings, which is neither an s3:// or https:// address nor "sample"'
     except FileNotFoundError:
         return "sample"
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         source, problem = "", f"is not a JSON object ({error})"
     if source != "sample" and not str(source).startswith(("s3://", "https://")):
         raise ValueError(f"{PARAMETERS_FILE} of this revision {problem}. Next: correct it, commit and push.")

@@ -45,6 +45,7 @@ def test_the_workshop_edit_names_an_address(revision):
     [
         ("{", "is not a JSON object"),
         ("[]", "is not a JSON object"),
+        ("[" * 100_000, "is not a JSON object"),
         ('{"rankings": "song_rankings.parquet"}', "neither an s3:// or https:// address"),
         ('{"rankings": "http://example.com/rankings.parquet"}', "neither an s3:// or https:// address"),
         ('{"rankings": null}', "has None as its rankings"),
