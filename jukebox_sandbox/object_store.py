@@ -1,4 +1,4 @@
-"""The sandbox's S3 server: SeaweedFS on loopback, with signature checks, under a guard."""
+"""The sandbox's S3 server: SeaweedFS on loopback, with signature checks, closed to all others, under a guard."""
 
 import contextlib
 import http.client
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jukebox_sandbox import buckets, guard, ports, s3
+from jukebox_sandbox import buckets, certificates, guard, ports, s3
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.state import write_secret
 
@@ -73,7 +73,7 @@ class ObjectStore:
             try:
                 with s3.explained(client):
                     client.list_buckets()
-                if self.own and not _knows_its_volumes(ports.known_ports(self.state)["master"]):
+                if self.own and not self._knows_its_volumes():
                     raise SandboxError("SeaweedFS does not know its volumes yet.")
                 return
             except SandboxError as error:
@@ -85,6 +85,26 @@ class ObjectStore:
                 if not attempts or not self.own or time.monotonic() > deadline:
                     raise self._complaint(error) from error
                 time.sleep(0.05)
+
+    def ask_master(self, path: str) -> Any:
+        """What SeaweedFS's master answers to a GET, read as JSON; an error where it does not answer."""
+        port = ports.known_ports(self.state)["master"]
+        context = certificates.context(self.state / "s3" / certificates.CERTIFICATE)
+        connection = http.client.HTTPSConnection(ports.LOOPBACK, port, timeout=PATIENCE, context=context)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def _knows_its_volumes(self) -> bool:
+        """Whether objects can be read: S3 may answer some moments before the volumes have reported to the master."""
+        try:
+            topology = self.ask_master("/dir/status")["Topology"]
+        except (OSError, ValueError, KeyError, http.client.HTTPException):
+            return False
+        racks = [rack for center in topology["DataCenters"] or [] for rack in center["Racks"] or []]
+        return any(rack["DataNodes"] for rack in racks)
 
     def _complaint(self, error: SandboxError) -> SandboxError:
         if not self.own:
@@ -125,6 +145,8 @@ class ObjectStore:
         # Without these keys, the servers behind S3 would hand every object to whoever knows their port.
         keys = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
         environment = {f"WEED_JWT_{key}_KEY": secrets.token_hex(16) for key in keys}
+        certificates.ensure_certificate(folder)
+        environment |= certificates.variables(certificates.CERTIFICATE)
         environment |= {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(guard.PACKAGES)}
         environment |= {"HOME": str(folder), "TMPDIR": str(folder)}
         command = [_weed(), "-logtostderr", *_options(port)]
@@ -152,18 +174,6 @@ def remove_sockets(state: Path) -> None:
         if number := known.get(f"{server}.grpc"):
             with contextlib.suppress(OSError):
                 Path(f"/tmp/seaweedfs-{server}-grpc-{number}.sock").unlink()
-
-
-def _knows_its_volumes(master: int) -> bool:
-    """Whether objects can be read: S3 may answer some moments before the volumes have reported to the master."""
-    connection = http.client.HTTPConnection(ports.LOOPBACK, master, timeout=3)
-    try:
-        connection.request("GET", "/dir/status")
-        topology = json.loads(connection.getresponse().read())["Topology"]
-    except (OSError, ValueError, KeyError):
-        return False
-    racks = [rack for center in topology["DataCenters"] or [] for rack in center["Racks"] or []]
-    return any(rack["DataNodes"] for rack in racks)
 
 
 def _weed() -> str:

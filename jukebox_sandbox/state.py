@@ -124,6 +124,11 @@ def write_secret(folder: Path, values: dict[str, str]) -> None:
                 (new / key).replace(folder / key)
 
 
+def is_written(file: Path) -> bool:
+    """Whether a secret is there, and not empty, as a start that was killed leaves it: anybody knows an empty one."""
+    return file.is_file() and file.stat().st_size > 0
+
+
 def read_secret(state: Path, name: str) -> dict[str, str]:
     """Read a Secret.
 

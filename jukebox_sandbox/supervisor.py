@@ -30,7 +30,7 @@ from jukebox_sandbox.pipeline_server.runner import Runner
 from jukebox_sandbox.pipeline_server.schedules import Clock, run_maker
 from jukebox_sandbox.pipeline_server.tables import open_database
 from jukebox_sandbox.serving import make_server
-from jukebox_sandbox.state import OLDER_REGISTRY, USER, Sandbox, describe, write_secret
+from jukebox_sandbox.state import OLDER_REGISTRY, USER, Sandbox, describe, is_written, write_secret
 from jukebox_sandbox.web import Web
 from jukebox_sandbox.worker import Worker
 
@@ -54,16 +54,11 @@ def make_secrets(state: Path) -> None:
         # Written last: it says that all of them are there.
         "git-auth": {"username": USER, "password": password},
     }
-    if not _is_written(folder / "git-auth" / "password"):
+    if not is_written(folder / "git-auth" / "password"):
         for name, secret in values.items():
             write_secret(folder / name, secret)
-    if not _is_written(folder / "pipeline-server" / "token"):  # an older kit made none
+    if not is_written(folder / "pipeline-server" / "token"):  # an older kit made none
         write_secret(folder / "pipeline-server", {"token": secrets.token_urlsafe(32)})
-
-
-def _is_written(file: Path) -> bool:
-    """Whether a secret is there, and not empty, as a start that was killed leaves it: anybody knows an empty one."""
-    return file.is_file() and file.stat().st_size > 0
 
 
 def find_store(state: Path) -> ObjectStore:
