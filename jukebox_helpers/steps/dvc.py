@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -19,10 +20,19 @@ def dvc(*arguments: str, folder: str) -> str:
     Raises:
         RuntimeError: If DVC fails, with its own words.
     """
+    if os.path.isdir(f"{folder}/.dvc"):
+        # It comes before what was pushed, which might name a folder elsewhere to write to.
+        with open(f"{folder}/.dvc/config.local", "w") as file:
+            file.write("[cache]\ndir=cache\ntype=copy\n")
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ, "DVC_NO_ANALYTICS": "1"}
     environment["AWS_ENDPOINT_URL"] = os.environ.get("AWS_S3_ENDPOINT", "")
     result = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+        # -P: a file dvc.py of the repository is not DVC.
+        [sys.executable, "-P", "-m", "dvc", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     if result.returncode != 0:
         words = (result.stderr or result.stdout).strip()
@@ -45,8 +55,12 @@ def read_version_file(path: str) -> dict:
 
     try:
         with open(path) as file:
-            output = yaml.safe_load(file)["outs"][0]
-        return {"md5": str(output["md5"]), "size": int(output["size"]), "path": str(output["path"])}
+            known = yaml.safe_load(file)
+        (output,) = known["outs"]
+        md5, name = str(output["md5"]), str(output["path"])
+        if "wdir" in known or not re.fullmatch(r"[0-9a-f]{32} [^/]*[^/.][^/]*", f"{md5} {name}"):
+            raise ValueError("it names no md5, or no file beside it")
+        return {"md5": md5, "size": int(output["size"]), "path": name}
     except (LookupError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(
             f"{path} is not a DVC version file ({type(error).__name__}: {error}). "

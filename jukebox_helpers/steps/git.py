@@ -123,7 +123,8 @@ def clone_main(repo_url: str, folder: str) -> str:
             empty or has no branch ``main``.
     """
     check_repository_address(repo_url)
-    git("clone", "--quiet", repo_url, folder)
+    # A pushed link would let what is written into the clone go elsewhere.
+    git("clone", "--quiet", "--config", "core.symlinks=false", repo_url, folder)
     try:
         git("checkout", "--quiet", "-B", "main", "origin/main", folder=folder)
     except RuntimeError:
