@@ -179,7 +179,7 @@ def test_s3_checks_signatures_and_nothing_leads_around_it(own: Settings) -> None
     for url in (f"{own.s3_endpoint}/pipeline/song", f"{own.s3_endpoint}/", f"{filer}/buckets/pipeline/song"):
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(url, timeout=DEADLINE)
-        assert caught.value.code in (401, 403)
+        assert caught.value.code in (400, 403)  # the filer speaks TLS only: test_strangers
     with pytest.raises(client.exceptions.NoSuchBucket):
         client.put_object(Bucket="not-in-the-file", Key="song", Body=b"la")
 
@@ -512,11 +512,7 @@ def test_an_unsigned_or_wrongly_signed_event_is_refused(own: Settings) -> None:
     headers = {"X_Gitea_Event": "push", "X_Gitea_Signature": signature}
     assert ask(own, "/events", method="POST", body=changed, **headers)[0] == 403
     assert ask(own, "/events", own.secret("git-auth")["password"], method="POST", body=body)[0] == 403
-    assert ask(own, "/events", method="POST", body=b"x" * 2_000_000)[0] == 413
-
-    refused = events.events(own.state)[before:]
-    assert [event["state"] for event in refused] == ["refused"] * 4
-    assert "a" * 40 not in json.dumps(refused)
+    assert len(events.events(own.state)) == before  # anybody may have sent them: they leave nothing
 
 
 def test_signed_events_that_are_no_push_to_main_are_ignored(own: Settings) -> None:
