@@ -52,10 +52,11 @@ def program(*arguments: str | Path, lifeline: int | None = None) -> Any:
     return json.loads(done.stdout)
 
 
-def up(state: Path, *, lifeline: bool = False, configuration: Path = CONFIGURATION) -> Settings:
+def up(state: Path, *, lifeline: bool = False, forget: bool = False, configuration: Path = CONFIGURATION) -> Settings:
     """Start a sandbox, unless it is running, and wait until S3 and git answer.
 
     With a lifeline it ends when this process ends, however that happens; one that was running already is left as it is.
+    Told to forget, it then removes its state folder as well.
     The configuration is the ``sandbox.toml`` that says what it holds. Returns its settings, whose ``notes`` are what
     the reader should know; if it does not start, that is a JukeboxError with the reason.
     """
@@ -65,7 +66,7 @@ def up(state: Path, *, lifeline: bool = False, configuration: Path = CONFIGURATI
     else:
         reading, writing = os.pipe()
         try:
-            known = program(*options, "--lifeline", lifeline=reading)
+            known = program(*options, "--lifeline", *["--forget"] * forget, lifeline=reading)
             _lifelines.append(writing)
         finally:
             os.close(reading)
@@ -107,3 +108,8 @@ def clone_again(state: Path) -> None:
 def move_clock(state: Path, days: int = 1) -> None:
     """Move the clock of a running sandbox forward by so many days; what is due then runs."""
     program("clock", state, str(days))
+
+
+def clean(state: Path, dry_run: bool) -> list[str]:
+    """Let a sandbox give back the space of overwritten objects; the states that killed commands left, which go too."""
+    return program("clean", state.resolve(), *["--dry-run"] * dry_run)["folders"]

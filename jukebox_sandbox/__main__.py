@@ -1,4 +1,4 @@
-"""The sandbox as a program: ``python -m jukebox_sandbox up|down|status|clone|clock STATE …``.
+"""The sandbox as a program: ``python -m jukebox_sandbox up|down|status|clone|clock|clean STATE …``.
 
 It prints JSON. An error is one JSON object on standard error, ``what`` and ``next``, and exit code 1.
 """
@@ -22,6 +22,7 @@ def arguments() -> argparse.Namespace:
         ("status", "describe it"),
         ("clone", "clone its repositories again, where a clone is gone"),
         ("clock", "move its clock forward; what is due then runs"),
+        ("clean", "give back the space of overwritten objects, and remove what killed commands left"),
     ):
         command = commands.add_parser(name, help=help_text)
         command.add_argument("state", type=Path)
@@ -29,8 +30,11 @@ def arguments() -> argparse.Namespace:
             command.add_argument("configuration", type=Path, help="the sandbox.toml")
         if name == "up":
             command.add_argument("--lifeline", action="store_true", help="end when standard input closes")
+            command.add_argument("--forget", action="store_true", help="remove the state folder, too, at that end")
         if name == "clock":
             command.add_argument("days", type=int, help="how many days")
+        if name == "clean":
+            command.add_argument("--dry-run", action="store_true", help="only say what would go")
         if name == "down":
             command.add_argument("--delete", action="store_true", help="remove the state folder, too")
     return parser.parse_args()
@@ -54,9 +58,15 @@ def main() -> int:
         from jukebox_sandbox import control
 
         if given.command == "up":
-            known: Any = {"notes": control.up(given.state, given.configuration, lifeline=given.lifeline)}
+            known: Any = {
+                "notes": control.up(given.state, given.configuration, lifeline=given.lifeline, forget=given.forget)
+            }
         elif given.command == "down":
             known = {"running": control.down(given.state, given.delete)}
+        elif given.command == "clean":
+            from jukebox_sandbox.leftovers import clean
+
+            known = clean(given.state.resolve(), given.dry_run)
         elif given.command == "clone":
             known = clone(given.state.resolve(), given.configuration)
         elif given.command == "clock":

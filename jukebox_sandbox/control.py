@@ -27,7 +27,7 @@ ALREADY_RUNNING = 75
 """The exit code of a supervisor when another one holds the state folder."""
 
 
-def up(state: Path, file: Path, *, lifeline: bool = False, timeout: float = 60.0) -> list[str]:
+def up(state: Path, file: Path, *, lifeline: bool = False, forget: bool = False, timeout: float = 60.0) -> list[str]:
     """Start a sandbox, unless it is running, and wait until S3 and git answer.
 
     Args:
@@ -35,6 +35,7 @@ def up(state: Path, file: Path, *, lifeline: bool = False, timeout: float = 60.0
         file: The ``sandbox.toml`` that says what it holds.
         lifeline: Whether the sandbox ends when this process's standard input closes. A sandbox that was already
             running is left as it is.
+        forget: Whether its state folder goes, too, when it ends in that way: it holds secrets that nobody wants.
         timeout: Seconds to wait at most.
 
     Returns:
@@ -52,10 +53,11 @@ def up(state: Path, file: Path, *, lifeline: bool = False, timeout: float = 60.0
     configuration = read_configuration(file)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with one_at_a_time(state):
-        return [] if described_by(state) is not None else _prepare_and_start(state, configuration, lifeline, timeout)
+        options = ["--lifeline"] * lifeline + ["--forget"] * forget
+        return [] if described_by(state) is not None else _prepare_and_start(state, configuration, options, timeout)
 
 
-def _prepare_and_start(state: Path, configuration: Configuration, lifeline: bool, timeout: float) -> list[str]:
+def _prepare_and_start(state: Path, configuration: Configuration, options: list[str], timeout: float) -> list[str]:
     """Start a sandbox that is not running."""
     if any(state.iterdir()) and not _is_state(state):
         raise SandboxError(
@@ -68,22 +70,21 @@ def _prepare_and_start(state: Path, configuration: Configuration, lifeline: bool
     if is_new and (edited := uncommitted(configuration.checkout)):
         shown = ", ".join(edited[:5]) + (f" and {len(edited) - 5} more" if len(edited) > 5 else "")
         notes.append(f"The repositories begin with your working tree, which differs from its last commit: {shown}.")
-    _start(state, configuration.file, lifeline, timeout)
+    _start(state, configuration.file, options, timeout)
     return notes
 
 
-def _start(state: Path, file: Path, lifeline: bool, timeout: float) -> None:
+def _start(state: Path, file: Path, options: list[str], timeout: float) -> None:
     """Start the supervisor and wait until it says that everything answers."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     search = [str(PACKAGES), *filter(None, [environment.get("PYTHONPATH")])]
     environment |= {"JUKEBOX_STATE": str(state), "PYTHONPATH": os.pathsep.join(search)}
     for name in ("NO_PROXY", "no_proxy"):  # a company's proxy knows nothing of this laptop's loopback
         environment[name] = ",".join(filter(None, [environment.get(name), LOOPBACK]))
-    options = ["--lifeline"] if lifeline else []
     with open(state / "supervisor.log", "ab") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "jukebox_sandbox.supervisor", *options, str(state), str(file)],
-            stdin=None if lifeline else subprocess.DEVNULL,
+            stdin=None if "--lifeline" in options else subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,

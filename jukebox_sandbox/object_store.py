@@ -86,21 +86,10 @@ class ObjectStore:
                     raise self._complaint(error) from error
                 time.sleep(0.05)
 
-    def ask_master(self, path: str) -> Any:
-        """What SeaweedFS's master answers to a GET, read as JSON; an error where it does not answer."""
-        port = ports.known_ports(self.state)["master"]
-        context = certificates.context(self.state / "s3" / certificates.CERTIFICATE)
-        connection = http.client.HTTPSConnection(ports.LOOPBACK, port, timeout=PATIENCE, context=context)
-        try:
-            connection.request("GET", path)
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-
     def _knows_its_volumes(self) -> bool:
         """Whether objects can be read: S3 may answer some moments before the volumes have reported to the master."""
         try:
-            topology = self.ask_master("/dir/status")["Topology"]
+            topology = ask_master(self.state, "/dir/status")["Topology"]
         except (OSError, ValueError, KeyError, http.client.HTTPException):
             return False
         racks = [rack for center in topology["DataCenters"] or [] for rack in center["Racks"] or []]
@@ -160,6 +149,18 @@ class ObjectStore:
         if self.process:
             guard.stop(self.process)
             remove_sockets(self.state)
+
+
+def ask_master(state: Path, path: str) -> Any:
+    """What the master of a state's SeaweedFS answers to a GET, read as JSON; an error where it does not answer."""
+    port = ports.known_ports(state)["master"]
+    context = certificates.context(state / "s3" / certificates.CERTIFICATE)
+    connection = http.client.HTTPSConnection(ports.LOOPBACK, port, timeout=PATIENCE, context=context)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
 
 
 def lock_file(state: Path) -> Path:

@@ -1,12 +1,14 @@
 """The one process that holds a sandbox: it starts the parts, says when they answer, and takes them along.
 
-Run as ``python -m jukebox_sandbox.supervisor [--lifeline] STATE CONFIGURATION`` by :func:`jukebox_sandbox.control.up`.
+Run as ``python -m jukebox_sandbox.supervisor [--lifeline [--forget]] STATE CONFIGURATION`` by
+:func:`jukebox_sandbox.control.up`.
 """
 
 import base64
 import http.client
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
@@ -104,6 +106,7 @@ class Supervisor:
         self.state = state
         self.configuration = configuration
         self.stopping = threading.Event()
+        self.orphaned = False
 
     def run(self) -> int:
         """Start everything, wait for the end, stop everything.
@@ -162,6 +165,7 @@ class Supervisor:
         """Stop when the owner's end of standard input closes."""
         while os.read(0, 64):
             pass
+        self.orphaned = not self.stopping.is_set()
         self.stopping.set()
 
 
@@ -204,7 +208,10 @@ def main() -> int:
             signal.signal(number, lambda *_: supervisor.stopping.set())
         if "--lifeline" in sys.argv:
             threading.Thread(target=supervisor.follow_lifeline, daemon=True).start()
-        return supervisor.run()
+        code = supervisor.run()
+        if "--forget" in sys.argv and supervisor.orphaned:
+            shutil.rmtree(state, ignore_errors=True)
+        return code
     except SandboxError as error:
         print(error, file=sys.stderr)
         return 1

@@ -111,3 +111,46 @@ def doctor(as_json: bool) -> None:
             table.add_row(mark, finding.what, finding.found, "" if finding.good else finding.next_action)
         console().print(table)
     sys.exit(0 if all(finding.good for finding in findings) else 1)
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--gone", metavar="URL", multiple=True, help="A repository that is gone for good. May be repeated.")
+@click.option("--no-production", is_flag=True, help="This cluster has no registry of production.")
+@as_json
+def clean(dry_run: bool, gone: tuple[str, ...], no_production: bool, as_json: bool) -> None:
+    """Remove what no version, model or run names any more.
+
+    From the buckets, on a laptop and in a cluster: data that no file of any revision names, models without a record,
+    what runs wrote that are deleted; nothing that is younger than a day. On a laptop also the space of overwritten
+    objects, and the states of demonstrations that were killed.
+    """
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    from jukebox_helpers import sandbox
+    from jukebox_helpers.pipelines import cleaning
+    from jukebox_helpers.settings import find_settings
+
+    settings = find_settings()
+    with Console(stderr=True).status("asking git, the registry and the pipeline server …") as shown:
+        going = cleaning.clean(
+            settings,
+            dry_run=dry_run,
+            gone=gone,
+            production=not no_production,
+            told=lambda one: shown.update(f"removing s3://{one.bucket}/{one.key[:80]} …"),
+        )
+        left = sandbox.clean(settings.state, dry_run) if settings.is_sandbox else []
+    if as_json:
+        objects = [{"address": f"s3://{one.bucket}/{one.key}", "size": one.size} for one in going]
+        say_json({"dry_run": dry_run, "objects": objects, "folders": left})
+        return
+    table = Table("bucket", "objects", "size", box=None)
+    for bucket in sorted({one.bucket for one in going}):
+        sizes = [one.size for one in going if one.bucket == bucket]
+        table.add_row(bucket, str(len(sizes)), decimal(sum(sizes)))
+    console().print(table if going else "Everything in the buckets has a name.", soft_wrap=True)
+    for folder in left:
+        click.echo(f"A state that a killed command left: {folder}")
+    click.echo("Nothing was removed: --dry-run." if dry_run else "Removed.")

@@ -122,7 +122,7 @@ def demo(console: Console, songs: Path | None = None, rankings: Path | None = No
 def tell(console: Console, state: Path, songs: Path | None, rankings: Path | None) -> None:
     """The story itself: sandbox, buckets, code, data, training, fresh data, training, lineage."""
     with console.status("starting the sandbox …"):
-        settings = sandbox.up(state, lifeline=True)
+        settings = sandbox.up(state, lifeline=True, forget=True)
     show = Demo(settings, console)
     for note in settings.notes:
         show.note(f"Note: {note}")

@@ -101,7 +101,7 @@ def platform_for_class() -> Iterator[Settings]:
         yield find_settings()
         return
     with sandbox.temporary_state("notebooks") as state:
-        yield sandbox.up(state, lifeline=True)
+        yield sandbox.up(state, lifeline=True, forget=True)
 
 
 def run_notebooks(
