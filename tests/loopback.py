@@ -104,7 +104,7 @@ class RecordingGitServer:
     """
 
     def __init__(self, root: Path, password: str | None = GIT_PASSWORD, redirect: str = "") -> None:
-        self.serve, self.redirect = GitServer(root), redirect
+        self.serve, self.redirect, self.redirect_status = GitServer(root), redirect, 302
         self.requests: list[str] = []
         self.seen: list[str] = []
         self.expected = password and f"Basic {base64.b64encode(f'user1:{password}'.encode()).decode()}"
@@ -122,7 +122,9 @@ class RecordingGitServer:
             return [b""]
         if self.redirect:
             query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
-            respond("302 Found", [("Location", f"{self.redirect}{environ['PATH_INFO']}{query}")])
+            respond(
+                f"{self.redirect_status} Elsewhere", [("Location", f"{self.redirect}{environ['PATH_INFO']}{query}")]
+            )
             return [b""]
         environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
         return self.serve(environ, respond)

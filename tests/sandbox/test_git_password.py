@@ -25,7 +25,12 @@ QUOTED = [
     "Ünï cödé ♫ 密码",
     "-n -e \\c",
     "*?[a-z]~!!{a,b}",
+    "https://user:pw@other.example:80/a?b=c#d%41+e",
+    "password=x,quit=1;host=other.example",
+    "\ttab\vbell\a\x1b[31m",
 ]
+NO_LINE = ["two\nlines", "x\nhost=other.example\npassword=y", "carriage\r\nreturn"]
+"""What git cannot send: its helpers answer line by line (https://git-scm.com/docs/git-credential)."""
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,35 @@ def test_every_password_arrives_as_it_is(start, monkeypatch, tmp_path, password)
     git("push", "--quiet", "origin", "main:refs/heads/copy", folder=str(folder))
     assert set(server.seen) == {server.expected}
     assert password not in (folder / ".git" / "config").read_text()
+
+
+@pytest.mark.parametrize("password", NO_LINE)
+def test_a_password_of_several_lines_is_refused_and_goes_nowhere_else(start, monkeypatch, tmp_path, password):
+    server, other = start(password=password), start(password=password)
+    for key, value in {"username": "user1", "password": password, "JUKEBOX_GIT_SERVER": server.url}.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises((PermissionError, ConnectionError), match="git-auth|git clone failed") as refused:
+        clone_main(f"{server.url}/user1/jukebox.git", str(tmp_path / "clone"))
+    assert password not in str(refused.value) and "Next: " in str(refused.value)
+    assert other.requests == []
+
+
+@pytest.mark.parametrize("status", [301, 303, 307, 308])
+def test_no_kind_of_redirect_carries_it_on(platform, start, tmp_path, status):
+    other = start()
+    platform.redirect, platform.redirect_status = other.url, status
+    with pytest.raises(ConnectionError, match=f"error: {status}"):
+        clone_main(f"{platform.url}/user1/jukebox.git", str(tmp_path / "clone"))
+    assert other.seen == other.requests == []
+
+
+def test_a_push_is_not_redirected_with_it(platform, start, tmp_path):
+    other, folder = start(), tmp_path / "clone"
+    clone_main(f"{platform.url}/user1/jukebox.git", str(folder))
+    platform.redirect = other.url
+    with pytest.raises(RuntimeError, match="git push failed"):
+        git("push", "--quiet", "origin", "main:refs/heads/elsewhere", folder=str(folder))
+    assert other.seen == other.requests == []
 
 
 @pytest.mark.parametrize("asks", [True, False])
