@@ -115,15 +115,16 @@ def doctor(as_json: bool) -> None:
 
 @cli.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--runs-older-than", "days", type=click.IntRange(1), metavar="DAYS", help="Delete such runs first.")
 @click.option("--gone", metavar="URL", multiple=True, help="A repository that is gone for good. May be repeated.")
 @click.option("--no-production", is_flag=True, help="This cluster has no registry of production.")
 @as_json
-def clean(dry_run: bool, gone: tuple[str, ...], no_production: bool, as_json: bool) -> None:
+def clean(dry_run: bool, days: int | None, gone: tuple[str, ...], no_production: bool, as_json: bool) -> None:
     """Remove what no version, model or run names any more.
 
     From the buckets, on a laptop and in a cluster: data that no file of any revision names, models without a record,
-    what runs wrote that are deleted; nothing that is younger than a day. On a laptop also the space of overwritten
-    objects, and the states of demonstrations that were killed.
+    what runs wrote that are deleted; nothing that is younger than a day. A run that a model names is never deleted.
+    On a laptop also the space of overwritten objects, and the states of demonstrations that were killed.
     """
     from rich.filesize import decimal
     from rich.table import Table
@@ -137,6 +138,7 @@ def clean(dry_run: bool, gone: tuple[str, ...], no_production: bool, as_json: bo
         going = cleaning.clean(
             settings,
             dry_run=dry_run,
+            days=days,
             gone=gone,
             production=not no_production,
             told=lambda one: shown.update(f"removing s3://{one.bucket}/{one.key[:80]} …"),

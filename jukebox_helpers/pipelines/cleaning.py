@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
@@ -95,13 +96,22 @@ class Cleaning:
     def __init__(self, settings: Settings, gone: Iterable[str] = (), production: bool = True) -> None:
         self.settings, self.production = settings, production
         self.gone = {urlsplit(url).path for url in gone}
+        self.forgotten: set[str] = set()
         self.server = connect(settings)
         self.client = s3_client(settings.secret(CONNECTION + PIPELINE_BUCKET))
 
     def names(self) -> set[str]:
         """All that is named now, by anybody; a JukeboxError if somebody cannot be asked, or a run is not over."""
-        names, repositories = self._named_by_runs()
-        settings = self.settings
+        by_runs, repositories = self._named_by_runs()
+        by_models, more = self._named_by_models()
+        names = by_runs | by_models | self._named_in_clone()
+        for path in {urlsplit(url).path for url in repositories | more} - self.gone:
+            names |= self._named_in_repository(f"{self.settings.git_server}{path}")
+        return names
+
+    def _named_by_models(self) -> tuple[set[str], set[str]]:
+        """The files of registered models and all that their records say, also of one half registered; repositories."""
+        settings, names, repositories = self.settings, set(), {self.settings.repository_url()}
         registries = [model_registry(settings)]
         if self.production and not settings.is_sandbox:
             domain = settings.known_cluster_domain()
@@ -114,26 +124,33 @@ class Cleaning:
                     repositories.add(str(known.get(GIT_REPOSITORY) or settings.repository_url()))
                     files = registry.all(partial(registry.api.get_model_artifacts, str(version.id)))
                     names |= {file.uri.removeprefix("s3://models/") for file in files if file.uri}
-        for path in {urlsplit(url).path for url in repositories} - self.gone:
-            names |= self._named_in_repository(f"{settings.git_server}{path}")
-        return names | self._named_in_clone()
+        return names, repositories
+
+    def _runs(self) -> list[Any]:
+        return self.server.all(self.server.client.list_runs, "runs", namespace=self.server.namespace)
+
+    def old_runs(self, days: int) -> list[Any]:
+        """The runs that ended so many days ago, and that no model names."""
+        names, before = self._named_by_models()[0], datetime.now(UTC) - timedelta(days=days)
+        return [one for one in self._runs() if one.finished_at and one.finished_at < before and one.run_id not in names]
+
+    def forget(self, run_id: str) -> None:
+        """Delete a run."""
+        with self.server.asking():
+            self.server.client.delete_run(run_id)
 
     def _named_by_runs(self) -> tuple[set[str], set[str]]:
         """The ids of runs and what their parameters, and those of schedules, name; their repositories."""
-        names, repositories = set(), {self.settings.repository_url()}
-        for page, items in (
-            (self.server.client.list_runs, "runs"),
-            (self.server.client.list_recurring_runs, "recurring_runs"),
-        ):
-            for one in self.server.all(page, items, namespace=self.server.namespace):
-                if items == "runs" and one.state in ("PENDING", "RUNNING", "CANCELING", "PAUSED"):
-                    raise JukeboxError(
-                        f"The run {one.display_name!r:.80} is not over yet.", "Clean when no run goes on."
-                    )
-                parameters = (one.runtime_config.parameters if one.runtime_config else None) or {}
-                names |= {getattr(one, "run_id", "")} | names_in(json.dumps(parameters, default=str))
-                if url := parameters.get("repo_url"):
-                    repositories.add(str(url))
+        names, repositories = set(), set()
+        runs = [one for one in self._runs() if one.run_id not in self.forgotten]
+        if going_on := [one for one in runs if one.state in ("PENDING", "RUNNING", "CANCELING", "PAUSED")]:
+            raise JukeboxError(f"The run {going_on[0].display_name!r:.80} is not over.", "Clean when no run goes on.")
+        listed = self.server.client.list_recurring_runs
+        for one in runs + self.server.all(listed, "recurring_runs", namespace=self.server.namespace):
+            parameters = (one.runtime_config.parameters if one.runtime_config else None) or {}
+            names |= {getattr(one, "run_id", "")} | names_in(json.dumps(parameters, default=str))
+            if url := parameters.get("repo_url"):
+                repositories.add(str(url))
         return names, repositories
 
     def _named_in_repository(self, url: str) -> set[str]:
@@ -225,6 +242,7 @@ def clean(
     dry_run: bool = False,
     gone: Iterable[str] = (),
     production: bool = True,
+    days: int | None = None,
     told: Callable[[Stored], None] = lambda _: None,
 ) -> list[Stored]:
     """Remove from the platform's buckets what nobody names.
@@ -234,6 +252,7 @@ def clean(
         dry_run: Only say what would go.
         gone: Addresses of repositories that are gone for good.
         production: Whether the cluster has a registry of production.
+        days: Delete runs, too, that ended longer ago and that no model names; none where it is None.
         told: Hears of each object as it goes.
 
     Returns:
@@ -246,6 +265,10 @@ def clean(
     if not dry_run:
         with explained(cleaning.client):
             cleaning.settle()
+    for run in cleaning.old_runs(days) if days else []:
+        cleaning.forgotten.add(run.run_id)
+        if not dry_run:
+            cleaning.forget(run.run_id)
     going = cleaning.unnamed()
     if not dry_run:
         cleaning.remove(going, told)

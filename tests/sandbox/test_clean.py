@@ -10,11 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from waiting import eventually
+from kfp import compiler, dsl
+from waiting import DEADLINE, eventually
 
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import cleaning
 from jukebox_helpers.pipelines.registry import model_registry
+from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.sandbox import clean as clean_sandbox
 from jukebox_helpers.sandbox import sandbox_program
 from jukebox_helpers.settings import KIT, Settings
@@ -140,6 +142,40 @@ def test_what_nobody_names_goes_and_all_else_stays(platform: Settings, monkeypat
     assert f"--gone '{elsewhere}'" in str(refused.value.next_action)
     assert cache_key(md5(4)) in {address.partition("/")[2] for address in addresses(platform)}
     assert len(cleaning.clean(platform, gone=[elsewhere])) == 1
+
+
+@dsl.component(base_image="python:3.12")
+def write(found: dsl.Output[dsl.Artifact]):
+    """Write an artifact."""
+    with open(found.path, "w") as file:
+        file.write("la")
+
+
+@dsl.pipeline(name="training-pipeline-small")
+def small() -> None:
+    """One step."""
+    write().set_caching_options(False)
+
+
+def test_an_old_run_goes_with_what_it_wrote_unless_a_model_names_it(platform: Settings, tmp_path: Path) -> None:
+    client = connect(platform).client
+    compiler.Compiler().compile(small, str(tmp_path / "small.yaml"))
+    ids = [client.create_run_from_pipeline_package(str(tmp_path / "small.yaml")).run_id for _ in range(2)]
+    with pytest.raises(JukeboxError, match="is not over"):
+        cleaning.clean(platform)
+    for run_id in ids:
+        assert client.wait_for_run_completion(run_id, DEADLINE, 1).state == "SUCCEEDED"
+    record = {"model sha256": "d" * 64, "run": ids[0]}
+    model_registry(platform).register("jukebox", "a" * 10, "s3://models/x", record)
+    wrote = {run_id: {one for one in addresses(platform) if run_id in one} for run_id in ids}
+    assert all(wrote.values())
+    assert cleaning.clean(platform) == [] == cleaning.clean(platform, days=1)
+    would_go = cleaning.clean(platform, days=-1, dry_run=True)
+    assert {f"{one.bucket}/{one.key}" for one in would_go} == wrote[ids[1]]
+    assert wrote[ids[1]] <= addresses(platform)
+    cleaning.clean(platform, days=-1)
+    assert [one.run_id for one in client.list_runs(namespace=platform.namespace).runs] == ids[:1]
+    assert wrote[ids[0]] <= addresses(platform) and not wrote[ids[1]] & addresses(platform)
 
 
 def test_the_space_of_overwritten_objects_comes_back(fresh_sandbox: Settings) -> None:
