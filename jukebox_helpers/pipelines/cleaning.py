@@ -59,8 +59,13 @@ class Stored:
     @property
     def name(self) -> str:
         """What names it, if anything does; empty where it is not the kit's."""
-        found = re.fullmatch(SHAPES.get(self.bucket, ""), self.key)
-        return "".join(group or "" for group in found.groups()) if found else ""
+        return name_of(self.key, self.bucket)
+
+
+def name_of(key: str, bucket: str = CACHE_BUCKET) -> str:
+    """What names an object; see `Stored.name`."""
+    found = re.fullmatch(SHAPES.get(bucket, ""), key)
+    return "".join(group or "" for group in found.groups()) if found else ""
 
 
 def unnamed(objects: Iterable[Stored], names: set[str], now: datetime) -> list[Stored]:
@@ -214,21 +219,25 @@ class Cleaning:
     def settle(self) -> None:
         """Bring back what waits aside and is named, remove the rest; all of it comes back where that is not known."""
         page = self.client.get_paginator("list_objects_v2").paginate(Bucket=CACHE_BUCKET, Prefix=ASIDE)
-        waiting = [item["Key"].removeprefix(ASIDE) for part in page for item in part.get("Contents", [])]
+        waiting = {item["Key"].removeprefix(ASIDE) for part in page for item in part.get("Contents", [])}
         if not waiting:
             return
         try:
             names = self.names()
-            names |= self.listed(names)
+            self._bring_back(waiting, names)
+            self._bring_back(waiting, self.listed(names))  # the lists of folders are in their place by now
         except Exception:
-            for key in waiting:
-                self._move(ASIDE + key, key)
+            self._bring_back(waiting, {name_of(key) for key in waiting})
             raise
         for key in waiting:
-            if Stored(CACHE_BUCKET, key, 0, datetime.now(UTC)).name in names:
+            self.client.delete_object(Bucket=CACHE_BUCKET, Key=ASIDE + key)
+
+    def _bring_back(self, waiting: set[str], names: set[str]) -> None:
+        anew = {one.key for one in self.objects() if one.bucket == CACHE_BUCKET}  # loaded once more meanwhile
+        for key in sorted(waiting - anew):
+            if name_of(key) in names:
                 self._move(ASIDE + key, key)
-            else:
-                self.client.delete_object(Bucket=CACHE_BUCKET, Key=ASIDE + key)
+                waiting.remove(key)
 
     def _move(self, key: str, to: str) -> None:
         self.client.copy({"Bucket": CACHE_BUCKET, "Key": key}, CACHE_BUCKET, to)

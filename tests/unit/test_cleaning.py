@@ -48,6 +48,7 @@ class MemoryS3:
         yield {}
 
     def get_object(self, Bucket, Key):
+        assert (Bucket, Key) in self.held
         return {"Body": io.BytesIO(self.bodies[Key])}
 
     def copy(self, source, bucket, key):
@@ -100,6 +101,13 @@ def test_a_version_that_is_named_before_or_meanwhile_stays_whenever_it_dies(stor
         left = {key for _, key in s3.held}
         assert left >= {cache_key(md5) for md5, at in stored.items() if at == FRESH or md5 in second}
         assert not [key for key in left if key.startswith(ASIDE)]
+
+
+def test_bytes_that_were_loaded_again_meanwhile_are_left_as_they_are():
+    key = cache_key(MD5S[0])
+    s3 = MemoryS3({("data-cache", key): OLD, ("data-cache", ASIDE + key): OLD})
+    Looked(s3, {MD5S[0]}).run()
+    assert s3.held == {("data-cache", key): OLD}
 
 
 @settings(max_examples=200, deadline=None)
@@ -164,12 +172,13 @@ def test_a_model_is_named_by_its_address():
     assert unnamed([one], {one.key}, NOW) == [] and unnamed([one], {"abcdef0123"}, NOW) == [one]
 
 
-def test_what_a_folder_lists_that_is_named_stays():
+@pytest.mark.parametrize("first", [{MD5S[0]}, set()], ids=["before", "meanwhile"])
+def test_what_a_folder_lists_that_is_named_stays(first):
     folder, inside, other = MD5S[:3]
     s3 = MemoryS3({("data-cache", cache_key(md5)): OLD for md5 in (inside, other)})
     s3.held["data-cache", cache_key(folder) + ".dir"] = OLD
     s3.bodies[cache_key(folder) + ".dir"] = f'[{{"md5": "{inside}", "relpath": "a"}}]'.encode()
-    Looked(s3, {folder}).run()
+    Looked(s3, first, {folder}).run()
     assert {key for _, key in s3.held} == {cache_key(folder) + ".dir", cache_key(inside)}
 
 
