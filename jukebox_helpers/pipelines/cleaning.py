@@ -25,7 +25,7 @@ from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps.constants import CACHE_BUCKET, CONNECTION, DATA_BUCKET, GIT_REPOSITORY, PIPELINE_BUCKET
 from jukebox_helpers.steps.git import git
 from jukebox_helpers.steps.git_password import check_repository_address
-from jukebox_helpers.steps.registry import open_registry
+from jukebox_helpers.steps.registry import ModelRegistry, open_registry
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
 
 YOUNG = timedelta(days=1)
@@ -117,7 +117,7 @@ class Cleaning:
     def _named_by_models(self) -> tuple[set[str], set[str]]:
         """The files of registered models and all that their records say, also of one half registered; repositories."""
         settings, names, repositories = self.settings, set(), {self.settings.repository_url()}
-        registries = [model_registry(settings)]
+        registries: list[ModelRegistry] = [model_registry(settings)]
         if self.production and not settings.is_sandbox:
             domain = settings.known_cluster_domain()
             registries.append(open_registry(domain, settings.namespace, prod_flag=True, token=settings.token))
