@@ -110,7 +110,7 @@ def test_a_push_is_not_redirected_with_it(platform, start, tmp_path):
     other, folder = start(), tmp_path / "clone"
     clone_main(f"{platform.url}/user1/jukebox.git", str(folder))
     platform.redirect = other.url
-    with pytest.raises(RuntimeError, match="git push failed"):
+    with pytest.raises(ConnectionError, match="git push failed"):
         git("push", "--quiet", "origin", "main:refs/heads/elsewhere", folder=str(folder))
     assert other.seen == other.requests == []
 
