@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.following import OnChange, nobody, run_pipeline
 from jukebox_helpers.pipelines.lineage import compare_digests, unknown
 from jukebox_helpers.pipelines.read import read_pipeline
@@ -23,16 +24,28 @@ def exporting_step(steps: Iterable[str]) -> str:
 def rebuild(settings: Settings, record: Mapping[str, Any], on_change: OnChange = nobody) -> dict[str, Any]:
     """Train a registered model version again, from what its record in the registry names, without registering anything.
 
-    Returns the digests of what was rebuilt, under the names that the record uses. A revision that is gone is a
-    JukeboxError, a step that has failed RunFailed.
+    Returns the digests of what was rebuilt, under the names that the record uses. A revision that is gone or does not
+    fetch what the record names, or a record that names too little, is a JukeboxError, a step that has failed RunFailed.
     """
     metadata = record["metadata"]
+    needed = ("parameters", RANKINGS_HASH) if DATA_HASH in metadata else ("parameters",)
+    if unrecorded := [name for name in needed if name not in metadata]:
+        raise JukeboxError(
+            f"The record of version {record['version']} has no {' and no '.join(unrecorded)}.",
+            "Reproduce a version that the training pipeline has registered: ./jukebox trace names them.",
+        )
     with compiled_revision(settings, str(metadata.get("git revision") or record["version"]), False) as (folder, _):
         pipeline = read_pipeline((folder / TRAINING_PIPELINE_YAML).read_text())
+        fetch = "fetch-data-from-dvc" if DATA_HASH in metadata else "fetch-data"
         export = exporting_step(pipeline.steps())
+        if absent := {fetch, export} - set(pipeline.steps()):
+            raise JukeboxError(
+                f"The training pipeline of revision {record['version']} has no step {' and no '.join(sorted(absent))}: "
+                f"it cannot have made this model version{' from a data version' * (fetch in absent)}.",
+                "Push a revision that has the step, and train that: its model version can be reproduced.",
+            )
         pipeline = pipeline.until(export)
         parameters = default_parameters(folder)
-    fetch = "fetch-data-from-dvc" if DATA_HASH in metadata else "fetch-data"
     if DATA_HASH in metadata:
         rankings = f"rankings/{metadata[RANKINGS_HASH]}.parquet"
         pipeline = pipeline.with_argument(fetch, "rankings_object", rankings)

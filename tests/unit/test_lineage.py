@@ -1,3 +1,4 @@
+import contextlib
 import json
 import re
 
@@ -9,6 +10,8 @@ from rich.console import Console
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines import reproduction
 from jukebox_helpers.pipelines.lineage import compare_digests, trace
+from jukebox_helpers.pipelines.read import CompiledPipeline
+from jukebox_helpers.settings import TRAINING_PIPELINE_YAML
 from jukebox_helpers.show.lineage import compare, lineage_tree
 
 
@@ -282,3 +285,32 @@ def test_a_version_that_is_not_registered_cannot_be_reproduced(registry, monkeyp
     monkeypatch.setattr(reproduction, "model_registry", lambda settings: registry)
     with pytest.raises(JukeboxError, match=r"no version of a model 'nothing'.*\nNext: Train one"):
         reproduction.reproduce(None, "nothing", "1")
+
+
+@pytest.fixture
+def without_dvc(registry, monkeypatch, tmp_path):
+    """A registry, and a revision whose training pipeline makes up its songs, as it is shipped."""
+    tasks = {name: {"componentRef": {"name": name}} for name in ("fetch-data", "train-model")}
+    components = {name: {"executorLabel": name} for name in tasks}
+    pipeline = CompiledPipeline({"root": {"dag": {"tasks": tasks}}, "components": components}, {})
+    file = tmp_path / TRAINING_PIPELINE_YAML
+    file.parent.mkdir()
+    file.write_text("")
+    monkeypatch.setattr(reproduction, "model_registry", lambda settings: registry)
+    monkeypatch.setattr(reproduction, "read_pipeline", lambda text: pipeline)
+    monkeypatch.setattr(reproduction, "compiled_revision", lambda *_: contextlib.nullcontext((tmp_path, "")))
+    return registry
+
+
+def test_a_revision_without_the_fetch_that_the_record_names_is_said(without_dvc):
+    register(without_dvc)
+    match = r"pipeline of revision 0123456789 has no step fetch-data-from-dvc: .* from a data version\.\nNext: Push"
+    with pytest.raises(JukeboxError, match=match):
+        reproduction.reproduce(None, "jukebox", "0123456789")
+
+
+@pytest.mark.parametrize("name", ["parameters", "rankings sha256"])
+def test_a_record_that_names_too_little_is_said(without_dvc, name):
+    register(without_dvc, without=[name])
+    with pytest.raises(JukeboxError, match=rf"record of version 0123456789 has no {name}\.\nNext: Reproduce a version"):
+        reproduction.reproduce(None, "jukebox", "0123456789")
