@@ -8,7 +8,7 @@ from jukebox_helpers.steps.evaluation_picture import evaluation_picture
 from jukebox_helpers.steps.export import check_onnx
 
 
-@step("matplotlib", "numpy", "onnxruntime", "pyarrow")
+@step("duckdb", "matplotlib", "numpy", "onnxruntime")
 def evaluate_model(
     onnx_model: Input[Model],
     expected: Input[Dataset],

@@ -21,7 +21,7 @@ def fetch_data(songs: Output[Dataset], rankings: Output[Dataset]):
     rankings.metadata.update({RANKINGS_HASH: digest, RANKINGS_SOURCE: "made up (sample)"})
 
 
-@step("boto3", "dvc[s3]", "numpy", "pyarrow", "pyyaml")
+@step("boto3", "numpy", "pyarrow", "pyyaml")
 def fetch_data_from_dvc(
     cluster_domain: str,
     git_version: str,
@@ -29,7 +29,7 @@ def fetch_data_from_dvc(
     rankings: Output[Dataset],
     rankings_object: str = "",
 ):
-    """Fetch the songs of exactly one revision with DVC, and the rankings that it names or `rankings_object` does."""
+    """Fetch the songs that DVC keeps for one revision, and the rankings that it or `rankings_object` names."""
     import os
 
     url = repository_url(cluster_domain, os.environ["namespace"])

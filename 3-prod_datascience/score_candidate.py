@@ -6,7 +6,7 @@ from jukebox_helpers.pipelines.declare import step
 from jukebox_helpers.steps.cross_validation import cross_validate
 
 
-@step("numpy", "pandas", "pyarrow", "scikit-learn")
+@step("duckdb", "numpy", "pandas", "scikit-learn")
 def score_candidate(
     features: Input[Dataset],
     counts: Input[Dataset],

@@ -8,7 +8,7 @@ from jukebox_helpers.steps.export import export_onnx, predict_held_out
 from jukebox_helpers.steps.model import forward_scores, train, versions
 
 
-@step("numpy", "onnx", "pandas", "pyarrow", "scikit-learn", "skl2onnx")
+@step("duckdb", "numpy", "onnx", "pandas", "scikit-learn", "skl2onnx")
 def train_model(
     features: Input[Dataset],
     counts: Input[Dataset],

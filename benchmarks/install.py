@@ -56,15 +56,15 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     python, commands = find_python(), step_commands(folder / "kit")
     commands = commands if scale >= 1 else commands[:2]
     say("the steps image")
-    image = folder / "image"
-    new_environment(python, image)
+    bare, image, used = folder / "bare", folder / "image", folder / "used"
+    subprocess.run([python, "-m", "venv", bare], check=True)
+    shutil.copytree(bare, image, symlinks=True)
     pip_install(image, image_command(*(command for *_, command in commands)))
     rows = []
     for pipeline, step, command in commands:
         say(f"{pipeline}: {step}")
-        bare = folder / "bare"
-        new_environment(python, bare)
-        alone, satisfied = pip_install(bare, command), pip_install(image, command)
+        shutil.copytree(bare, used, symlinks=True)
+        alone, satisfied = pip_install(used, command), pip_install(image, command)
         if satisfied.mb:
             raise JukeboxError(f"{step} installs something on the steps image, too.", "Install it in the image.")
         rows.append(
@@ -72,7 +72,7 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
              "seconds": round(alone.seconds, 1), "image: CPU s": round(satisfied.cpu, 2),
              "image: seconds": round(satisfied.seconds, 2)}
         )  # fmt: skip
-        shutil.rmtree(bare)
+        shutil.rmtree(used)
     total = {name: sum(row[name] for row in rows) for name in ("MB", "CPU s", "image: CPU s")}
     slowest = max(row["image: seconds"] for row in rows)
     return Result(
@@ -126,12 +126,7 @@ def step_commands(folder: Path) -> list[tuple[str, str, str]]:
 def image_command(*commands: str) -> str:
     """The command that installs what others install, all of it."""
     pins = sorted({pin for command in commands for pin in re.findall(r"'[a-z0-9-]+==[^']*'", command)})
-    return " ".join(["python3 -m pip install --quiet --no-deps", *pins])
-
-
-def new_environment(python: str, folder: Path) -> None:
-    """Make an environment that holds pip alone."""
-    subprocess.run([python, "-m", "venv", folder], check=True)
+    return " ".join(["python3 -m pip install --quiet --no-deps --no-compile", *pins])
 
 
 def pip_install(environment: Path, command: str) -> Installed:

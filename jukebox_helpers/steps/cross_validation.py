@@ -1,6 +1,6 @@
 """Comparing hyperparameters without touching the held-out songs.
 
-It travels into a pipeline step (packages: numpy, pandas, pyarrow, scikit-learn).
+It travels into a pipeline step (packages: duckdb, numpy, pandas, scikit-learn).
 """
 
 from jukebox_helpers.steps.memory import give_memory_back

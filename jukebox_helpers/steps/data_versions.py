@@ -9,6 +9,7 @@ import json
 import os
 
 from jukebox_helpers.steps.constants import (
+    CACHE_BUCKET,
     DATA_HASH,
     DATA_PATH,
     DVC_REMOTES,
@@ -21,12 +22,13 @@ from jukebox_helpers.steps.constants import (
     VERSION_FILE,
 )
 from jukebox_helpers.steps.data_cache import cache_key, cached_size, copy_to_cache
-from jukebox_helpers.steps.dvc import dvc, read_remotes, read_version_file, record_version, set_remotes
+from jukebox_helpers.steps.dvc import read_config, read_remotes, read_version_file, record_version, set_remotes
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main, container_environment, git
 from jukebox_helpers.steps.git_password import may_push
 from jukebox_helpers.steps.rankings import rankings_source
 from jukebox_helpers.steps.s3 import explained, s3_client
+from jukebox_helpers.steps.transfer import fetch_object
 
 PROBE = ".jukebox-write-check"
 """The object that is written and removed to see whether a bucket can be written to."""
@@ -147,7 +149,7 @@ def version_songs(folder: str, md5: str) -> None:
 
 
 def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
-    """Fetch the songs of exactly one revision.
+    """Fetch the songs of exactly one revision, from where DVC keeps them.
 
     Args:
         repo_url: The git repository.
@@ -160,8 +162,8 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
         (what the revision says, see `rankings.fetch_rankings`).
 
     Raises:
-        FileNotFoundError: If the revision has no version file.
-        RuntimeError: If the revision does not exist, or DVC cannot bring its data.
+        FileNotFoundError: If the revision has no version file, or its default remote no such data.
+        RuntimeError: If the revision does not exist.
         ValueError: If the bytes are not those that the version file names.
     """
     import shutil
@@ -176,7 +178,9 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
             "Next: run the data pipeline; its commit starts this pipeline again."
         )
     wanted = read_version_file(version_file)["md5"]
-    dvc("pull", VERSION_FILE, folder=folder)
+    default = read_config(folder).get("core", "remote", fallback="")
+    remote = read_remotes(folder).get(default) or f"s3://{CACHE_BUCKET}"
+    fetch_object(f"{remote.rstrip('/')}/{cache_key(wanted)}", songs)
     found = file_digest(songs, "md5")
     if found != wanted:
         raise ValueError(

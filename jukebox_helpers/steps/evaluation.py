@@ -3,7 +3,7 @@
 Each score stands beside that of the prior (how often each country occurs), of a table that remembers each training
 song's countries, and of the previous version, all on the same held-out songs.
 
-All of it travels into pipeline steps (packages: numpy, onnxruntime, pyarrow). A predictor is one of `scoring`; a truth
+All of it travels into pipeline steps (packages: duckdb, numpy, onnxruntime). A predictor is one of `scoring`; a truth
 is three arrays of equal length: song, country, rows.
 """
 

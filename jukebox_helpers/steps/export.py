@@ -5,6 +5,7 @@ import json
 
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.memory import give_memory_back
+from jukebox_helpers.steps.preparation import small_database
 from jukebox_helpers.steps.scoring import open_onnx
 
 
@@ -64,29 +65,23 @@ def predict_held_out(model_path: str, features_path: str, expected_path: str) ->
     Args:
         model_path: The fitted pipeline.
         features_path: The prepared songs.
-        expected_path: The Parquet file to write: ``spotify_id``, the 13 features, and ``probabilities``, a list for the
-            countries that the file's metadata names as ``labels`` (JSON).
+        expected_path: The file to write, of NumPy's arrays one behind the other: the countries; then for each block of
+            songs their ids, features (songs x 13) and probabilities (songs x countries).
     """
     give_memory_back()
     import joblib
-    import pandas
-    import pyarrow
-    import pyarrow.parquet
+    import numpy
 
-    model, columns = joblib.load(model_path), ["spotify_id", *FEATURES]
-    labels = list(model.classes_)
-    songs = pyarrow.parquet.ParquetFile(features_path)
-    schema = pyarrow.schema(
-        [*map(songs.schema_arrow.field, columns), ("probabilities", pyarrow.list_(pyarrow.float64(), len(labels)))],
-        metadata={"labels": json.dumps(labels)},
-    )
-    with pyarrow.parquet.ParquetWriter(expected_path, schema) as writer:
-        for batch in songs.iter_batches(2000, columns=[*columns, "part"], use_threads=False):
-            test = batch.filter(batch["part"].to_numpy(zero_copy_only=False) == "test")
-            if test.num_rows:
-                inputs = pandas.DataFrame({name: test[name].to_numpy() for name in FEATURES})
-                said = pyarrow.FixedSizeListArray.from_arrays(model.predict_proba(inputs).ravel(), len(labels))
-                writer.write_batch(pyarrow.record_batch([*map(test.column, columns), said], schema=schema))
+    model = joblib.load(model_path)
+    held_out = "FROM read_parquet(?, hive_partitioning = false) WHERE part = 'test' ORDER BY spotify_id"
+    with small_database() as database, open(expected_path, "wb") as file:
+        numpy.save(file, model.classes_.astype("U"))
+        songs = database.execute(held_out, [features_path]).df()
+        for first in range(0, len(songs), 2000):
+            block = songs[first : first + 2000]
+            numpy.save(file, block["spotify_id"].to_numpy("U"))
+            numpy.save(file, block[FEATURES].to_numpy())
+            numpy.save(file, model.predict_proba(block[FEATURES]))
 
 
 def check_onnx(expected_path: str, onnx_path: str, tolerance: float = 1e-5) -> dict:
@@ -105,22 +100,20 @@ def check_onnx(expected_path: str, onnx_path: str, tolerance: float = 1e-5) -> d
     """
     give_memory_back()
     import numpy
-    import pyarrow.parquet
 
-    expected = pyarrow.parquet.ParquetFile(expected_path)
     labels, predict = open_onnx(onnx_path, FEATURES)
-    if labels != json.loads(expected.schema_arrow.metadata[b"labels"]):
-        raise ValueError(f"{onnx_path} names other countries than the fitted model. Next: export the model again.")
     songs, beyond, largest, worst = 0, 0, 0.0, ""
-    for batch in expected.iter_batches(2000, use_threads=False):
-        said = batch["probabilities"].flatten().to_numpy().reshape(-1, len(labels))
-        difference = numpy.abs(said - predict({name: batch[name].to_numpy() for name in FEATURES})).max(axis=1)
-        # Written as "not within", so that a probability that is no number counts.
-        beyond += int((~(difference <= tolerance)).sum())
-        songs += len(difference)
-        if not difference.max() <= largest:
-            largest = float(difference.max())
-            worst = batch["spotify_id"][int(difference.argmax())].as_py()
+    with open(expected_path, "rb") as file:
+        if labels != numpy.load(file).tolist():
+            raise ValueError(f"{onnx_path} names other countries than the fitted model. Next: export the model again.")
+        while file.peek(1):
+            ids, inputs, said = (numpy.load(file) for _ in range(3))
+            difference = numpy.abs(said - predict(dict(zip(FEATURES, inputs.T, strict=True)))).max(axis=1)
+            # Written as "not within", so that a probability that is no number counts.
+            beyond += int((~(difference <= tolerance)).sum())
+            songs += len(difference)
+            if not difference.max() <= largest:
+                largest, worst = float(difference.max()), str(ids[difference.argmax()])
     if not songs:
         raise ValueError("There is no held-out song to check on. Next: prepare more songs.")
     if beyond:

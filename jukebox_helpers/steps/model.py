@@ -1,6 +1,6 @@
 """From prepared counts to a fitted pipeline.
 
-All of it travels into pipeline steps (packages: numpy, pandas, pyarrow, scikit-learn).
+All of it travels into pipeline steps (packages: duckdb, numpy, pandas, scikit-learn).
 """
 
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
-PACKAGES = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "scipy", "skl2onnx")
+PACKAGES = ("duckdb", "joblib", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
 """What makes a model: its record holds their versions."""
 
 HYPERPARAMETERS = {

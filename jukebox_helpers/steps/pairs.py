@@ -1,14 +1,13 @@
 """What was prepared, read for training and scoring: pairs of a song and a country, with their counts."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jukebox_helpers.steps.constants import FEATURES
+from jukebox_helpers.steps.preparation import small_database
 
 if TYPE_CHECKING:
     import numpy
-    import pyarrow
-    import pyarrow.parquet
 
 
 @dataclass(frozen=True)
@@ -55,45 +54,25 @@ def read_pairs(features_path: str, counts_path: str, labels: list[str] | None = 
         labels: The countries, in the model's order; without them, those of the counts.
     """
     import numpy
-    import pyarrow.compute
-    import pyarrow.parquet
 
-    # ParquetFile, not read_table: the latter takes "part=..." in a path for a column.
-    songs = pyarrow.parquet.ParquetFile(features_path)
-    counts = pyarrow.parquet.ParquetFile(counts_path, read_dictionary=["spotify_id", "country"])
-    # Not to_numpy, which imports pandas: that takes more memory than all the data.
-    numbers = numpy.from_dlpack
-
-    def column(file: "pyarrow.parquet.ParquetFile", name: str) -> "pyarrow.Array":
-        # One at a time: what it takes to read one is used again for the next.
-        return file.read([name], use_threads=False)[name].combine_chunks()
-
-    ids = column(songs, "spotify_id")
-    order = pyarrow.compute.sort_indices(ids)
-    ids, order = ids.take(order), numbers(order)
-    part = column(songs, "part").dictionary_encode()
-    held_out = numpy.array(part.dictionary.to_pylist()) == "test"
-
-    charted, places = (column(counts, name).dictionary_encode() for name in ("spotify_id", "country"))
-    song = numbers(pyarrow.compute.index_in(charted.dictionary, value_set=ids).fill_null(-1))[numbers(charted.indices)]
-    names = places.dictionary.to_pylist()
-    labels = labels or sorted(names)
-    number = {label: number for number, label in enumerate(labels)}
-    country = numpy.array([number.get(name, -1) for name in names], "int32")[numbers(places.indices)]
-    past, future = (numbers(column(counts, name)) for name in ("past", "future"))
-    known = (song >= 0) & (country >= 0)
-    pairs = numpy.lexsort((country, song))
-    pairs = pairs[known[pairs]]
-    return Pairs(
-        inputs={name: numbers(column(songs, name))[order] for name in FEATURES},
-        test=held_out[numbers(part.indices)][order],
-        song=song[pairs],
-        country=country[pairs],
-        past=past[pairs],
-        future=future[pairs],
-        labels=numpy.array(labels),
-        unknown=int(past[~known].sum() + future[~known].sum()),
-    )
+    # Otherwise "part=…" in a path is taken for a column.
+    table = "read_parquet(?, hive_partitioning = false)"
+    songs = f"SELECT {', '.join(f'{name}::FLOAT AS {name}' for name in FEATURES)}, part = 'test' AS test FROM {table}"
+    with small_database() as database:
+        inputs: Any = database.execute(f"{songs} ORDER BY spotify_id", [features_path]).fetchnumpy()
+        found = database.execute(f"SELECT DISTINCT country FROM {table} ORDER BY country", [counts_path])
+        labels = labels or [country for (country,) in found.fetchall()]
+        pairs: Any = database.execute(
+            "SELECT coalesce(song, -1)::INTEGER song, coalesce(list_position(?, country), 0)::INTEGER - 1 country, "
+            f"past::INTEGER AS past, future::INTEGER AS future FROM {table} LEFT JOIN "
+            f"(SELECT spotify_id, row_number() OVER (ORDER BY spotify_id) - 1 AS song FROM {table}) USING (spotify_id) "
+            "ORDER BY song, country",
+            [labels, counts_path, features_path],
+        ).fetchnumpy()
+    known = (pairs["song"] >= 0) & (pairs["country"] >= 0)
+    unknown = int((pairs["past"] + pairs["future"])[~known].sum())
+    kept = {name: values[known] for name, values in pairs.items()}
+    return Pairs(inputs, inputs.pop("test"), **kept, labels=numpy.array(labels), unknown=unknown)
 
 
 def pairs_of(first: "numpy.ndarray", last: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":

@@ -8,13 +8,29 @@ All of it travels into pipeline steps (package: duckdb).
 import datetime
 import itertools
 import tempfile
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.messages import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import duckdb
+
+
+@contextmanager
+def small_database(memory_mb: int = 128, threads: int = 1) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A database in memory; what needs more goes to a temporary folder."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as spill:
+        limits: Any = {"memory_limit": f"{memory_mb}MB", "threads": threads, "temp_directory": spill}
+        with duckdb.connect(config={**limits, "preserve_insertion_order": "false"}) as database:
+            # Days are those of UTC, whatever the zone of the machine.
+            database.execute("SET TimeZone = 'UTC'")
+            yield database
 
 
 def load_songs(database: "duckdb.DuckDBPyConnection", songs_path: str, test_share: float) -> int:
@@ -135,15 +151,7 @@ def prepare(
     Raises:
         ValueError: If nothing, or only one country, is left to learn from, or no song to test on.
     """
-    import duckdb
-
-    with tempfile.TemporaryDirectory() as spill, duckdb.connect() as database:
-        # Days are those of UTC, whatever the zone of the machine.
-        database.execute("SET TimeZone = 'UTC'")
-        database.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
-        database.execute(f"SET threads = {int(threads)}")
-        database.execute("SET preserve_insertion_order = false")
-        database.execute("SET temp_directory = $spill", {"spill": spill})
+    with small_database(memory_mb, threads) as database:
         songs = load_songs(database, songs_path, test_share)
         cut = load_pairs(database, rankings_path, future_share)
         total, worldwide, unknown_rows, unknown_songs = database.execute(

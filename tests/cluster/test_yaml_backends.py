@@ -87,6 +87,30 @@ def test_no_step_carries_more_than_it_needs(compiled):
         assert not [one for one in names if one in sources[name]], name
 
 
+def pod_as_argo_carries_it(container, component):
+    """The bytes of the template that Argo hands to a pod in one variable, as drivers of KFP make it.
+
+    What the driver says of the pod is JSON, and stands in the template's JSON twice: as an input and as the patch.
+    https://github.com/kubeflow/pipelines/blob/master/backend/src/v2/compiler/argocompiler/container.go
+    """
+    launcher = ["/kfp-launcher/launch", "--component_spec", json.dumps(component), "--executor_input", "x" * 4_000]
+    main = {**container, "name": "main", "command": [*launcher, "--", *container["command"]]}
+    patch = json.dumps({"containers": [main]})
+    inputs = {"parameters": [{"name": "pod-spec-patch", "value": patch}]}
+    return len(json.dumps({"inputs": inputs, "podSpecPatch": patch, "container": "x" * 6_000}).encode())
+
+
+def test_every_pod_is_well_below_what_argo_can_start(compiled):
+    """131,072 bytes is the most that Linux takes as one variable, and Argo before 3.6 needs that."""
+    sizes = {}
+    for spec, _ in compiled:
+        for component in spec["components"].values():
+            if label := component.get("executorLabel"):
+                container = spec["deploymentSpec"]["executors"][label]["container"]
+                sizes[label] = pod_as_argo_carries_it(container, component)
+    assert len(sizes) == 14 and max(sizes.values()) < 100_000, sizes
+
+
 def executors(platform):
     return platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from throwaway import need_the_package_index
 
-from benchmarks import results
+from benchmarks import install, results
 from benchmarks.measure import measure
 from benchmarks.results import read_result
 from benchmarks.run import BENCHMARKS, bench
@@ -38,6 +39,16 @@ def test_every_benchmark_runs_and_writes_its_result(name, tmp_path, monkeypatch)
     assert result.machine["processor"] in text and f"python {result.machine['python']}" in text
     picture = (tmp_path / f"{name}.svg").read_text()
     assert "<svg" in picture and len(picture) < 100_000
+
+
+def test_what_the_steps_install_is_measured(tmp_path, monkeypatch):
+    """Two steps of it, from the package index; on the steps image nothing is downloaded any more."""
+    need_the_package_index()
+    monkeypatch.setattr(install, "find_python", lambda: sys.executable)
+    (result,), _ = bench(["install"], TINY, target=tmp_path, console=Console(quiet=True))
+    assert [row["step"] for row in result.rows] == ["check-access", "extract"]
+    assert all(5 < row["MB"] < 50 and row["CPU s"] > row["image: CPU s"] > 0 for row in result.rows)
+    assert read_result(tmp_path / "install.json") == result and "<svg" in (tmp_path / "install.svg").read_text()
 
 
 def test_no_result_names_the_host(step_results):

@@ -721,6 +721,33 @@ def test_training_refuses_songs_that_are_not_those_of_their_version(platform, s3
     assert not (tmp_path / "fetched").exists()
 
 
+def test_training_fetches_what_somebody_pushed_with_dvc(platform, repository, tmp_path):
+    """To the remote that the revision names."""
+    folder = str(tmp_path / "clone")
+    with connection(platform):
+        git.container_environment()
+        clone_main(repository, folder)
+        (tmp_path / "clone" / "song_properties.parquet").write_text("by hand")
+        for lines in (
+            ("init", "--quiet"),
+            ("remote", "add", "--default", "mine", "s3://data-cache/mine"),
+            ("add", "--quiet", "song_properties.parquet"),
+            ("push", "--quiet"),
+        ):
+            dvc_module.dvc(*lines, folder=folder)
+        git.git("add", "song_properties.parquet.dvc", ".dvc", ".gitignore", folder=folder)
+        git.git("commit", "--quiet", "--message", "By hand", folder=folder)
+        git.git("push", "--quiet", "origin", "main", folder=folder)
+        revision, target = git.git("rev-parse", "HEAD", folder=folder), tmp_path / "fetched"
+        found = data_versions.fetch_data_version(repository, revision, str(target))
+        assert target.read_text() == "by hand" and json.loads(found["DVC remotes"]) == {"mine": "s3://data-cache/mine"}
+        dvc_module.dvc("remote", "modify", "mine", "url", "s3://data-cache/another", folder=folder)
+        git.git("commit", "--all", "--quiet", "--message", "Gone", folder=folder)
+        git.git("push", "--quiet", "origin", "main", folder=folder)
+        with pytest.raises(FileNotFoundError, match="There is no object s3://data-cache/another/files/md5/.*Next:"):
+            data_versions.fetch_data_version(repository, "main", str(tmp_path / "none"))
+
+
 def test_no_secret_in_logs_or_repository(platform, songs, repository):
     finished = run(platform, songs, repository)
     secrets = {**platform.secret("aws-connection-data"), **platform.secret("git-auth")}

@@ -14,7 +14,7 @@ from jukebox_helpers.steps.constants import FEATURES
 from jukebox_helpers.steps.export import check_onnx, export_onnx, predict_held_out
 from jukebox_helpers.steps.model import check_hyperparameters, fit, forward_scores, train, versions
 from jukebox_helpers.steps.network import teach
-from jukebox_helpers.steps.pairs import Pairs
+from jukebox_helpers.steps.pairs import Pairs, read_pairs
 from jukebox_helpers.steps.scoring import onnx_probabilities
 
 
@@ -214,9 +214,17 @@ def test_onnx_takes_thirteen_raw_inputs_and_says_what_it_is(trained):
 
 
 def test_onnx_agrees_with_scikit_learn_on_held_out_songs(trained):
-    expected = pandas.read_parquet(trained.expected)
+    songs = pandas.read_parquet(trained.features).query("part == 'test'").sort_values("spotify_id")
     model = joblib.load(trained.model)
-    numpy.testing.assert_array_equal(numpy.stack(expected["probabilities"]), model.predict_proba(expected[FEATURES]))
+    with open(trained.expected, "rb") as file:
+        assert numpy.load(file).tolist() == list(model.classes_)
+        blocks = []
+        while file.peek(1):
+            blocks.append([numpy.load(file) for _ in range(3)])
+    ids, inputs, said = (numpy.concatenate(part) for part in zip(*blocks, strict=True))
+    numpy.testing.assert_array_equal(ids, songs["spotify_id"])
+    numpy.testing.assert_array_equal(inputs, songs[FEATURES])
+    numpy.testing.assert_array_equal(said, model.predict_proba(songs[FEATURES]))
     result = check_onnx(trained.expected, trained.onnx)
     assert result["songs"] == (pandas.read_parquet(trained.features)["part"] == "test").sum()
     assert result["largest difference"] < 1e-5
@@ -254,6 +262,16 @@ def test_a_model_whose_answer_is_no_number_is_refused(room):
     songs = (pandas.read_parquet(room.features)["part"] == "test").sum()
     with pytest.raises(ValueError, match=rf"differ by nan .*; {songs} of {songs} songs are beyond it\. Next:"):
         check_onnx(room.expected, room.onnx)
+
+
+def test_the_name_of_a_folder_is_no_column(trained, tmp_path):
+    """An artifact's path may hold an equals sign, and readers of Parquet take ``part=…`` for a column of the table."""
+    folder = tmp_path / "part=train"
+    shutil.copytree(trained.folder, folder)
+    there, here = (read_pairs(room.features, room.counts) for room in (Room(folder), trained))
+    assert there.test.any() and (there.test == here.test).all()
+    predict_held_out(trained.model, Room(folder).features, str(tmp_path / "expected"))
+    assert digest(tmp_path / "expected") == digest(trained.expected)
 
 
 def test_the_label_is_the_most_probable_country(trained):
