@@ -62,6 +62,7 @@ class Server:
         daily = run | {"max_concurrency": "1", "trigger": {"periodic_schedule": {"interval_second": "60"}}}
         daily["mode"] = "ENABLE"
         often = self.make(f"{KFP}/recurringruns", daily)["recurring_run_id"]
+        unused = self.make(f"{KFP}/experiments", {"display_name": "unused"})["experiment_id"]
         model = self.make(f"{REGISTRY}/registered_models", {"name": "jukebox"})["id"]
         of_model = self.make(f"{REGISTRY}/model_versions", {"name": "1", "registeredModelId": model})["id"]
         file = {"artifactType": "model-artifact", "name": "jukebox", "uri": "s3://models/a"}
@@ -86,6 +87,7 @@ class Server:
             ("/runs/<run_id>:archive", "POST", f"{KFP}/runs/{archived}:archive", None, ""),
             ("/runs/<run_id>", "DELETE", f"{KFP}/runs/{archived}", None, ""),
             ("/experiments", "POST", f"{KFP}/experiments", {"display_name": "one more"}, ""),
+            ("/experiments/<experiment_id>", "DELETE", f"{KFP}/experiments/{unused}", None, ""),
             ("/recurringruns", "POST", f"{KFP}/recurringruns", daily, ""),
             ("/recurringruns/<recurring_run_id>:disable", "POST", f"{KFP}/recurringruns/{often}:disable", None, ""),
             ("/recurringruns/<recurring_run_id>", "DELETE", f"{KFP}/recurringruns/{often}", None, ""),
