@@ -1,6 +1,7 @@
 """The compiled pipelines: what their YAML says of steps, parameters, Secrets and caching."""
 
 import importlib.util
+import re
 import shlex
 import sys
 from importlib import metadata
@@ -115,6 +116,38 @@ def test_the_grid_is_checked_before_anything_else_runs(grid_pipeline):
     assert "check-grid" in tasks["fetch-data-from-dvc"]["dependentTasks"]
     found = caching(grid_pipeline)
     assert "score-candidate" in found and not any(found.values())
+
+
+def fed(pipeline):
+    """Where each parameter of each task comes from, the type there and the type that the task wants."""
+    components = pipeline.spec["components"]
+    for group in [pipeline.spec["root"], *components.values()]:
+        tasks = group.get("dag", {}).get("tasks", {})
+        for name, task in tasks.items():
+            wanted = components[task["componentRef"]["name"]].get("inputDefinitions", {}).get("parameters", {})
+            for parameter, source in task.get("inputs", {}).get("parameters", {}).items():
+                there = None
+                if given := source.get("componentInputParameter"):
+                    there = group["inputDefinitions"]["parameters"].get(given)
+                elif given := source.get("taskOutputParameter"):
+                    producer = components[tasks[given["producerTask"]]["componentRef"]["name"]]
+                    there = producer["outputDefinitions"]["parameters"][given["outputParameterKey"]]
+                if there:  # neither a constant nor the item of a loop, whose type another test has
+                    yield f"{name}.{parameter}", there["parameterType"], wanted[parameter]["parameterType"]
+
+
+def test_every_parameter_has_the_type_of_what_feeds_it(data_pipeline, training_pipeline, grid_pipeline):
+    """A driver refuses a STRING for a STRUCT."""
+    found = [one for pipeline in (data_pipeline, training_pipeline, grid_pipeline) for one in fed(pipeline)]
+    assert {"train-model", "version-and-commit"} < {name.split(".")[0] for name, *_ in found}
+    assert len(found) > 20 and [one for one in found if one[1] != one[2]] == []
+
+
+def test_no_placeholder_is_one_that_an_older_server_does_not_know(data_pipeline, training_pipeline, grid_pipeline):
+    """It would hand on the name instead of the value."""
+    for pipeline in (data_pipeline, training_pipeline, grid_pipeline):
+        named = set(re.findall(r"\{\{\$[^}]*\}\}", pipeline.text()))
+        assert named == {"{{$}}"}
 
 
 def test_no_step_of_the_data_pipeline_is_cached(data_pipeline):
