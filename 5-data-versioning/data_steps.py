@@ -10,14 +10,14 @@ from jukebox_helpers.steps.tables import transform_songs, validate_songs
 from jukebox_helpers.steps.transfer import fetch, load_object, own_bucket
 
 
-@step("boto3")
+@step("boto3", quiet=True)
 def check_access(repo_url: str):
     """Refuse wrong addresses and credentials before anything is written."""
     revision = check_write_access(repo_url, [DATA_BUCKET, CACHE_BUCKET])
     print(f"S3 and git let this run write; main is at {revision[:10]}.")
 
 
-@step("boto3")
+@step("boto3", quiet=True)
 def extract(dataset_url: str, songs: Output[Dataset]):
     """Bring the table of songs from its source."""
     print(f"{fetch(dataset_url, songs.path):,} bytes extracted.")
@@ -49,7 +49,7 @@ def load(transformed: Input[Dataset]) -> str:
     return md5
 
 
-@step("boto3", "dvc[s3]", "pyyaml")
+@step("boto3", "dvc[s3]", "pyyaml", quiet=True)
 def version_and_commit(repo_url: str, md5: str) -> str:
     """Version the loaded bytes with DVC and push their version file; without news there is no commit."""
     return commit_data_version(repo_url, md5)["revision"]

@@ -3,16 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from jukebox_helpers.steps.messages import parts
+from jukebox_helpers.steps.messages import parts, printable
+
+LONGEST = 20_000
+"""Characters of an error that are shown."""
 
 
 class JukeboxError(Exception):
-    """A failure that the reader can act on: what happened, where and why; and what to do now, a command or a change."""
+    """A failure that the reader can act on: what happened, where and why; and what to do now, a command or a change.
+
+    Foreign words in either obey nobody: control characters are written out, wherever the error is shown.
+    """
 
     def __init__(self, what: str, next_action: str = "") -> None:
         super().__init__(what)
-        self.what = what
-        self.next_action = next_action
+        self.what = printable(what, LONGEST)
+        self.next_action = printable(next_action)
 
     @classmethod
     def told(cls, error: Exception) -> "JukeboxError":

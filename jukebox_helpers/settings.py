@@ -137,7 +137,8 @@ class Settings:
                 if bucket != name
                 else "Run ./jukebox up.",
             )
-        return {file.name: file.read_text() for file in sorted(folder.iterdir())}
+        # As Kubernetes mounts a Secret, there are folders beside the keys, "..data" among them.
+        return {file.name: file.read_text() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
 def state_folder() -> Path:

@@ -152,7 +152,8 @@ def read_secret(state: Path, name: str) -> dict[str, str]:
             if bucket != name
             else f"The Secrets are: {', '.join(sorted(one.name for one in folder.parent.glob('[!.]*'))) or 'none'}.",
         )
-    return {file.name: file.read_text() for file in sorted(folder.iterdir())}
+    # As Kubernetes mounts a Secret, there are folders beside the keys, "..data" among them.
+    return {file.name: file.read_text() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
 def bring_up_to_date(state: Path) -> str:

@@ -2,10 +2,11 @@
 
 import base64
 import io
+import socket
 import ssl
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -53,6 +54,41 @@ def page_server(status: int = 200, certificate: ssl.SSLContext | None = None) ->
     yield f"{'https' if certificate else 'http'}://localhost:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@contextmanager
+def bad_server(answer: bytes | Iterable[bytes] | None) -> Iterator[str]:
+    """A server that answers every request with these bytes and closes, or with nothing at all; yields its address.
+
+    Parts of an answer are sent one by one, as they come, until nobody reads them any more.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    open_ends = []
+
+    def send(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            for part in [answer] if isinstance(answer, bytes) else answer or ():
+                connection.sendall(part)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            head = b""
+            while b"\r\n\r\n" not in head and (part := connection.recv(65536)):
+                head += part
+            if answer is None:
+                open_ends.append(connection)
+            else:
+                send(connection)
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+    for connection in open_ends:
+        connection.close()
 
 
 def make_certificate(folder: Path) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from jukebox_helpers.cli.terminal import as_json, cli, console, say_json
 from jukebox_helpers.settings import need_checkout, state_folder
-from jukebox_helpers.steps.messages import parts
+from jukebox_helpers.steps.messages import parts, printable
 
 
 @cli.command()
@@ -56,6 +56,7 @@ def status(as_json: bool) -> None:
 def show_status(as_json: bool) -> bool:
     """Print the sandbox's status, and tell whether it runs."""
     from rich.table import Table
+    from rich.text import Text
 
     from jukebox_helpers import sandbox
 
@@ -74,7 +75,7 @@ def show_status(as_json: bool) -> bool:
             value = ", ".join(map(str, value))
         elif isinstance(value, dict):
             value = "\n".join(f"{name}: {item}" for name, item in value.items())
-        table.add_row(key.replace("_", " "), str(value))
+        table.add_row(key.replace("_", " "), Text(printable(str(value), None)))
     console().print(table, soft_wrap=True)
     if link:  # longer than many a terminal is wide: cut or folded in a table, it would lead nowhere
         click.echo(f" The dashboard, by a link that logs a browser in once:\n {link}")
@@ -96,6 +97,7 @@ def doctor(as_json: bool) -> None:
     And how to get it. Exit code 1 if anything is missing.
     """
     from rich.table import Table
+    from rich.text import Text
 
     from jukebox_helpers.workshop.doctor import examine
 
@@ -108,7 +110,9 @@ def doctor(as_json: bool) -> None:
             table.add_column(column, overflow="fold")
         for finding in findings:
             mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
-            table.add_row(mark, finding.what, finding.found, "" if finding.good else finding.next_action)
+            table.add_row(
+                mark, finding.what, Text(printable(finding.found)), Text("" if finding.good else finding.next_action)
+            )
         console().print(table)
     sys.exit(0 if all(finding.good for finding in findings) else 1)
 

@@ -2,13 +2,16 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.segment import Segment
 
 from jukebox_helpers.about import kit_version
+from jukebox_helpers.steps.messages import printable
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -29,9 +32,18 @@ def cli() -> None:
     """Jukebox: from a push of data to a model that knows which bytes it was trained on."""
 
 
+class Terminal(Console):
+    """The terminal: foreign text cannot steer it, whatever shows it; styles are rich's own."""
+
+    def render(self, *arguments: Any, **options: Any) -> Iterator[Segment]:
+        """What is printed, with control characters written out."""
+        for segment in super().render(*arguments, **options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text, None))
+
+
 def console() -> Console:
     """The terminal; a hundred columns where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=100)
+    return Terminal() if sys.stdout.isatty() else Terminal(width=100)
 
 
 def say_json(value: Any) -> None:

@@ -132,12 +132,30 @@ def without_comments(source: str) -> str:
     return "\n".join(lines)
 
 
+def joined(source: str, width: int = 400) -> str:
+    """Python source with a line for each statement, as far as it fits into so many characters."""
+    breaks, depth = set(), 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.OP:
+            depth += (token.string in "([{") - (token.string in ")]}")
+        elif token.type == tokenize.NL and depth:
+            breaks.add(token.start[0])
+    lines: list[str] = []
+    for number, line in enumerate(source.split("\n")):
+        text = line.lstrip(" ")
+        if number in breaks and len(lines[-1]) + len(text) < width:
+            lines[-1] += ("" if lines[-1][-1:] in "([{" or text[:1] in ")]}" else " ") + text
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
 def compact(source: str, step: str = "") -> str:
     """Python source without what a step never needs; the library has it all.
 
     Docstrings, annotations (but for those of ``step``, which KFP reads), blank lines inside of definitions and comments
-    go, and a level is indented by one space. Every other line stays as it is written, so that a
-    traceback can be followed. It is the same program; what cannot be written so is left as it is.
+    go, a level is indented by one space, and a statement is one line where it fits. The words stay as they are written,
+    so that a traceback can be followed. It is the same program; what cannot be written so is left as it is.
     """
     source = without_comments(without_annotations(source, step))
     tree, lines = ast.parse(source), source.split("\n")
@@ -165,10 +183,10 @@ def compact(source: str, step: str = "") -> str:
             if begins and written and not written[-1].startswith("@"):
                 written.append("")
             written.append(" " * ((len(line) - len(text)) // 4) + text)
-    shorter = "\n".join([*written, ""])
     try:
+        shorter = joined("\n".join([*written, ""]))
         return shorter if ast.dump(ast.parse(shorter)) == ast.dump(tree) else source
-    except SyntaxError:
+    except (SyntaxError, tokenize.TokenError):
         return source
 
 

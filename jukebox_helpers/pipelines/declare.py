@@ -77,12 +77,15 @@ def packages_installed(compiled: Iterable[str]) -> list[str]:
     return sorted({name for names in found for name in names})
 
 
-def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
+def step(*packages: str, quiet: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Declare a pipeline step: a decorator that turns a function into a KFP component.
 
     The packages, and what they need, are what the step installs in the cluster, in the versions of requirements.txt;
     so is kfp, which starts the step and needs none of its own dependencies for that. What the step uses of the library
     is carried inside the compiled YAML, because the step's container has no Jukebox.
+
+    KFP prints what a step is given, once it has loaded the step's source. A ``quiet`` step keeps it from that: one that
+    is given an address, which may hold a signature or a password.
     """
     from kfp import dsl
 
@@ -107,6 +110,7 @@ def step(*packages: str) -> Callable[[Callable[..., Any]], Any]:
         command = container.command
         head = "from typing import *\n\n"
         hook = f"\nsys.excepthook = {AROUND[1]}\n"
+        hook += "import logging\nlogging.disable(logging.INFO)\n" * quiet
         command[-1] = command[-1].replace(head, head + carried(function), 1) + hook
         return component
 

@@ -1,15 +1,16 @@
 """Reading a compiled pipeline, the pipeline spec and the platform spec, and checking arguments for it."""
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
 from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.steps.messages import without_secrets
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The C parser, where PyYAML has it, reads a pipeline forty times as fast."""
@@ -37,8 +38,9 @@ class CompiledPipeline:
 
     @property
     def executors(self) -> dict[str, dict[str, Any]]:
-        """The containers of the steps, by executor label."""
-        return {label: spec["container"] for label, spec in self.spec["deploymentSpec"]["executors"].items()}
+        """The containers of the steps, by executor label; an importer has none."""
+        known = self.spec["deploymentSpec"]["executors"]
+        return {label: spec["container"] for label, spec in known.items() if "container" in spec}
 
     def platform_of(self, executor: str) -> dict[str, Any]:
         """What the platform spec says of an executor: secrets, field paths, volumes."""
@@ -99,7 +101,7 @@ def read_pipeline(text: str) -> CompiledPipeline:
     try:
         spec, *platform = yaml.load_all(text, Loader)
         pipeline = CompiledPipeline(spec, platform[0] if platform else {})
-        if not pipeline.name or not pipeline.executors:
+        if not pipeline.name or not pipeline.spec["deploymentSpec"]["executors"]:
             raise KeyError("pipelineInfo")
     except (yaml.YAMLError, KeyError, ValueError, TypeError) as error:
         raise JukeboxError(f"This is not a compiled pipeline: {error}", "Compile it with ./jukebox compile.") from error
@@ -121,7 +123,7 @@ def check_arguments(pipeline: CompiledPipeline, arguments: dict[str, Any]) -> No
 def check_addresses(arguments: dict[str, Any]) -> None:
     """Refuse an address with a user name or a password in it, without saying it."""
     for name, value in arguments.items():
-        if isinstance(value, str) and "@" in urlsplit(value).netloc:
+        if isinstance(value, str) and without_secrets(value) != re.split("[?#]", value)[0]:
             raise JukeboxError(
                 f"The argument {name} is an address with a user name or a password in it, which logs would keep.",
                 "Give the address alone. For git the Secret git-auth has both; for data, load it to the bucket "

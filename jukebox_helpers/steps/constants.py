@@ -48,6 +48,10 @@ CONNECTION_KEYS = (
 GIT_SECRET = "git-auth"
 GIT_KEYS = ("username", "password")
 
+FETCH_BOUNDS = {"bytes": 4_000_000_000, "spare": 100_000_000, "seconds": 3_600, "quiet": 60, "rate": 10_000}
+"""What a source may take: bytes in all, bytes that stay free on the disk; seconds in all, seconds until it answers, and
+after these, bytes a second."""
+
 PARAMETERS_FILE = "3-prod_datascience/default_parameters.json"
 
 MODEL = "jukebox"

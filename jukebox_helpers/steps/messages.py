@@ -1,6 +1,7 @@
 """The words of a message: what comes from data is shown so that it forges nothing."""
 
 import json
+import re
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -24,6 +25,12 @@ def shown(value: object, most: int = 42) -> str:
     """
     text = repr(value[:most] if isinstance(value, str | bytes) else value)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def without_secrets(address: str) -> str:
+    """An address as it is shown and kept: without a user name, a password, and a query, which may be a signature."""
+    found = re.match(r"(?s)(\w[\w+.-]*://)?([^/@:]*:(?!\d*(?:[/?#]|$)|//).*@|[^/?#]*@)?([^?#]*)", address)
+    return f"{found[1] or ''}{found[3]}" if found else ""
 
 
 def parts(message: str) -> tuple[str, str]:

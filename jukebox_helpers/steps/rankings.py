@@ -5,10 +5,10 @@ The songs are versioned with DVC; the rankings are kept by the hash of their byt
 
 import json
 import os
-import urllib.parse
 
 from jukebox_helpers.steps.constants import CACHE_BUCKET, PARAMETERS_FILE, RANKINGS_HASH, RANKINGS_SOURCE
 from jukebox_helpers.steps.files import file_digest
+from jukebox_helpers.steps.messages import shown, without_secrets
 from jukebox_helpers.steps.sample_rankings import make_rankings
 from jukebox_helpers.steps.transfer import fetch, load_object
 
@@ -29,11 +29,12 @@ def rankings_source(folder: str) -> str:
     try:
         with open(os.path.join(folder, PARAMETERS_FILE), encoding="utf-8") as text:
             source = json.load(text).get("rankings", "sample")
-        problem = f'has {source!r} as its rankings, which is neither an s3:// or https:// address nor "sample"'
+        said = shown(without_secrets(source) if isinstance(source, str) else source)
+        problem = f'has {said} as its rankings, which is neither an s3:// or https:// address nor "sample"'
     except FileNotFoundError:
         return "sample"
     except (ValueError, AttributeError, RecursionError) as error:
-        source, problem = "", f"is not a JSON object ({error})"
+        source, problem = "", f"is not a JSON object ({shown(str(error))})"
     if source != "sample" and not str(source).startswith(("s3://", "https://")):
         raise ValueError(f"{PARAMETERS_FILE} of this revision {problem}. Next: correct it, commit and push.")
     return source
@@ -70,9 +71,10 @@ def fetch_rankings(source: str, songs_path: str, rankings_path: str) -> dict:
             f"s3://data-cache/{source} has other bytes than its name says ({digest}). "
             "Next: restore the object, and write nothing there by hand."
         )
-    # A query may hold a signature, which is not for the record.
-    shown = urllib.parse.urlsplit(source)._replace(query="", fragment="").geturl()
-    return {RANKINGS_HASH: digest, RANKINGS_SOURCE: "made up (sample)" if source == "sample" else shown}
+    return {
+        RANKINGS_HASH: digest,
+        RANKINGS_SOURCE: "made up (sample)" if source == "sample" else without_secrets(source),
+    }
 
 
 def refuse_made_up(facts: dict, prod_flag: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jukebox_helpers.steps.constants import FEATURES
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
     import pyarrow
 
 
@@ -30,10 +30,10 @@ def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "p
     Returns:
         The table, in order of appearance.
     """
-    import numpy
+    import numpy as np
     import pyarrow
 
-    random = numpy.random.default_rng([seed, 1])
+    random = np.random.default_rng([seed, 1])
     # What songs look like at these standard deviations from the median, and how three moods move it.
     at = [-3.5, -2.33, -1.64, -0.67, 0.0, 0.67, 1.64, 2.33, 3.5]
     shapes: dict[str, tuple[list[float], tuple[float, float, float]]] = {
@@ -50,37 +50,37 @@ def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "p
         "is_explicit": ([0, 0, 0, 0, 0, 1, 1, 1, 1], (0.0, -0.1, 0.6)),
     }
     decimals = {"loudness": 3, "tempo": 3, "danceability": 3, "energy": 3, "valence": 3, "instrumentalness": 6}
-    moods = random.standard_normal((3, songs)) + drift * numpy.array([[0.5], [0.7], [0.2]])
+    moods = random.standard_normal((3, songs)) + drift * np.array([[0.5], [0.7], [0.2]])
     columns = {}
     for name, (values, loadings) in shapes.items():
         own = (1 - sum(x * x for x in loadings)) ** 0.5
         latent = own * random.standard_normal(songs)
         for mood, loading in zip(moods, loadings, strict=True):
             latent = latent + loading * mood
-        columns[name] = numpy.interp(latent, at, values).round(decimals.get(name, 4))
+        columns[name] = np.interp(latent, at, values).round(decimals.get(name, 4))
     columns["is_explicit"] = columns["is_explicit"] > 0.65
     columns["duration_ms"] = columns["duration_ms"].astype("int64")
-    keys = numpy.array([10, 13, 8, 3, 7, 9, 8, 9, 8, 9, 7, 9])
+    keys = np.array([10, 13, 8, 3, 7, 9, 8, 9, 8, 9, 7, 9])
     columns["key"] = random.choice(12, songs, p=keys / keys.sum())
     columns["mode"] = random.integers(0, 2, songs)
     columns["time_signature"] = random.choice([4, 3, 5, 1], songs, p=[0.915, 0.06, 0.02, 0.005])
 
     # One song in sixty is out a second time, with the same sound and another id: so it is with the real ones.
-    again = numpy.flatnonzero(random.random(songs) < 1 / 60)
+    again = np.flatnonzero(random.random(songs) < 1 / 60)
     original = random.integers(0, songs, len(again))
-    twin = numpy.arange(songs)
+    twin = np.arange(songs)
     twin[again] = original
     firsts = ["Blue", "Late", "Golden", "Broken", "Silver", "Wild", "Quiet", "Neon", "Lost", "Paper", "Velvet", "Last"]
     seconds = ["River", "Night", "Heart", "City", "Letter", "Fire"]
     seconds += ["Rain", "Dancer", "Mirror", "Road", "Signal", "Tiger"]
-    words = numpy.array([f"{a} {b}" for a in firsts for b in seconds])
-    bands = numpy.array([f"The {b}s" for b in seconds] + [f"{a} & {b}" for a in firsts for b in seconds])
+    words = np.array([f"{a} {b}" for a in firsts for b in seconds])
+    bands = np.array([f"The {b}s" for b in seconds] + [f"{a} & {b}" for a in firsts for b in seconds])
     title = words[random.integers(0, len(words), songs)][twin]
     band = bands[random.integers(0, len(bands), songs)][twin]
-    letters = numpy.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "S1")
+    letters = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "S1")
     ids = letters[random.integers(0, 62, (songs, 22))].view("S22").ravel().astype("U22")
     # One song in eight is in the charts when they begin.
-    seen = numpy.sort((random.random(songs) * 1.14 - 0.14).clip(0) * days).astype("int64")
+    seen = np.sort((random.random(songs) * 1.14 - 0.14).clip(0) * days).astype("int64")
     missing = random.random(songs) < 4e-4
     order = ["is_explicit", "duration_ms", "danceability", "energy", "key", "loudness", "mode", "speechiness"]
     order += ["acousticness", "instrumentalness", "liveness", "valence", "tempo", "time_signature"]
@@ -89,7 +89,7 @@ def draw_songs(songs: int, seed: int, start: str, days: int, drift: float) -> "p
             "spotify_id": ids,
             "name": pyarrow.array(title, mask=missing),
             "artists": pyarrow.array(band, mask=missing),
-            "event_timestamp": numpy.datetime64(start, "D").astype("M8[us]") + seen * numpy.timedelta64(1, "D"),
+            "event_timestamp": np.datetime64(start, "D").astype("M8[us]") + seen * np.timedelta64(1, "D"),
             **{feature: columns[feature][twin] for feature in order},
         }
     )
@@ -121,15 +121,15 @@ def make_fresh_songs(source: str, target: str, seed: int = 8, new: int = 320, co
     Returns:
         ``{"rows": int, "new": int, "corrected": int, "since": ISO date}``.
     """
-    import numpy
+    import numpy as np
     import pyarrow
     import pyarrow.compute
     import pyarrow.parquet
 
-    random = numpy.random.default_rng([seed, 2])
+    random = np.random.default_rng([seed, 2])
     old = pyarrow.parquet.ParquetFile(source).read()
-    last = numpy.datetime64(pyarrow.compute.max(old["event_timestamp"]).as_py(), "D")
-    since = str(last + numpy.timedelta64(1, "D"))
+    last = np.datetime64(pyarrow.compute.max(old["event_timestamp"]).as_py(), "D")
+    since = str(last + np.timedelta64(1, "D"))
     arrived = draw_songs(new, seed, start=since, days=7, drift=0.6)
 
     rows = random.permutation(old.num_rows)[:corrected]
@@ -139,21 +139,21 @@ def make_fresh_songs(source: str, target: str, seed: int = 8, new: int = 320, co
     return {"rows": table.num_rows, "new": new, "corrected": len(rows), "since": since}
 
 
-def corrected_songs(songs: "pyarrow.Table", rows: "numpy.ndarray") -> "pyarrow.Table":
+def corrected_songs(songs: "pyarrow.Table", rows: "np.ndarray") -> "pyarrow.Table":
     """All songs, some rows corrected as their source does: a tempo that was counted double or half, a wrong flag.
 
     Every third of ``rows`` gets the other flag, too.
     """
-    import numpy
+    import numpy as np
 
     tempo = songs["tempo"].to_numpy().copy()
-    tempo[rows] = numpy.where(tempo[rows] > 118, tempo[rows] / 2, tempo[rows] * 2)
+    tempo[rows] = np.where(tempo[rows] > 118, tempo[rows] / 2, tempo[rows] * 2)
     explicit = songs["is_explicit"].to_numpy().copy()
     explicit[rows[::3]] = ~explicit[rows[::3]]
     return with_columns(songs, {"tempo": tempo, "is_explicit": explicit})
 
 
-def with_columns(songs: "pyarrow.Table", columns: "dict[str, numpy.ndarray]") -> "pyarrow.Table":
+def with_columns(songs: "pyarrow.Table", columns: "dict[str, np.ndarray]") -> "pyarrow.Table":
     """The same songs with other values in some columns, of the types that these have."""
     import pyarrow
 
@@ -180,13 +180,13 @@ def change_songs(source: str, target: str, kind: str, seed: int = 9) -> dict:
     Raises:
         ValueError: If the kind is not known.
     """
-    import numpy
+    import numpy as np
     import pyarrow.parquet
 
-    random = numpy.random.default_rng([seed, 3])
+    random = np.random.default_rng([seed, 3])
     table = pyarrow.parquet.ParquetFile(source).read().combine_chunks()
     order = random.permutation(table.num_rows)
-    few = numpy.sort(order[: max(1, min(25, table.num_rows // 10))])
+    few = np.sort(order[: max(1, min(25, table.num_rows // 10))])
     options = {"compression": "zstd", "store_schema": False}
     if kind == "same":
         table, few = table.take(order), few[:0]
@@ -199,8 +199,8 @@ def change_songs(source: str, target: str, kind: str, seed: int = 9) -> dict:
         table = with_columns(table, {"energy": energy, "tempo": tempo})
     elif kind == "drift":
         values = {name: table[name].to_numpy().astype(float) for name in FEATURES}
-        middle = {name: numpy.sort(column)[table.num_rows // 2] for name, column in values.items()}
-        alike = {name: numpy.full_like(column, middle[name]) for name, column in values.items()}
+        middle = {name: np.sort(column)[table.num_rows // 2] for name, column in values.items()}
+        alike = {name: np.full_like(column, middle[name]) for name, column in values.items()}
         for name, moved in (("loudness", middle["loudness"] - 6), ("tempo", 1.15 * middle["tempo"])):
             alike[name] = (moved + 0.1 * (values[name] - middle[name])).round(3)
         alike["loudness"][few], alike["tempo"][few] = -70.0, 400.0

@@ -6,7 +6,7 @@ from jukebox_helpers.steps.constants import RANKING_COLUMNS
 from jukebox_helpers.steps.memory import give_memory_back
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
     import pyarrow
 
 
@@ -32,7 +32,7 @@ SCALES = {
 
 
 # Long: one draw, whose order makes the bytes the same.
-def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> "dict[str, numpy.ndarray]":
+def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> "dict[str, np.ndarray]":
     """Draw who charts where and when: each stay is one song in one list for some days.
 
     Args:
@@ -44,54 +44,54 @@ def draw_stays(songs: "pyarrow.Table", countries: int, days: int, seed: int) -> 
     Returns:
         Columns by name: song, list, slot, start, end (days, the first included, the last not), strength.
     """
-    import numpy
+    import numpy as np
 
     scaled = [(songs[name].to_numpy().astype(float) - mean) / deviation for name, (mean, deviation) in SCALES.items()]
-    sound = numpy.stack(scaled, axis=1).clip(-3, 3)
+    sound = np.stack(scaled, axis=1).clip(-3, 3)
 
-    def stream(*purpose: int) -> "numpy.random.Generator":
+    def stream(*purpose: int) -> "np.random.Generator":
         # One for each purpose: songs that come later leave the draws of the earlier ones as they were.
-        return numpy.random.default_rng([seed, 3, *purpose])
+        return np.random.default_rng([seed, 3, *purpose])
 
     random = stream(0)
     # Neighbours share a part of their taste; the key of a song is nobody's.
     region = random.standard_normal((max(2, countries // 9), 13))
     taste = 0.6 * region[random.integers(0, len(region), countries)] + 0.8 * random.standard_normal((countries, 13))
-    taste *= numpy.where(numpy.array(list(SCALES)) == "key", 0.0, 0.4)
+    taste *= np.where(np.array(list(SCALES)) == "key", 0.0, 0.4)
 
     count, slots = len(sound), min(50, len(sound))
-    pairs: list[list[numpy.ndarray]] = [[] for _ in range(countries)]
-    spread = numpy.minimum(countries, (1 - stream(1).random(count)) ** (-1 / 1.55)).astype("int64")
-    fame = numpy.log(spread) + 0.5 * stream(2).standard_normal(count)
+    pairs: list[list[np.ndarray]] = [[] for _ in range(countries)]
+    spread = np.minimum(countries, (1 - stream(1).random(count)) ** (-1 / 1.55)).astype("int64")
+    fame = np.log(spread) + 0.5 * stream(2).standard_normal(count)
     enough = max(slots, round(2.25 * count / countries))
     chance = stream(3)
     for first in range(0, count, 2_000):
         block = slice(first, first + 2_000)
         liking = (sound[block] @ taste.T).round(6) + chance.gumbel(size=(len(sound[block]), countries))
-        least = numpy.take_along_axis(numpy.sort(liking, axis=1), countries - spread[block, None], axis=1)
+        least = np.take_along_axis(np.sort(liking, axis=1), countries - spread[block, None], axis=1)
         for country in range(countries):
-            pairs[country].append(first + numpy.flatnonzero(liking[:, country] >= least[:, 0]))
+            pairs[country].append(first + np.flatnonzero(liking[:, country] >= least[:, 0]))
     # The last list is the global one.
-    pairs.append([numpy.sort(numpy.argsort(-fame, kind="stable")[:enough])])
+    pairs.append([np.sort(np.argsort(-fame, kind="stable")[:enough])])
     stays = []
     for country, parts in enumerate(pairs):
-        random, members = stream(4, country), numpy.concatenate(parts)
+        random, members = stream(4, country), np.concatenate(parts)
         if len(members) < slots:
-            others = numpy.setdiff1d(numpy.arange(count), members)
+            others = np.setdiff1d(np.arange(count), members)
             liked = (sound[others] @ taste[country].T).round(6) + random.gumbel(size=len(others))
-            best = others[numpy.argsort(-liked, kind="stable")[: slots - len(members)]]
-            members = numpy.sort(numpy.concatenate([members, best]))
+            best = others[np.argsort(-liked, kind="stable")[: slots - len(members)]]
+            members = np.sort(np.concatenate([members, best]))
         # A slot of the chart is handed from song to song, roughly in the order in which they came out.
-        members = members[numpy.argsort(members + random.normal(0, 0.03 * count, len(members)), kind="stable")]
-        weight = numpy.exp(0.8 * random.standard_normal(len(members)) + 0.3 * fame[members])
+        members = members[np.argsort(members + random.normal(0, 0.03 * count, len(members)), kind="stable")]
+        weight = np.exp(0.8 * random.standard_normal(len(members)) + 0.3 * fame[members])
         for slot in range(slots):
             length = weight[slot::slots]
-            until = (numpy.cumsum(length) / length.sum() * (days + 7)).round().astype("int64") - 7
+            until = (np.cumsum(length) / length.sum() * (days + 7)).round().astype("int64") - 7
             until[-1] = days
-            begin = numpy.concatenate([[-7], until[:-1]])
+            begin = np.concatenate([[-7], until[:-1]])
             stay = (part.astype("int32") for part in (members[slot::slots], begin, until))
-            stays.append((*stay, numpy.full((len(length), 2), (country, slot), "int16"), numpy.log(length)))
-    song, start, end, where, strength = (numpy.concatenate(part) for part in zip(*stays, strict=True))
+            stays.append((*stay, np.full((len(length), 2), (country, slot), "int16"), np.log(length)))
+    song, start, end, where, strength = (np.concatenate(part) for part in zip(*stays, strict=True))
     return {"song": song, "start": start, "end": end, "list": where[:, 0], "slot": where[:, 1], "strength": strength}
 
 
@@ -110,7 +110,7 @@ def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, coun
         ``{"rows": int, "countries": int, "days": int}``.
     """
     give_memory_back()
-    import numpy
+    import numpy as np
     import pyarrow.compute
     import pyarrow.parquet
 
@@ -123,7 +123,7 @@ def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, coun
     days = -(-rows // (lists * slots))
     stays = draw_stays(songs, countries, days, seed)
     songs = songs.select(["spotify_id", "name", "artists", "event_timestamp"])
-    random, day_long = numpy.random.default_rng([seed, 4]), numpy.timedelta64(1, "D")
+    random, day_long = np.random.default_rng([seed, 4]), np.timedelta64(1, "D")
     fame = random.integers(30, 80, songs.num_rows)
     album = pyarrow.compute.binary_join_element_wise(songs["name"], "Single", " - ").cast("string")
     texts = {name: songs[name].combine_chunks().cast("string") for name in ("spotify_id", "name", "artists")}
@@ -135,35 +135,35 @@ def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, coun
     coded = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
     schema = pyarrow.schema({name: coded if kind == "string" else kind for name, kind in RANKING_COLUMNS.items()})
 
-    def encoded(values: "pyarrow.Array", index: "numpy.ndarray") -> "pyarrow.DictionaryArray":
+    def encoded(values: "pyarrow.Array", index: "np.ndarray") -> "pyarrow.DictionaryArray":
         # A dictionary with the same text twice would be written in an order that is not always the same.
         found = values.dictionary_encode()
         return pyarrow.DictionaryArray.from_arrays(found.indices.take(pyarrow.array(index)), found.dictionary)
 
     step = max(1, 250_000 // (lists * slots))
-    past = numpy.full((7, lists, slots), slots)
+    past = np.full((7, lists, slots), slots)
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
         for first in range(-7, days, step):
             last = min(first + step, days)
-            here = numpy.flatnonzero((stays["start"] < last) & (stays["end"] > first))
+            here = np.flatnonzero((stays["start"] < last) & (stays["end"] > first))
             begin, end = stays["start"][here].clip(first), stays["end"][here].clip(None, last)
             length = end - begin
-            stay = numpy.repeat(here, length)
-            day = numpy.arange(len(stay)) - numpy.repeat(numpy.cumsum(length) - length + first - begin, length)
-            occupant = numpy.empty((last - first, lists, slots), "int64")
+            stay = np.repeat(here, length)
+            day = np.arange(len(stay)) - np.repeat(np.cumsum(length) - length + first - begin, length)
+            occupant = np.empty((last - first, lists, slots), "int64")
             occupant[day, stays["list"][stay], stays["slot"][stay]] = stay
-            days_here = numpy.arange(first, last)[:, None, None]
+            days_here = np.arange(first, last)[:, None, None]
             start = stays["start"][occupant]
             age = (days_here - start) / (stays["end"][occupant] - start)
-            score = stays["strength"][occupant] - 2 * numpy.abs(age - 0.3)
-            score += 0.1 * numpy.random.default_rng([seed, 5, first + 7]).standard_normal(score.shape)
+            score = stays["strength"][occupant] - 2 * np.abs(age - 0.3)
+            score += 0.1 * np.random.default_rng([seed, 5, first + 7]).standard_normal(score.shape)
             # The places of the stays in the order of the charts.
-            places = numpy.arange(0, score.size, slots)[:, None] + numpy.argsort(
+            places = np.arange(0, score.size, slots)[:, None] + np.argsort(
                 -score.reshape(-1, slots), axis=1, kind="stable"
             )
-            rank = numpy.empty_like(occupant)
-            numpy.put(rank, places, numpy.arange(1, slots + 1))
-            known = numpy.concatenate([past, rank])
+            rank = np.empty_like(occupant)
+            np.put(rank, places, np.arange(1, slots + 1))
+            known = np.concatenate([past, rank])
             past = known[-7:]
 
             skip = max(0, -first) * lists * slots
@@ -172,11 +172,11 @@ def make_rankings(path: str, songs_path: str, rows: int = 0, seed: int = 7, coun
             if not len(song):
                 continue
             left -= len(song)
-            present, index = numpy.unique(song, return_inverse=True)
+            present, index = np.unique(song, return_inverse=True)
             when, where = first + kept // (lists * slots), kept // slots % lists
             data = {name: encoded(values.take(present), index) for name, values in texts.items()}
             for name, back in (("daily_movement", 1), ("weekly_movement", 7)):
-                before = numpy.where(start <= days_here - back, known[7 - back : 7 - back + len(rank)], slots)
+                before = np.where(start <= days_here - back, known[7 - back : 7 - back + len(rank)], slots)
                 data[name] = (before - rank).ravel()[kept]
             data["daily_rank"] = rank.ravel()[kept]
             data["country"] = encoded(codes, where)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, defer
 from werkzeug.datastructures import MultiDict
 
 from jukebox_sandbox.pages.site import site
+from jukebox_sandbox.pages.texts import without_secrets
 from jukebox_sandbox.pipeline_server.creation import find_experiment, find_version
 from jukebox_sandbox.pipeline_server.errors import invalid
 from jukebox_sandbox.pipeline_server.specs import read_spec
@@ -95,7 +96,7 @@ def parameters_of(
 
 
 def _parameter(name: str, declared: dict[str, Any], given: dict[str, Any], was_empty: bool) -> Parameter:
-    default = given.get(name, declared.get("defaultValue"))
+    default = without_secrets(given.get(name, declared.get("defaultValue")))
     text = "" if default is None else default if isinstance(default, str) else json.dumps(default)
     required = "defaultValue" not in declared and not declared.get("isOptional")
     hint = site().configuration.hints.get(name, "")
@@ -107,12 +108,16 @@ def _parameter(name: str, declared: dict[str, Any], given: dict[str, Any], was_e
     )
 
 
-def read_parameters(form: MultiDict[str, str], fields: list[Parameter]) -> dict[str, Any]:
+def read_parameters(
+    form: MultiDict[str, str], fields: list[Parameter], original: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The values of parameters that a form holds, in the types of the pipeline.
 
     Args:
         form: The form; a parameter's field is named ``parameter.<name>``.
         fields: The parameters.
+        original: The parameters of the run that is duplicated: an address that is unchanged keeps the query that its
+            field does not show.
 
     Returns:
         Values by name, without those that are empty.
@@ -125,6 +130,9 @@ def read_parameters(form: MultiDict[str, str], fields: list[Parameter]) -> dict[
         text = form.get(f"parameter.{field.name}", "")
         if text.strip() or (field.kind == "STRING" and (text or field.was_empty)):
             found[field.name] = text.strip() if field.kind == "STRING" else _value(field, text)
+    for name, value in (original or {}).items():
+        if name in found and found[name] == without_secrets(value):
+            found[name] = value
     return found
 
 

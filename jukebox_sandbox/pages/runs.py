@@ -142,7 +142,7 @@ def create() -> AnyResponse | tuple[str, int]:
                 display_name=form.get("name", "").strip(),
                 pipeline_id=pipeline_id or None,
                 pipeline_version_id=version_id or None,
-                parameters=forms.read_parameters(form, fields),
+                parameters=forms.read_parameters(form, fields, _original(session)),
                 experiment_id=form.get("experiment", ""),
                 description=form.get("description", ""),
             )

@@ -23,6 +23,7 @@ from jukebox_sandbox.commit_statuses import CommitStatuses
 from jukebox_sandbox.configuration import Configuration
 from jukebox_sandbox.door import PAGES_ROOT as ROOT
 from jukebox_sandbox.errors import SandboxError
+from jukebox_sandbox.pages.texts import shown, visible
 from jukebox_sandbox.pipeline_server.errors import Code, RequestError
 from jukebox_sandbox.pipeline_server.specs import SIZE_LIMIT
 from jukebox_sandbox.pipeline_server.tables import now
@@ -128,6 +129,8 @@ def prepare(application: Flask, one: Site) -> None:
     application.extensions[EXTENSION] = one
     application.config["MAX_CONTENT_LENGTH"] = SIZE_LIMIT + (1 << 20)
     application.jinja_env.filters.update(ago=ago, moment=moment, took=took, code=code, since_1970=since_1970)
+    application.jinja_env.filters["shown"] = shown
+    application.jinja_env.finalize = visible
     application.jinja_env.globals.update(STATES=STATES)
     application.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     application.context_processor(_shared)

@@ -11,8 +11,11 @@ import subprocess
 import sys
 import threading
 
+import boto3
 import pyarrow.parquet
 import pytest
+import requests
+from botocore.config import Config
 from failing_proxy import FailingProxy
 from loopback import RecordingGitServer
 from server_runs import artifact_metadata
@@ -746,6 +749,49 @@ def test_training_fetches_what_somebody_pushed_with_dvc(platform, repository, tm
         git.git("push", "--quiet", "origin", "main", folder=folder)
         with pytest.raises(FileNotFoundError, match="There is no object s3://data-cache/another/files/md5/.*Next:"):
             data_versions.fetch_data_version(repository, "main", str(tmp_path / "none"))
+
+
+def test_the_signature_of_an_address_is_kept_in_the_runs_own_parameter_alone(platform, s3, songs, repository, capsys):
+    """KFP's API must give a run's parameters back, so the server's database has them; nothing else does."""
+    s3.upload_file(str(songs), "pipeline", "signed.parquet")
+    whole = {"Bucket": "pipeline", "Key": "signed.parquet"}
+    keys = platform.secret("aws-connection-data")
+    signer = boto3.client(
+        "s3",
+        endpoint_url=keys["AWS_S3_ENDPOINT"],
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+    signed = signer.generate_presigned_url("get_object", Params=whole, ExpiresIn=600)
+    hidden = signed.partition("Signature=")[2][:64]
+    assert len(hidden) == 64
+    finished = run(platform, signed, repository)
+    assert len(git_log(platform, repository)) == 2
+    wrong = signed.replace(hidden, hidden[::-1])
+    failed = expect_failure(platform, s3, repository, wrong, "extract", "signed.parquet cannot be read: HTTP Error 403")
+    assert "a signed address expires" in failed.what
+
+    pages = [f"/dashboard/runs/{finished.id}?tab={tab}" for tab in ("graph", "parameters", "details")]
+    pages += [f"/dashboard/runs/{finished.id}?step=root/extract&part={part}" for part in ("io", "logs", "details")]
+    pages += [f"/dashboard/runs/{failed.run.id}", f"/dashboard/runs/create?duplicate={finished.id}", "/dashboard/runs"]
+    login = (platform.secret("git-auth")["username"], platform.secret("git-auth")["password"])
+    for page in pages:
+        answer = requests.get(platform.cluster_domain + page, auth=login, timeout=DEADLINE)
+        assert answer.ok and "</html>" in answer.text
+        assert hidden not in answer.text and hidden[::-1] not in answer.text, page
+    for text in (str(failed), log_of(platform, finished), log_of(platform, failed.run), *capsys.readouterr()):
+        assert hidden not in text and hidden[::-1] not in text
+    everything = ["git", "cat-file", "--batch-all-objects", "--batch", "--unordered"]
+    in_git = subprocess.run(everything, cwd=bare_of(platform, repository), capture_output=True, check=True).stdout
+    kept = {
+        str(file.relative_to(platform.state))
+        for file in platform.state.rglob("*")
+        if file.is_file() and hidden.encode() in file.read_bytes()
+    }
+    assert hidden.encode() not in in_git
+    assert {name.split("-wal")[0] for name in kept} == {"pipeline-server/server.db"}
 
 
 def test_no_secret_in_logs_or_repository(platform, songs, repository):

@@ -1,12 +1,9 @@
 """S3 servers and sources that do not answer, or break off: each ends in a sentence with the next action."""
 
-import socket
-import threading
-from contextlib import contextmanager
-
 import boto3
 import botocore.config
 import pytest
+from loopback import bad_server
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines import lineage
@@ -16,34 +13,6 @@ MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 HALF = b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: "x"\r\nConnection: close\r\n\r\n' + b"x" * 500
 ONE = {"mode": "standard", "total_max_attempts": 1}
 ANSWERS = {"closes": b"", "hangs": None, "breaks off": HALF, "is no server": b"\x00\x01\x02\r\n\r\n"}
-
-
-@contextmanager
-def bad_server(answer):
-    """A server that answers every request with these bytes and closes, or with nothing at all; yields its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    open_ends = []
-
-    def serve():
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            head = b""
-            while b"\r\n\r\n" not in head and (part := connection.recv(65536)):
-                head += part
-            if answer is None:
-                open_ends.append(connection)
-                continue
-            connection.sendall(answer)
-            connection.close()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()
-    for connection in open_ends:
-        connection.close()
 
 
 @pytest.fixture(params=ANSWERS)
@@ -122,10 +91,7 @@ def test_the_library_says_which_server_did_not_answer(endpoint, tmp_path):
 
 @pytest.mark.parametrize("endpoint", ANSWERS, indirect=True)
 def test_a_source_on_the_web_that_breaks_off_is_named(endpoint, tmp_path, monkeypatch):
-    import urllib.request
-
-    real = urllib.request.urlopen
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: real(url, timeout=0.3))
+    monkeypatch.setitem(transfer.FETCH_BOUNDS, "quiet", 0.3)
     with pytest.raises(ConnectionError) as caught:
         transfer.fetch(f"{endpoint}/songs.parquet", str(tmp_path / "file"))
     assert said(caught.value, endpoint)

@@ -337,15 +337,24 @@ def first(rows):
     {rows}"""
  if rows:
   return text
- return (
-  "long "
-  "text"
- )
+ return ("long " "text")
 
 class Empty(Exception):
  pass
 '''
     )
+
+
+def test_a_statement_is_one_line_where_it_fits():
+    long = "\n".join(f'        "a text of a long list that is number {number:02}",' for number in range(19))
+    short = compile.compact(
+        f"def one(\n    first,\n    second,\n):\n    return [\n{long}\n    ] + first[\n        1:\n    ]\n"
+    )
+    lines = short.splitlines()
+    assert lines[0] == "def one(first, second,):"
+    assert 300 < max(map(len, lines)) <= 400
+    assert len(lines) < 6
+    assert lines[-1].endswith("] + first[1:]")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from page_server import MARK, page_server
 from small_pipeline import a_pipeline
 from sqlalchemy import select
 
+from jukebox_sandbox.pages.texts import shown
 from jukebox_sandbox.pipeline_server.tables import Pipeline, PipelineVersion, RecurringRun, Run, Task, now
 
 HOSTILE = "<script>alert(1)</script>\"'{{7*7}}"
@@ -334,6 +335,58 @@ def test_hostile_names_are_shown_and_do_nothing(pages, compiled):
         page = pages.get(path)
         assert [one.get("src") for one in page.find_all("script")] == ["/dashboard/static/htmx.js"], path
     assert HOSTILE in pages.get("/pipelines").text
+
+
+def test_characters_that_cannot_be_seen_are_written_out(pages, compiled):
+    forged = "song\u202etxt.exe\x1b[2J\x9b\u2066 line\nü\ttab"
+    to = pages.post("/pipelines/import", name="p", description=forged, file=("a.yaml", compiled["branches"]))
+    version_id = to.rpartition("/")[2]
+    run_id = a_run(pages, version_id, state="FAILED", error=forged, parameters={forged: forged, "long": "x" * 9_000})
+    a_task(pages, run_id, "root/say", "FAILED", inputs={"parameters": {"word": forged}})
+    log = pages.state / "pipeline-server" / "logs" / run_id / "pod-root-say.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(forged + f'\n{MARK}{{"what": "\\u202e\\u001b[2J", "next": "\\ud800"}}\n')
+    for path in (f"/runs/{run_id}?tab=parameters", f"/runs/{run_id}?step=root/say", f"{to}?tab=summary",
+                 f"/runs/{run_id}?step=root/say&part=io", "/runs", "/pipelines"):  # fmt: skip
+        page = str(pages.get(path))
+        assert all(letter == "\n" or letter.isprintable() or letter == "\t" for letter in page), path
+        assert "x" * 3_000 not in page
+    shown = pages.get(f"/runs/{run_id}?tab=parameters").text
+    assert "song\\u202etxt.exe\\x1b[2J\\x9b\\u2066 line\nü\ttab" in shown
+
+
+ADDRESSES = {
+    "https://host/songs?X-Amz-Signature=hunter2": "https://host/songs",
+    "https://user:hunter2@host/songs": "https://host/songs",
+    "user:hunter2@host/songs": "host/songs",
+}
+"""Addresses with a secret, and what a page shows of them."""
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_is_shown_without_its_secrets_and_a_duplicate_keeps_it(pages, imported, address):
+    _, pipeline_id, version_id = imported
+    run_id = a_run(pages, version_id, parameters={"address": address, "count": 3})
+    a_task(pages, run_id, "root/say", "SUCCEEDED", inputs={"parameters": {"word": address}})
+    pages.post("/schedules/create", pipeline=pipeline_id, name="daily", every="1", unit="Day", concurrency="1",
+               version="latest", parameter__address=address)  # fmt: skip
+    with pages.session() as session:
+        schedule_id = session.scalar(select(RecurringRun.id))
+    duplicate = f"/runs/create?duplicate={run_id}"
+    for path in (f"/runs/{run_id}?tab=parameters", f"/runs/{run_id}?step=root/say&part=io", duplicate,
+                 f"/schedules/{schedule_id}"):  # fmt: skip
+        page = str(pages.get(path))
+        assert "hunter2" not in page and ADDRESSES[address] in page, path
+    form = {"name": "again", "pipeline": pipeline_id, "version": version_id, "parameter__count": "4"}
+    for typed, kept in {ADDRESSES[address]: address, "https://other/songs": "https://other/songs"}.items():
+        again = pages.post(duplicate, **form, parameter__address=typed).rpartition("/")[2]
+        with pages.session() as session:
+            assert session.scalar(select(Run).filter_by(id=again)).parameters == {"address": kept, "count": 4}
+
+
+@pytest.mark.parametrize("text", ["What? Nothing", "at 10:00 user@host", "a: b@c", "", "x" * 50, "{'a': 'b@c'}"])
+def test_what_is_not_an_address_is_shown_whole(text):
+    assert shown(text) == text
 
 
 def test_pages_hold_no_script_and_no_style_of_their_own(pages, imported):

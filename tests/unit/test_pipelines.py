@@ -287,6 +287,12 @@ def test_what_is_no_pipeline_is_refused(text):
         read.read_pipeline(text)
 
 
+def test_an_importer_is_read_so_that_the_server_can_refuse_it_by_name():
+    importer = {"importer": {"artifactUri": {"constant": "s3://data/x"}}}
+    spec = {"pipelineInfo": {"name": "p"}, "deploymentSpec": {"executors": {"exec-importer": importer}}}
+    assert read.read_pipeline(yaml.safe_dump(spec)).executors == {}
+
+
 @pytest.mark.parametrize("user", ["user:secret", "token"])
 def test_a_package_index_with_a_password_is_not_written_into_the_yaml(monkeypatch, user):
     monkeypatch.setenv("JUKEBOX_PACKAGE_INDEX", f"https://{user}@packages.example/simple")

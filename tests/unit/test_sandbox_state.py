@@ -4,6 +4,7 @@ import stat
 
 import pytest
 
+from jukebox_helpers.settings import Settings
 from jukebox_sandbox import configuration, state
 from jukebox_sandbox.errors import SandboxError
 
@@ -125,3 +126,14 @@ def test_what_is_not_a_configuration_is_refused(tmp_path, text, problem):
         (tmp_path / "sandbox.toml").write_text(text)
     with pytest.raises(SandboxError, match=problem):
         configuration.read_configuration(tmp_path / "sandbox.toml")
+
+
+def test_a_secret_is_read_as_kubernetes_mounts_it(tmp_path):
+    folder = tmp_path / "secrets" / "git-auth"
+    (folder / "..2026_11_25").mkdir(parents=True)
+    (folder / "..2026_11_25" / "password").write_text("a password")
+    (folder / "..data").symlink_to("..2026_11_25")
+    (folder / "password").symlink_to("..data/password")
+    assert state.read_secret(tmp_path, "git-auth") == {"password": "a password"}
+    settings = Settings("sandbox", tmp_path, "user1-toolings", "http://127.0.0.1:1", "")
+    assert settings.secret("git-auth") == {"password": "a password"}
