@@ -10,18 +10,27 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from data_steps import extract, load, transform, validate
+from data_steps import extract, transform, validate
 from kfp import dsl, kubernetes
+from kfp.dsl import Dataset, Input
 from rich.console import Console
 
 from jukebox_helpers.cli import show_run
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.pipelines.compile import compile_pipeline
+from jukebox_helpers.pipelines.declare import step
 from jukebox_helpers.pipelines.following import run_pipeline
 from jukebox_helpers.settings import find_settings
 from jukebox_helpers.show.progress import RunProgress
-from jukebox_helpers.steps.constants import S3_KEYS
+from jukebox_helpers.steps.constants import S3_KEYS, SONGS_OBJECT
+from jukebox_helpers.steps.transfer import load_object, own_bucket
 from jukebox_helpers.workshop.songs import songs_argument
+
+
+@step("boto3")
+def load(transformed: Input[Dataset]):
+    """Put the table into the bucket, over the one before: whoever loads last, wins."""
+    print(f"Loaded to {load_object(transformed.path, SONGS_OBJECT, own_bucket())}.")
 
 
 @dsl.pipeline(name="data-pipeline-url-to-s3", description="Fetches the songs, validates them and loads them to S3.")

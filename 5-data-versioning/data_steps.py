@@ -3,11 +3,11 @@
 from kfp.dsl import Dataset, Input, Metrics, Output
 
 from jukebox_helpers.pipelines.declare import step
-from jukebox_helpers.steps.constants import CACHE_BUCKET, DATA_BUCKET, SONGS_OBJECT
+from jukebox_helpers.steps.constants import CACHE_BUCKET, DATA_BUCKET
+from jukebox_helpers.steps.data_cache import cache_key, load_to_cache
 from jukebox_helpers.steps.data_versions import check_write_access, commit_data_version
-from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.tables import transform_songs, validate_songs
-from jukebox_helpers.steps.transfer import fetch, load_object, own_bucket
+from jukebox_helpers.steps.transfer import fetch
 
 
 @step("boto3", quiet=True)
@@ -42,14 +42,16 @@ def transform(songs: Input[Dataset], transformed: Output[Dataset]):
 
 @step("boto3")
 def load(transformed: Input[Dataset]) -> str:
-    """Put the table into the bucket, and say its md5."""
-    address = load_object(transformed.path, SONGS_OBJECT, own_bucket())
-    md5 = file_digest(transformed.path, "md5")
-    print(f"{address} now has md5 {md5}.")
+    """Put the table beside all earlier versions, under its md5, and say that."""
+    md5 = load_to_cache(transformed.path)
+    print(f"s3://data-cache/{cache_key(md5)} has the table.")
     return md5
 
 
 @step("boto3", "dvc[s3]", "pyyaml", quiet=True)
 def version_and_commit(repo_url: str, md5: str) -> str:
-    """Version the loaded bytes with DVC and push their version file; without news there is no commit."""
+    """Version the loaded bytes with DVC and push their version file; s3://data has them after that.
+
+    Without news there is no commit.
+    """
     return commit_data_version(repo_url, md5)["revision"]

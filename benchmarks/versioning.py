@@ -21,8 +21,11 @@ MEGABYTES = (1, 10, 100, 1000)
 OBJECT = "song_properties.parquet"
 WAYS = {"first": "import-url --to-remote", "update": "update --to-remote"}
 """What is measured, and the command of DVC that does the same."""
-STEP = "import sys; from jukebox_helpers.steps.data_versions import version_songs; version_songs(*sys.argv[1:])"
-"""What the pipeline's step does, as a program."""
+STEP = (
+    "import sys; from jukebox_helpers.steps.data_versions import version_songs; "
+    "from jukebox_helpers.steps.data_cache import load_to_cache; version_songs(sys.argv[1], load_to_cache(sys.argv[2]))"
+)
+"""What the pipeline's steps do, as a program."""
 
 
 def write_bytes(path: Path, size: int) -> None:
@@ -53,8 +56,8 @@ def version_twice(size: int, folder: str) -> dict:
         write_bytes(path, size)
         md5 = files.file_digest(str(path), "md5")
         uploads.append(timed(client.upload_file, str(path), bucket, OBJECT))
+        seconds[version] = timed(subprocess.run, [sys.executable, "-c", STEP, str(ours), str(path)], check=True)
         path.unlink()
-        seconds[version] = timed(subprocess.run, [sys.executable, "-c", STEP, str(ours), md5], check=True)
         # DVC leaves out its last copy when the cache has the bytes.
         client.delete_object(Bucket="data-cache", Key=data_cache.cache_key(md5))
         seconds[command] = timed(version_by_hand, str(by_hand), command)
@@ -127,8 +130,8 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
         rows=rows,
         notes=[
             "upload: boto3's upload_file to the bucket data, without making the client.",
-            "first, update: what the pipeline's step does from there, as a program of its own with all its start-up: "
-            "the bytes are in data; at its end they are in data-cache and the version file is written.",
+            "first, update: what the pipeline's steps load and version-and-commit do, as a program of its own with all "
+            "its start-up: at its end the bytes are in data-cache, the version file is written, and a fetch gave them.",
             "import-url, update --to-remote: DVC's own commands with the same result, as notebooks 2 and 3 teach them; "
             "the first with the commands that set DVC up.",
             "Random bytes, new ones each time.",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from jukebox_sandbox import s3
 from jukebox_sandbox.configuration import Configuration, read_configuration
 from jukebox_sandbox.door import PAGES_ROOT
 from jukebox_sandbox.errors import SandboxError
-from jukebox_sandbox.events import events, is_running
+from jukebox_sandbox.events import MAIN, events, is_running
 from jukebox_sandbox.guard import PACKAGES
 from jukebox_sandbox.locks import one_at_a_time, signal_group, take_lock, try_lock
 from jukebox_sandbox.login import login_link
 from jukebox_sandbox.ports import LOOPBACK
-from jukebox_sandbox.repositories import bare_repository, uncommitted
+from jukebox_sandbox.repositories import bare_repository, git, uncommitted
 from jukebox_sandbox.state import USER, bring_up_to_date, read_sandbox
+
+ON_ITS_WAY = ("pending", "success")
+"""The commit statuses of what will be done, or is."""
 
 ALREADY_RUNNING = 75
 """The exit code of a supervisor when another one holds the state folder."""
@@ -158,7 +162,8 @@ def status(state: Path) -> dict[str, Any]:
     Returns:
         ``running`` and ``state``; when it runs also ``pid``, ``namespace``, ``dashboard`` (a link that logs in once),
         ``repositories`` (URLs by name), ``clones`` (folders by name), ``s3_endpoint``, ``registry``,
-        ``pipeline_server``, ``buckets`` and the latest ``events``.
+        ``pipeline_server``, ``buckets``, the latest ``events``, and ``untrained``: heads of main that were pushed and
+        of which nothing came, with ``repository``, ``revision``, ``status`` and ``description``.
     """
     state = state.resolve()
     pid = described_by(state)
@@ -182,6 +187,9 @@ def status(state: Path) -> dict[str, Any]:
         "pipeline_server": sandbox.base_url,
         "buckets": present,
         "events": with_statuses(state, events(state)[-5:]),
+        "untrained": [
+            one for one in with_statuses(state, pushed_heads(state, folders)) if one["status"] not in ON_ITS_WAY
+        ],
     }
 
 
@@ -218,6 +226,13 @@ def move_clock(state: Path, days: int) -> dict[str, Any]:
         what, _, next_action = said["message"].partition("\nNext: ")
         raise SandboxError(f"The clock was not moved: {what}", next_action)
     return said
+
+
+def pushed_heads(state: Path, names: Iterable[str]) -> list[dict[str, Any]]:
+    """The heads of main, ``repository`` and ``revision``, of the repositories that were pushed to."""
+    form = "--format=%(objectname) %(parent)"
+    heads = {name: git(bare_repository(state, USER, name), "for-each-ref", form, MAIN) for name in names}
+    return [{"repository": name, "revision": head.split()[0]} for name, head in heads.items() if len(head.split()) > 1]
 
 
 def with_statuses(state: Path, known: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""The part of Gitea's API that a push needs: commit statuses, and whether a branch can be pushed to.
+"""The part of Gitea's API that a push needs: commit statuses, whether a branch can be pushed to, and the webhook.
 
 API: https://docs.gitea.com/api (``/repos/{owner}/{repo}/statuses/{sha}``, ``…/commits/{ref}/status``,
-``…/branches/{branch}``).
+``…/branches/{branch}``, ``…/hooks``, ``…/hooks/{id}/tests``).
 """
 
 import re
@@ -16,6 +16,8 @@ from werkzeug.exceptions import HTTPException
 from jukebox_sandbox.commit_statuses import STATES, CommitStatus, CommitStatuses, combined
 from jukebox_sandbox.door import GIT_ROOT
 from jukebox_sandbox.errors import SandboxError
+from jukebox_sandbox.events import MAIN
+from jukebox_sandbox.hooks import post_receive
 from jukebox_sandbox.repositories import bare_repository, git, server_environment
 from jukebox_sandbox.state import Sandbox
 
@@ -47,6 +49,8 @@ def make_app(sandbox: Sandbox, repositories: list[str], statuses: CommitStatuses
     app.add_url_rule(f"{repository}/commits/<path:ref>/statuses", view_func=api.history)
     app.add_url_rule(f"{repository}/commits/<path:ref>/status", view_func=api.combine)
     app.add_url_rule(f"{repository}/branches/<path:branch>", view_func=api.branch)
+    app.add_url_rule(f"{repository}/hooks", view_func=api.hooks)
+    app.add_url_rule(f"{repository}/hooks/1/tests", view_func=api.deliver, methods=["POST"])
     app.register_error_handler(HTTPException, _refuse)
     return app
 
@@ -129,6 +133,18 @@ class _Api:
         }
         # Whoever has the password may push to every branch here.
         return jsonify(name=branch, commit=commit, protected=False, user_can_push=True, user_can_merge=True)
+
+    def hooks(self, owner: str, name: str) -> Response:
+        self._repository(owner, name)
+        config = {"url": f"{self.sandbox.base_url}/events", "content_type": "json"}
+        return jsonify([{"id": 1, "type": "gitea", "active": True, "events": ["push"], "config": config}])
+
+    def deliver(self, owner: str, name: str) -> tuple[str, int]:
+        """Deliver a push of the head of main to itself, which is what Gitea's test of a webhook does."""
+        bare = self._repository(owner, name)
+        head = self._commit(bare, "main")
+        post_receive(self.sandbox.state, bare, head, head, MAIN)
+        return "", 204
 
     def _repository(self, owner: str, name: str) -> Path:
         if owner != self.sandbox.user or name not in self.repositories:

@@ -23,8 +23,8 @@ FIELDS = ("id", "message", "timestamp", "name", "email")
 FORMAT = "%H%x00%B%x00%cI%x00%an%x00%ae%x01"
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace")
+def _git(*arguments: str, bare: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], cwd=bare, capture_output=True, text=True, errors="replace")
 
 
 def show_config(revision: str, file: str) -> str | None:
@@ -48,12 +48,12 @@ def pre_receive(file: str, after: str, ref: str) -> None:
         buckets.parse_config(text, file)
 
 
-def push_event(settings: Sandbox, repository: str, before: str, after: str, ref: str) -> dict[str, Any]:
+def push_event(settings: Sandbox, bare: Path, before: str, after: str, ref: str) -> dict[str, Any]:
     """The event of a push, in Gitea's shape.
 
     Args:
         settings: The sandbox.
-        repository: The repository's name.
+        bare: The repository.
         before: The commit that the ref named, zeros if there was none.
         after: The commit that it names now, zeros for a deletion.
         ref: The ref's full name.
@@ -61,10 +61,11 @@ def push_event(settings: Sandbox, repository: str, before: str, after: str, ref:
     Returns:
         The payload, ready for JSON.
     """
+    repository = bare.name.removesuffix(".git")
     page = f"{settings.base_url}/{settings.user}/{repository}"
-    known = before.strip("0") and _git("merge-base", "--is-ancestor", before, after).returncode == 0
+    known = before.strip("0") and _git("merge-base", "--is-ancestor", before, after, bare=bare).returncode == 0
     span = f"{before}..{after}" if known else after
-    listing = _git("log", f"-{COMMITS}", f"--format={FORMAT}", span).stdout if after.strip("0") else ""
+    listing = _git("log", f"-{COMMITS}", f"--format={FORMAT}", span, bare=bare).stdout if after.strip("0") else ""
     commits = []
     for entry in listing.split("\x01\n"):
         values = dict(zip(FIELDS, entry.rstrip("\x01\n").split("\x00"), strict=False))
@@ -93,11 +94,12 @@ def push_event(settings: Sandbox, repository: str, before: str, after: str, ref:
     }
 
 
-def post_receive(state: Path, before: str, after: str, ref: str) -> None:
+def post_receive(state: Path, bare: Path, before: str, after: str, ref: str) -> None:
     """Deliver the event of a push to the sandbox's listener.
 
     Args:
         state: The sandbox's state folder.
+        bare: The repository.
         before: As in :func:`push_event`.
         after: As in :func:`push_event`.
         ref: The ref's full name.
@@ -106,8 +108,7 @@ def post_receive(state: Path, before: str, after: str, ref: str) -> None:
         SandboxError: If the listener does not take it.
     """
     settings = read_sandbox(state)
-    repository = Path.cwd().name.removesuffix(".git")
-    body = json.dumps(push_event(settings, repository, before, after, ref)).encode()
+    body = json.dumps(push_event(settings, bare, before, after, ref)).encode()
     headers = {
         "Content-Type": "application/json",
         "X-Gitea-Event": "push",
@@ -121,7 +122,7 @@ def post_receive(state: Path, before: str, after: str, ref: str) -> None:
         said = json.loads(answer.read())
     except (OSError, ValueError) as error:
         raise SandboxError(f"The trigger did not answer: {error}.", "./jukebox status") from error
-    print(f"{repository}: {said['state']}" + (f", {said['detail']}" if said["detail"] else ""))
+    print(f"{bare.name.removesuffix('.git')}: {said['state']}" + (f", {said['detail']}" if said["detail"] else ""))
 
 
 def main() -> int:
@@ -133,7 +134,7 @@ def main() -> int:
             if hook == "pre-receive":
                 pre_receive(sys.argv[3], after, ref)
             else:
-                post_receive(state, before, after, ref)
+                post_receive(state, Path.cwd(), before, after, ref)
         except SandboxError as error:
             # What a hook prints, git shows to whoever pushed.
             print(error)

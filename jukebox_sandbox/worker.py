@@ -19,13 +19,14 @@ from jukebox_sandbox.locks import GRACE
 from jukebox_sandbox.object_store import ObjectStore
 from jukebox_sandbox.repositories import bare_repository, clean_environment, git
 
-CUT_SHORT = "the sandbox stopped before this was done; git commit --allow-empty, and push"
-"""What becomes of an event that a stop has overtaken, and what to do next."""
+CUT_SHORT = "the sandbox stopped before this was done, and main has moved on"
+"""What becomes of an event that a stop has overtaken, unless its revision is the head of main still."""
 
 AGAIN = 5.0
 """Seconds until a failed write is tried again."""
 
 LOST = "the event of this push was lost; queued at the start"
+BEGUN = "the sandbox stopped before this was done; queued again at the start"
 
 
 class Worker:
@@ -57,15 +58,15 @@ class Worker:
         self._threads = [threading.Thread(target=self._work, args=(name,), daemon=True) for name in self._queues]
 
     def start(self) -> None:
-        """Begin. What an earlier supervisor had begun has failed; what waited, and what was lost, is queued."""
+        """Begin. What waited is queued; so is a head of main whose event was lost, or whose work a stop cut short."""
         forget_old(self.state)
         known = events(self.state)
         for event in known:
             if event["state"] == "queued" and event["repository"] in self._queues:
                 self.submit(event)
             elif event["state"] not in OVER:
-                self._settle(event, "failed", CUT_SHORT)
-        seen = {(event["repository"], event["revision"]) for event in known}
+                self._resume(event)
+        seen = {(event["repository"], event["revision"]) for event in known if event["ref"] == MAIN}
         for name, repository in self.configuration.repositories.items():
             if repository.status and (head := self._untrained_head(name)) and (name, head) not in seen:
                 event = new_event("push") | {"repository": name, "ref": MAIN, "revision": head, "version": head[:10]}
@@ -144,12 +145,23 @@ class Worker:
                 )
             code = child.wait()
         if self._stopping.is_set():
-            self._settle(event, "failed", CUT_SHORT)
-        elif code == 0:
+            return  # the next start takes it up
+        if code == 0:
             self._settle(event, "done")
         else:
             lines = log.read_text(errors="replace").strip().splitlines()
             self._settle(event, "failed", "\n".join([f"exit code {code}", *lines[-3:]]))
+
+    def _resume(self, event: dict[str, Any]) -> None:
+        """Take up an event that an earlier supervisor had begun: its command may have said how it ended already."""
+        name, revision = event["repository"], event["revision"]
+        latest = self.statuses.latest(name, revision).get(self._context(name))
+        if latest is not None and latest.state in FINAL:
+            record(self.state, event, "done" if latest.state == "success" else "failed", latest.description)
+        elif name in self._queues and revision == self._untrained_head(name):
+            self.submit(record(self.state, event, "queued", BEGUN))
+        else:
+            self._settle(event, "failed", CUT_SHORT)
 
     def _untrained_head(self, name: str) -> str:
         """The head of a repository's main that has no final status; none where it is what the repository began as."""

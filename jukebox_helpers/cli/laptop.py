@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from jukebox_helpers.cli.terminal import as_json, cli, console, say_json
-from jukebox_helpers.settings import need_checkout, state_folder
+from jukebox_helpers.settings import REPOSITORY, need_checkout, state_folder
 from jukebox_helpers.steps.messages import parts, printable
 
 
@@ -71,6 +71,8 @@ def show_status(as_json: bool) -> bool:
     for key, value in known.items():
         if key == "events":
             value = "\n".join(map(push_line, value)) or "none yet"
+        elif key == "untrained":
+            value = "\n".join(map(untrained_line, value)) or "nothing"
         elif isinstance(value, (list, tuple)):
             value = ", ".join(map(str, value))
         elif isinstance(value, dict):
@@ -87,6 +89,14 @@ def push_line(event: dict[str, Any]) -> str:
     what, next_action = parts(event["description"] or event["detail"])
     said = f"{event['status'] or event['state']}: {what.split(chr(10))[0]}".rstrip(": ")
     return f"{event['repository']} {event['revision'][:10]} {said}" + f"\n  Next: {next_action}" * bool(next_action)
+
+
+def untrained_line(head: dict[str, Any]) -> str:
+    """A head of main of which nothing came, in a line, with the command that does it again."""
+    again = "git commit --allow-empty, and push"
+    if head["repository"] == REPOSITORY:
+        again = f"./jukebox run training-pipeline --revision {head['revision'][:10]}"
+    return push_line({"detail": "", "state": "its push was lost", **head}).split("\n")[0] + f"\n  Next: {again}"
 
 
 @cli.command()

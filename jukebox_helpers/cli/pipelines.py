@@ -78,10 +78,14 @@ def run_group() -> None:
 @repo_url
 @as_json
 def run_data_pipeline(dataset_url: str | None, repo_url: str | None, as_json: bool) -> None:
-    """Fetch, validate, transform, load, version, commit: from the compiled YAML."""
+    """Fetch, validate, transform, load, version, commit: from the compiled YAML.
+
+    Exit code 1 also if main has these songs already, and its training failed or never began.
+    """
     from jukebox_helpers.pipelines.actions import run_file
     from jukebox_helpers.pipelines.read import check_addresses
     from jukebox_helpers.pipelines.revisions import repository_argument, server_head
+    from jukebox_helpers.pipelines.training import check_trained
     from jukebox_helpers.show.progress import RunProgress
     from jukebox_helpers.workshop.songs import songs_argument
 
@@ -96,13 +100,17 @@ def run_data_pipeline(dataset_url: str | None, repo_url: str | None, as_json: bo
         run = run_file(settings, workspace() / DATA_PIPELINE_YAML, arguments, progress)
     show_run(run, as_json)
     revision = server_head(settings, arguments["repo_url"])
-    if revision and not as_json:
+    if revision and revision != before and not as_json:
         click.echo(
-            f"No news: main has these songs already, as of revision {revision[:10]}. Nothing is trained."
-            if revision == before
-            else f"A new data version is revision {revision[:10]} of main. "
+            f"A new data version is revision {revision[:10]} of main. "
             "Its push starts the training: ./jukebox trace jukebox shows what comes of it."
         )
+    elif revision and revision == before:
+        said = [f"No news: main has these songs already, as of revision {revision[:10]}."]
+        if arguments["repo_url"] == settings.repository_url():
+            said.append(check_trained(settings, revision))
+        if not as_json:
+            click.echo(" ".join(said))
 
 
 @run_group.command("training-pipeline")

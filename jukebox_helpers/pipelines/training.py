@@ -27,7 +27,7 @@ from jukebox_helpers.settings import (
     Settings,
 )
 from jukebox_helpers.steps.git import git
-from jukebox_helpers.steps.messages import parts
+from jukebox_helpers.steps.messages import parts, printable
 from jukebox_helpers.waiting import wait_until
 
 TRAINING_PIPELINE_NAME = "training-pipeline"
@@ -125,6 +125,25 @@ def candidates(settings: Settings, run: Run) -> list[dict[str, Any]]:
 def training_of(settings: Settings, revision: str) -> Run | None:
     """The newest training run of a revision, if there is one."""
     return find_run(connect(settings), f"{TRAINING_PIPELINE_NAME}-{revision[:REVISION_DIGITS]}")
+
+
+def check_trained(settings: Settings, revision: str) -> str:
+    """Say, in a sentence, that the head of ``main`` is trained, or about to be; one that is neither is a JukeboxError.
+
+    What should be is compared with what is: its commit status, or its run where nobody has set one.
+    """
+    status = read_status(settings, revision)
+    run = None if status else training_of(settings, revision)
+    state = status.state if status else run.state if run else "none"
+    if state in ("success", "succeeded"):
+        return "It is trained."
+    if state in ("pending", "running"):
+        return "Its training is queued or under way."
+    why = printable(parts(status.description)[0], 300) if status else "no run came of it"
+    raise JukeboxError(
+        f"Revision {revision[:10]} of main is not trained: {why}",
+        f"Train it: ./jukebox run training-pipeline --revision {revision[:10]}",
+    )
 
 
 def follow_training(settings: Settings, revision: str, on_change: OnChange = nobody, timeout: float = 3600.0) -> Run:

@@ -5,8 +5,14 @@ What asks the S3 server raises what `s3.explained` says.
 
 import hashlib
 import os
+from typing import TYPE_CHECKING
 
+from jukebox_helpers.steps.constants import CACHE_BUCKET, DATA_BUCKET, SONGS_OBJECT
+from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.s3 import error_code, explained, s3_client
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def cache_key(md5: str) -> str:
@@ -14,57 +20,75 @@ def cache_key(md5: str) -> str:
     return f"files/md5/{md5[:2]}/{md5[2:]}"
 
 
-def cached_size(md5: str) -> int:
-    """How many bytes the cache holds under an md5; -1 if there is no such object."""
+def cached_md5(md5: str) -> str:
+    """The md5 of the bytes that the cache holds under an md5, all of them read; empty if there is no such object."""
     client, key = s3_client(os.environ), cache_key(md5)
-    with explained(client, f"s3://data-cache/{key}"):
+    with explained(client, f"s3://{CACHE_BUCKET}/{key}"):
         try:
-            return client.head_object(Bucket="data-cache", Key=key)["ContentLength"]
+            answer = client.get_object(Bucket=CACHE_BUCKET, Key=key)
         except Exception as error:
-            if error_code(error) != "404":
+            if error_code(error) != "NoSuchKey":
                 raise
-    return -1
+            return ""
+        return hashlib.file_digest(answer["Body"], "md5").hexdigest()
 
 
-def copy_to_cache(md5: str) -> dict:
-    """Copy the loaded songs into the cache, inside the S3 server.
+def in_one_part() -> "Any":
+    """How boto3 sends and copies an object: as one part below 1 GiB, because the ETag of several is not that of a copy.
 
-    No object of the cache ever has other bytes than its name says: the source is read and its md5 compared, then S3
-    copies it on the condition that it is still the object that was read
-    (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html, x-amz-copy-source-if-match).
+    See https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (ETag).
+    """
+    from boto3.s3.transfer import TransferConfig
 
-    Args:
-        md5: The md5 that the bytes of ``s3://data/song_properties.parquet`` must have.
+    return TransferConfig(multipart_threshold=1 << 30)
+
+
+def load_to_cache(path: str) -> str:
+    """Bring a file into the cache, under its md5: one object for each content, so no other run can overwrite it.
+
+    An object that is there and whole stays as it is; one that is torn or has other bytes is replaced.
 
     Returns:
-        What DVC records of the source: its ``etag``, its ``size`` in bytes, its ``version_id`` (None without one).
-
-    Raises:
-        ValueError: If the source has other bytes, or was overwritten meanwhile.
+        The md5.
     """
-    from s3transfer.exceptions import S3CopyFailedError
+    md5 = file_digest(path, "md5")
+    if cached_md5(md5) != md5:
+        client, key = s3_client(os.environ), cache_key(md5)
+        with explained(client, f"s3://{CACHE_BUCKET}/{key}"):
+            client.upload_file(path, CACHE_BUCKET, key, Config=in_one_part())
+    return md5
 
-    client, found = s3_client(os.environ), "another by now"
-    source, key = {"Bucket": "data", "Key": "song_properties.parquet"}, cache_key(md5)
-    with explained(client, f"s3://data/{source['Key']}"):
-        answer = client.get_object(**source)
-        digest = hashlib.file_digest(answer["Body"], "md5").hexdigest()
-    if digest != md5:
-        found = digest
-    else:
-        with explained(client, f"s3://data-cache/{key}"):
-            try:
-                # In parts, side by side; objects above 5 GB cannot be copied otherwise.
-                client.copy(source, "data-cache", key, ExtraArgs={"CopySourceIfMatch": answer["ETag"]})
-                version = answer.get("VersionId")  # of a bucket that keeps versions
-                return {"etag": answer["ETag"].strip('"'), "size": answer["ContentLength"], "version_id": version}
-            except S3CopyFailedError:
-                pass
-            except Exception as error:
-                # 404: the source is gone, as the copy asks for its size first.
-                if error_code(error) not in ("404", "412", "PreconditionFailed"):
-                    raise
-    raise ValueError(
-        f"s3://data/{source['Key']} is not what this run loaded (its md5 is {found}, not {md5}): another run "
-        "has loaded its own data meanwhile, and commits it. Next: run this pipeline again if its data is newer."
-    )
+
+def facts_of(bucket: str, key: str) -> dict:
+    """What DVC records of an object: its ``etag``, its ``size`` in bytes, its ``version_id`` (None without one)."""
+    client = s3_client(os.environ)
+    with explained(client, f"s3://{bucket}/{key}"):
+        answer = client.head_object(Bucket=bucket, Key=key)
+        size, version = answer["ContentLength"], answer.get("VersionId")
+        return {"etag": answer["ETag"].strip('"'), "size": size, "version_id": version}
+
+
+def source_facts(md5: str) -> dict:
+    """What DVC records of ``s3://data/song_properties.parquet`` where it has the bytes of an md5.
+
+    Where it has not yet, it is going to be a copy of the object in the cache, with its ETag.
+    """
+    cached = facts_of(CACHE_BUCKET, cache_key(md5)) | {"version_id": None}
+    try:
+        found = facts_of(DATA_BUCKET, SONGS_OBJECT)
+    except FileNotFoundError:
+        return cached
+    return found if found["etag"] == cached["etag"] else cached
+
+
+def copy_from_cache(md5: str) -> None:
+    """Let ``s3://data/song_properties.parquet`` have the cached bytes of an md5: copied by S3, whole or not at all."""
+    client, key = s3_client(os.environ), cache_key(md5)
+    cached = facts_of(CACHE_BUCKET, key)
+    try:
+        if facts_of(DATA_BUCKET, SONGS_OBJECT)["etag"] == cached["etag"]:
+            return
+    except FileNotFoundError:
+        pass
+    with explained(client, f"s3://{DATA_BUCKET}/{SONGS_OBJECT}"):
+        client.copy({"Bucket": CACHE_BUCKET, "Key": key}, DATA_BUCKET, SONGS_OBJECT, Config=in_one_part())

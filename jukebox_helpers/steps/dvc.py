@@ -99,30 +99,39 @@ def read_remotes(folder: str) -> dict:
 def set_remotes(folder: str, remotes: "dict[str, str]") -> None:
     """Make a clone a DVC repository with these remotes, as ``dvc init`` and ``dvc remote add`` do.
 
+    They have a URL and nothing else: an ``endpointurl`` or a ``profile`` is of one machine or cluster, and
+    ``version_aware`` keeps the data under other names.
+
     Args:
         folder: The clone.
         remotes: URLs by name; the first remote is the default.
     """
     from dvc.repo import Repo
 
-    known, default = read_remotes(folder), next(iter(remotes))
-    missing = {remote: {"url": url} for remote, url in remotes.items() if known.get(remote) != url}
-    if not missing and read_config(folder).get("core", "remote", fallback="") == default:
+    known, default, wrong = read_config(folder), next(iter(remotes)), {}
+    for remote, url in remotes.items():
+        name = f"'remote \"{remote}\"'"
+        if name not in known or dict(known[name]) != {"url": url}:
+            wrong[remote] = {"url": url}
+    if not wrong and known.get("core", "remote", fallback="") == default:
         return
     logging.getLogger("dvc").setLevel(logging.WARNING)
     is_new = not os.path.isfile(f"{folder}/.dvc/config")
     with Repo.init(folder) if is_new else Repo(folder) as repository, repository.config.edit() as config:
-        config["remote"].update(missing)
+        config["remote"].update(wrong)
         config["core"]["remote"] = default
 
 
-def record_version(version_file: str, source: str, md5: str, etag: str, size: int, version_id: "str | None") -> None:
+def record_version(
+    version_file: str, source: str, md5: str, anew: bool, etag: str, size: int, version_id: "str | None"
+) -> None:
     """Write the version file of data that is in the cache already, with DVC's own classes.
 
     Args:
         version_file: The ``.dvc`` file, new or to be brought up to date.
         source: Where the data comes from, e.g. ``remote://data-source/song_properties.parquet``.
         md5: The md5 of the data.
+        anew: Whether to keep nothing of a version file that is there, whatever it says.
         etag: The ETag of its source.
         size: Its size in bytes.
         version_id: The version of its source, in a bucket that keeps versions.
@@ -132,8 +141,10 @@ def record_version(version_file: str, source: str, md5: str, etag: str, size: in
     from dvc_data.hashfile.meta import Meta
 
     folder, name = os.path.split(version_file.removesuffix(".dvc"))
+    if anew and os.path.exists(version_file):
+        os.remove(version_file)  # DVC would take over what it says of the output
     with Repo(folder) as repository:
-        stage = repository.stage.load_one(version_file) if os.path.isfile(version_file) else None
+        stage = None if anew else repository.stage.load_one(version_file)
         if stage is None or [dependency.def_path for dependency in stage.deps] != [source]:
             stage = repository.stage.create(
                 single_stage=True, validate=False, fname=version_file, wdir=folder, deps=[source], outs=[name]

@@ -9,6 +9,10 @@ import json
 import os
 import re
 import urllib.parse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def credential_helper() -> str:
@@ -137,6 +141,21 @@ def may_push(repo_url: str) -> "bool | None":
     Returns:
         Whether it may; None where the server does not say, because it is not the platform's or not a Gitea.
     """
+    said = ask_gitea(repo_url, "branches/main")
+    return said.get("user_can_push") if isinstance(said, dict) else None
+
+
+def ask_gitea(repo_url: str, path: str, method: str = "GET") -> "Any":
+    """Ask the platform's Gitea about a repository, with the git password.
+
+    Args:
+        repo_url: The git repository.
+        path: What is asked for, below ``/repos/{owner}/{repo}/``.
+        method: ``GET``, or ``POST`` without a body.
+
+    Returns:
+        Its answer, ``{}`` where it says yes and no more; None where there is none, or the server is another one.
+    """
     import http.client
 
     server = server_of(repo_url)
@@ -147,10 +166,11 @@ def may_push(repo_url: str) -> "bool | None":
     connection = connect(urllib.parse.urlsplit(server).netloc, timeout=30)  # follows no redirect
     try:
         root, owner, name = urllib.parse.urlsplit(repo_url).path.rstrip("/").removesuffix(".git").rsplit("/", 2)
-        path = f"{root}/api/v1/repos/{owner}/{name}/branches/main"
-        connection.request("GET", path, headers={"Authorization": f"Basic {login}"})
-        said = json.loads(connection.getresponse().read(1 << 20))
-        return said.get("user_can_push") if isinstance(said, dict) else None
+        headers = {"Authorization": f"Basic {login}"}
+        connection.request(method, f"{root}/api/v1/repos/{owner}/{name}/{path}", headers=headers)
+        answer = connection.getresponse()
+        said = answer.read(1 << 20)
+        return json.loads(said or b"{}") if answer.status < 300 else None
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:

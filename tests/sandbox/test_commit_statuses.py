@@ -16,7 +16,10 @@ from stand_in import stand_in_configuration
 from waiting import DEADLINE, eventually
 
 from jukebox_helpers import sandbox as laptop
+from jukebox_helpers.errors import JukeboxError
+from jukebox_helpers.pipelines.training import check_trained
 from jukebox_helpers.settings import Settings
+from jukebox_helpers.steps.data_versions import what_became_of
 from jukebox_sandbox import events
 from jukebox_sandbox.repositories import bare_repository, git
 from jukebox_sandbox.state import read_sandbox
@@ -256,10 +259,30 @@ def test_a_push_of_buckets_says_what_was_done(place: Place) -> None:
     assert status["description"] == "pipeline: unchanged; models: unchanged"
 
 
-def test_what_a_stop_cuts_short_is_an_error_and_what_waited_is_done_after_it(place: Place) -> None:
+def stop(place: Place, way: str) -> None:
+    if way == "down":
+        assert laptop.down(place.state)
+    else:
+        os.kill(json.loads((place.state / "platform.json").read_text())["pid"], signal.SIGKILL)
+        assert eventually(lambda: not events.is_running(place.state))
+
+
+@pytest.mark.parametrize("way", ["down", "kill"])
+def test_a_head_that_a_stop_cuts_short_is_done_at_the_next_start(place: Place, way: str) -> None:
+    cut = place.begin_and_hang(f"cut by {way}")
+    before = place.history(cut)
+    stop(place, way)
+    place.remove("hang")
+    place.up()
+    assert events.wait_for(place.state, cut, DEADLINE)["state"] == "done"
+    assert before == [("pending", "queued")]
+    assert [state for state, _ in place.history(cut)] == ["pending", "pending", "success"]
+
+
+def test_what_a_stop_cuts_short_is_an_error_where_main_has_moved_on(place: Place) -> None:
     cut = place.begin_and_hang("cut")
     waiting = place.push("waiting")
-    assert laptop.down(place.state)
+    stop(place, "down")
     place.remove("hang")
     place.up()
     assert events.wait_for(place.state, waiting, DEADLINE)["state"] == "done"
@@ -268,16 +291,15 @@ def test_what_a_stop_cuts_short_is_an_error_and_what_waited_is_done_after_it(pla
     assert place.history(waiting)[-1][0] == "success"
 
 
-def test_what_a_kill_cuts_short_is_an_error_at_the_next_start(place: Place) -> None:
-    cut = place.begin_and_hang("killed")
-    before = place.history(cut)
-    os.kill(json.loads((place.state / "platform.json").read_text())["pid"], signal.SIGKILL)
-    assert eventually(lambda: not events.is_running(place.state))
+@pytest.mark.parametrize(("said", "becomes"), [("success", "done"), ("failure", "failed")])
+def test_what_the_command_had_said_before_a_kill_is_its_end(place: Place, said: str, becomes: str) -> None:
+    place.lay("say", json.dumps({"state": said, "context": "jukebox/ct", "description": "its own"}))
+    revision = place.begin_and_hang(f"{said}, then killed")
+    stop(place, "kill")
     place.remove("hang")
     place.up()
-    assert events.wait_for(place.state, cut, DEADLINE)["state"] == "failed"
-    assert before == [("pending", "queued")]
-    assert [state for state, _ in place.history(cut)] == ["pending", "error"]
+    assert events.wait_for(place.state, revision, DEADLINE)["state"] == becomes
+    assert [state for state, _ in place.history(revision)] == ["pending", said]
 
 
 def test_a_head_whose_event_was_lost_is_queued_at_the_next_start_and_once(place: Place) -> None:
@@ -291,6 +313,76 @@ def test_a_head_whose_event_was_lost_is_queued_at_the_next_start_and_once(place:
         event = events.wait_for(place.state, lost, DEADLINE)
         assert (event["state"], event["ref"], event["repository"]) == ("done", "refs/heads/main", "jukebox")
         assert [state for state, _ in place.history(lost)] == ["pending", "success"]
+
+
+def test_a_lost_head_that_was_pushed_to_another_branch_before_is_queued_too(place: Place) -> None:
+    revision = place.commit("on a branch")
+    git(place.settings.clone(), "push", "--quiet", "origin", "HEAD:refs/heads/branch")
+    assert events.wait_for(place.state, revision, DEADLINE)["state"] == "ignored"
+    hook = bare_repository(place.state, "user1", "jukebox") / "hooks" / "post-receive"
+    hook.write_text("#!/bin/sh\nexit 0\n")
+    git(place.settings.clone(), "push", "--quiet")
+    stop(place, "down")
+    place.up()
+    assert events.wait_for(place.state, revision, DEADLINE)["state"] == "done"
+
+
+@pytest.fixture
+def as_step(place: Place, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment of the step that commits; the repository's address."""
+    secret = place.settings.secret("git-auth") | {"JUKEBOX_GIT_SERVER": place.settings.git_server}
+    for key, value in secret.items():
+        monkeypatch.setenv(key, value)
+    return place.settings.repository_url()
+
+
+def untrained(place: Place) -> list[tuple[str, str]]:
+    known = laptop.status(place.state)["untrained"]
+    return [(one["revision"], one["status"]) for one in known if one["repository"] == "jukebox"]
+
+
+def test_a_push_that_was_lost_is_untrained_until_no_news_delivers_it_again(place: Place, as_step: str) -> None:
+    hook = bare_repository(place.state, "user1", "jukebox") / "hooks" / "post-receive"
+    was = hook.read_text()
+    hook.write_text("#!/bin/sh\nexit 0\n")
+    revision = place.push("lost, and no news after it")
+    hook.write_text(was)
+    assert untrained(place) == [(revision, "")]
+    with pytest.raises(JukeboxError, match=f"{revision[:10]} of main is not trained: no run.*\nNext: .*--revision"):
+        check_trained(place.settings, revision)
+    assert what_became_of(as_step, revision, age=5) == "It is just pushed." and place.history(revision) == []
+    assert "is delivered to the trigger once more" in what_became_of(as_step, revision, age=500)
+    assert events.wait_for(place.state, revision, DEADLINE)["state"] == "done"
+    assert what_became_of(as_step, revision, age=500) == check_trained(place.settings, revision) == "It is trained."
+    assert untrained(place) == []
+    assert [state for state, _ in place.history(revision)] == ["pending", "success"]
+
+
+@pytest.mark.parametrize(("state", "again"), [("failure", False), ("error", True)])
+def test_what_has_failed_is_said_and_what_never_began_is_delivered_again(
+    place: Place, as_step: str, state: str, again: bool
+) -> None:
+    revision = place.push(f"ended as {state}")
+    events.wait_for(place.state, revision, DEADLINE)
+    status = {"state": state, "context": "jukebox/ct", "description": "no\x1b[31m room. Next: buy some"}
+    assert place.ask(f"/jukebox/statuses/{revision}", status)[0] == 201
+    assert untrained(place) == [(revision, state)]
+    with pytest.raises(
+        JukeboxError, match=r"is not trained: no\\x1b\[31m room\.\nNext: Train it: \./jukebox run train"
+    ):
+        check_trained(place.settings, revision)
+    said = what_became_of(as_step, revision, age=0)
+    assert said.isprintable()
+    if again:
+        assert said.endswith("its push is delivered to the trigger once more.")
+        assert eventually(lambda: place.history(revision)[-1][0] == "success")
+    else:
+        assert f"Next: ./jukebox run training-pipeline --revision {revision[:10]}" in said
+        assert place.history(revision)[-1][0] == "failure"
+
+
+def test_no_news_on_another_git_server_names_the_command(place: Place, as_step: str) -> None:
+    assert "does not say. Next: ./jukebox run" in what_became_of("https://git.example.com/a/b.git", "0" * 40, age=500)
 
 
 def test_what_an_older_kit_has_trained_is_not_trained_again(place: Place) -> None:

@@ -3,18 +3,20 @@
 import contextlib
 import hashlib
 import http.server
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import boto3
 import pyarrow.parquet
 import pytest
 import requests
+import yaml
 from botocore.config import Config
 from failing_proxy import FailingProxy
 from loopback import RecordingGitServer
@@ -27,12 +29,13 @@ from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.runs import RunFailed
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.settings import DATA_PIPELINE_YAML, KIT
-from jukebox_helpers.steps import data_cache, data_versions, git, sample_data, transfer
+from jukebox_helpers.steps import data_cache, data_versions, git, sample_data
 from jukebox_helpers.steps import dvc as dvc_module
 from jukebox_helpers.steps import s3 as s3_module
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import clone_main
 from jukebox_helpers.steps.git_password import may_push
+from jukebox_helpers.steps.tables import transform_songs
 from jukebox_helpers.steps.transfer import fetch
 from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG
@@ -454,13 +457,10 @@ class connection:
 
 
 def load_songs(path, tmp_path):
-    """The steps before the version: the loaded object and its md5."""
+    """The steps before the version: the md5 of the bytes that are in the cache by then."""
     canonical = tmp_path / "canonical.parquet"
-    from jukebox_helpers.steps.tables import transform_songs
-
-    md5 = transform_songs(str(path), str(canonical))["md5"]
-    transfer.load_object(str(canonical), "song_properties.parquet", "data")
-    return md5
+    transform_songs(str(path), str(canonical))
+    return data_cache.load_to_cache(str(canonical))
 
 
 def test_a_lost_race_is_run_again_on_the_new_head(platform, songs, repository, tmp_path, monkeypatch):
@@ -488,6 +488,75 @@ def test_a_lost_race_is_run_again_on_the_new_head(platform, songs, repository, t
     assert messages == [f"Data version {result['md5'][:10]} of the song properties", "A racing push", "first"]
 
 
+def test_eight_at_once_all_end_in_the_history_and_the_last_one_in_the_bucket(platform, s3, repository, tmp_path):
+    """Real runs, each with its own songs; none waits for another."""
+    expected = {}
+    for seed in range(8):
+        table, canonical = tmp_path / f"{seed}.parquet", tmp_path / f"canonical-{seed}.parquet"
+        sample_data.make_songs(str(table), songs=60, seed=seed)
+        md5 = transform_songs(str(table), str(canonical))["md5"]
+        expected[md5] = canonical.read_bytes()
+    with ThreadPoolExecutor(8) as pool:
+        finished = list(pool.map(lambda seed: run(platform, tmp_path / f"{seed}.parquet", repository), range(8)))
+    assert [one.state for one in finished] == ["succeeded"] * 8
+    committed = []
+    for revision in git_log(platform, repository)[:-1]:
+        text = git.git("show", f"{revision}:song_properties.parquet.dvc", folder=str(bare_of(platform, repository)))
+        committed.append(yaml.safe_load(text)["outs"][0]["md5"])
+    assert sorted(committed) == sorted(expected)
+    for md5, content in expected.items():
+        assert s3.get_object(Bucket="data-cache", Key=data_cache.cache_key(md5))["Body"].read() == content
+    assert s3.get_object(Bucket="data", Key="song_properties.parquet")["Body"].read() == expected[committed[0]]
+
+
+def test_whoever_copies_last_copies_the_last_commit(platform, s3, repository, tmp_path, monkeypatch):
+    """Another run commits, and copies, between our commit and our copy."""
+    real, mine, theirs = data_cache.copy_from_cache, b"mine", b"theirs"
+
+    def overtaken(md5):
+        monkeypatch.setattr(data_versions, "copy_from_cache", real)
+        assert data_versions.commit_data_version(repository, load_bytes(tmp_path, theirs))["changed"]
+        real(md5)
+
+    with connection(platform):
+        md5 = load_bytes(tmp_path, mine)
+        monkeypatch.setattr(data_versions, "copy_from_cache", overtaken)
+        assert data_versions.commit_data_version(repository, md5)["changed"]
+        assert s3.get_object(Bucket="data", Key="song_properties.parquet")["Body"].read() == theirs
+        assert not data_versions.commit_data_version(repository, hashlib.md5(theirs).hexdigest())["changed"]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_push_that_is_refused_while_another_one_holds_main(platform, repository, tmp_path, times):
+    """Git refuses it though main has not moved: once may be a race, twice is not."""
+    hook = bare_of(platform, repository) / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    counted = tmp_path / "refused"
+    hook.write_text(
+        f'#!/bin/sh\necho >> {counted}; [ $(wc -l < {counted}) -gt {times} ] || {{ echo "no room"; exit 1; }}'
+    )
+    hook.chmod(0o755)
+    with connection(platform):
+        md5 = load_bytes(tmp_path, b"songs")
+        if times == 1:
+            assert data_versions.commit_data_version(repository, md5)["changed"]
+        else:
+            with pytest.raises((OSError, RuntimeError), match="(?s)main of .* is as it was: git push failed.*Next: "):
+                data_versions.commit_data_version(repository, md5)
+    assert len(git_log(platform, repository)) == 3 - times
+
+
+def test_a_death_after_the_push_is_made_good_by_the_next_run(platform, s3, repository, tmp_path, monkeypatch):
+    """The commit is there, the bucket data is not: the next run has no news, and brings it."""
+    with connection(platform):
+        md5 = load_bytes(tmp_path, b"pushed, then killed")
+        with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+            dying.setattr(data_versions, "follow_main", Mock(side_effect=KeyboardInterrupt))
+            data_versions.commit_data_version(repository, md5)
+        assert not data_versions.commit_data_version(repository, md5)["changed"]
+    assert s3.get_object(Bucket="data", Key="song_properties.parquet")["Body"].read() == b"pushed, then killed"
+
+
 def test_death_before_the_push_leaves_main_as_it_was(platform, s3, songs, repository, tmp_path):
     """Killed right after the data has reached the cache: no version file points anywhere, and a new run heals all."""
     program = (
@@ -510,25 +579,17 @@ def test_death_before_the_push_leaves_main_as_it_was(platform, s3, songs, reposi
     assert version_on_main(platform, repository, tmp_path)["md5"] == md5
 
 
-def test_bytes_of_another_run_are_not_committed_as_ours(platform, songs, repository, tmp_path):
-    with connection(platform):
-        load_songs(songs, tmp_path)
-        with pytest.raises(ValueError, match="another run has loaded its own data"):
-            data_versions.commit_data_version(repository, "0" * 32)
-    assert len(git_log(platform, repository)) == 1
-
-
 def test_a_version_whose_data_is_gone_is_not_committed(platform, s3, songs, repository, tmp_path, monkeypatch):
     real = dvc_module.record_version
 
-    def losing_record(version_file, source, md5, **known):
-        real(version_file, source, md5, **known)
+    def losing_record(version_file, source, md5, *known, **facts):
+        real(version_file, source, md5, *known, **facts)
         s3.delete_object(Bucket="data-cache", Key=data_cache.cache_key(md5))
 
     monkeypatch.setattr(data_versions, "record_version", losing_record)
     with connection(platform):
         md5 = load_songs(songs, tmp_path)
-        with pytest.raises(RuntimeError, match="data-cache.*Nothing was committed"):
+        with pytest.raises(RuntimeError, match="(?s)dvc pull failed.*Next:"):
             data_versions.commit_data_version(repository, md5)
     assert len(git_log(platform, repository)) == 1
 
@@ -541,9 +602,11 @@ def test_a_torn_or_lost_object_is_restored_and_the_default_remote_too(platform, 
         for damage in (
             lambda: s3.delete_object(Bucket="data-cache", Key=data_cache.cache_key(md5)),
             lambda: s3.put_object(Bucket="data-cache", Key=data_cache.cache_key(md5), Body=whole[:100]),
+            lambda: s3.put_object(Bucket="data-cache", Key=data_cache.cache_key(md5), Body=whole[:-1] + b"?"),
         ):
             damage()
-            data_versions.commit_data_version(repository, md5)
+            load_songs(songs, tmp_path)
+            assert not data_versions.commit_data_version(repository, md5)["changed"]
             assert s3.get_object(Bucket="data-cache", Key=data_cache.cache_key(md5))["Body"].read() == whole
         folder = str(tmp_path / "clone")
         clone_main(repository, folder)
@@ -555,6 +618,72 @@ def test_a_torn_or_lost_object_is_restored_and_the_default_remote_too(platform, 
             assert data_versions.commit_data_version(repository, md5)["changed"]
             git.git("pull", "--quiet", folder=folder)
             assert dvc_module.dvc("config", "core.remote", folder=folder).strip() == "s3-version"
+
+
+@pytest.fixture(scope="module")
+def versioned(platform, tmp_path_factory):
+    """The table of a version, and the files that its commit has: made once, for tests that spoil a copy."""
+    folder = tmp_path_factory.mktemp("versioned")
+    sample_data.make_songs(str(folder / "songs.parquet"), songs=SONGS, seed=4)
+    clone = git_folder(folder / "clone")
+    with connection(platform):
+        git.container_environment()
+        data_versions.version_songs(str(clone), load_songs(folder / "songs.parquet", folder))
+    return folder / "songs.parquet", committed(clone)
+
+
+def without(line):
+    return lambda text: "".join(kept for kept in text.splitlines(True) if line not in kept)
+
+
+def added(line):
+    return lambda text: text.replace("    url = s3://data-cache\n", f"    url = s3://data-cache\n    {line}\n")
+
+
+NOT_FETCHED = {
+    "the hash is not named": ("song_properties.parquet.dvc", without("hash: md5")),
+    "no size": ("song_properties.parquet.dvc", without("size:")),
+    "another path": (
+        "song_properties.parquet.dvc",
+        lambda text: text.replace("  path: song_properties.parquet", "  path: data/songs.parquet"),
+    ),
+    "another working folder": ("song_properties.parquet.dvc", lambda text: "wdir: data\n" + text),
+    "from another remote": ("song_properties.parquet.dvc", lambda text: text + "  remote: data-source\n"),
+    "never pushed": ("song_properties.parquet.dvc", lambda text: text + "  push: false\n  cache: false\n"),
+    "no version file": ("song_properties.parquet.dvc", lambda text: "<<<<<<< HEAD\n" + text),
+    "a server of another cluster": (".dvc/config", added("endpointurl = http://127.0.0.1:9")),
+    "versions of S3": (".dvc/config", added("version_aware = true")),
+    "a profile of another machine": (".dvc/config", added("profile = work")),
+    "another bucket": (".dvc/config", lambda text: text.replace("s3://data-cache", "s3://models")),
+}
+
+
+@pytest.mark.parametrize("case", NOT_FETCHED)
+def test_a_version_that_cannot_be_fetched_is_news(platform, versioned, repository, tmp_path, case):
+    """The md5 is that of the songs, and they are in the cache; yet no training could fetch them."""
+    table, files = versioned
+    file, spoil = NOT_FETCHED[case]
+    assert spoil(files[file]) != files[file]
+    clone = tmp_path / "clone"
+    with connection(platform):
+        git.container_environment()
+        clone_main(repository, str(clone))
+        for name, text in {**files, file: spoil(files[file])}.items():
+            (clone / name).parent.mkdir(exist_ok=True)
+            (clone / name).write_text(text)
+        git.git("add", "--all", folder=str(clone))
+        git.git("commit", "--quiet", "--message", case, folder=str(clone))
+        git.git("push", "--quiet", "origin", "main", folder=str(clone))
+        if "endpointurl" not in spoil(files[file]):  # DVC tries for long
+            with pytest.raises((RuntimeError, ValueError), match="Next:"):
+                data_versions.pull_songs(str(clone), "main")
+            (clone / "song_properties.parquet").unlink(missing_ok=True)
+        md5 = load_songs(table, tmp_path)
+        repaired = data_versions.commit_data_version(repository, md5)
+        assert repaired["changed"]
+        data_versions.fetch_data_version(repository, repaired["revision"], str(tmp_path / "fetched"))
+        assert file_digest(str(tmp_path / "fetched"), "md5") == md5
+        assert not data_versions.commit_data_version(repository, md5)["changed"]
 
 
 def test_a_push_in_between_is_no_lack_of_access(platform, repository, tmp_path, monkeypatch):
@@ -584,10 +713,10 @@ def git_folder(path):
     return path
 
 
-def load_bytes(s3, content):
+def load_bytes(tmp_path, content):
     """What the step ``load`` does, for any bytes."""
-    s3.upload_fileobj(io.BytesIO(content), "data", "song_properties.parquet")
-    return hashlib.md5(content).hexdigest()
+    (tmp_path / "loaded").write_bytes(content)
+    return data_cache.load_to_cache(str(tmp_path / "loaded"))
 
 
 def committed(folder):
@@ -610,8 +739,9 @@ def test_a_version_is_what_dvc_makes_and_dvc_goes_on_from_it(platform, s3, tmp_p
         dvc("remote", "add", "--default", "s3-version", "s3://data-cache", folder=by_hand)
         dvc("remote", "add", "data-source", "s3://data", folder=by_hand)
         for size in (1_000, 9_000_000):  # in one part, in two
-            md5 = load_bytes(s3, os.urandom(size))
+            md5 = load_bytes(tmp_path, os.urandom(size))
             data_versions.version_songs(str(ours), md5)
+            data_cache.copy_from_cache(md5)
             cached = s3.get_object(Bucket="data-cache", Key=data_cache.cache_key(md5))["Body"].read()
             assert hashlib.md5(cached).hexdigest() == md5 and len(cached) == size
             dvc("import-url", *to_remote, "--force", "remote://data-source/song_properties.parquet", folder=by_hand)
@@ -621,9 +751,9 @@ def test_a_version_is_what_dvc_makes_and_dvc_goes_on_from_it(platform, s3, tmp_p
         dvc("pull", "--quiet")
         assert file_digest(str(ours / "song_properties.parquet"), "md5") == md5
         assert "up to date" in dvc("status")
-        newer = load_bytes(s3, b"newer")
+        s3.put_object(Bucket="data", Key="song_properties.parquet", Body=b"newer")
         dvc("update", *to_remote, version_file)
-        assert dvc_module.read_version_file(str(ours / version_file))["md5"] == newer
+        assert dvc_module.read_version_file(str(ours / version_file))["md5"] == hashlib.md5(b"newer").hexdigest()
 
 
 def test_a_version_file_that_somebody_else_made_is_brought_up_to_date(platform, s3, tmp_path):
@@ -632,9 +762,9 @@ def test_a_version_file_that_somebody_else_made_is_brought_up_to_date(platform, 
     version_file = folder / "song_properties.parquet.dvc"
     with connection(platform):
         git.container_environment()
-        data_versions.version_songs(str(folder), load_bytes(s3, b"first"))
+        data_versions.version_songs(str(folder), load_bytes(tmp_path, b"first"))
         version_file.write_text(version_file.read_text() + "desc: by hand\n")
-        md5 = load_bytes(s3, b"second")
+        md5 = load_bytes(tmp_path, b"second")
         data_versions.version_songs(str(folder), md5)
         assert "desc: by hand" in version_file.read_text()
         version_file.unlink()
@@ -652,39 +782,13 @@ def test_a_broken_dvc_repository_is_left_as_it_is(platform, s3, tmp_path):
     (folder / ".dvc").mkdir()
     with connection(platform):
         git.container_environment()
-        md5 = load_bytes(s3, b"songs")
+        md5 = load_bytes(tmp_path, b"songs")
         with pytest.raises(RuntimeError, match=r"\.dvc' exists.*Nothing was committed.*Next:"):
             data_versions.version_songs(str(folder), md5)
         (folder / ".dvc" / "config").write_text("no configuration")
         with pytest.raises(ValueError, match=r"(?s)\.dvc/config: .*Next: restore it"):
             data_versions.version_songs(str(folder), md5)
     assert [file.name for file in folder.rglob("*") if ".git" not in file.parts and file.is_file()] == ["config"]
-
-
-@pytest.mark.parametrize("size", [1_000, 9_000_000])
-@pytest.mark.parametrize("moment", ["HeadObject", "copy"])
-def test_bytes_that_come_between_reading_and_copying_are_not_cached(platform, s3, tmp_path, monkeypatch, size, moment):
-    """Another run overwrites the object, after this one has read it: no name in the cache has other bytes."""
-    operation = moment if moment == "HeadObject" else "CopyObject" if size < 8_000_000 else "UploadPartCopy"
-    real, overwritten = s3_module.s3_client, []
-
-    def overwrite(**_):
-        if not overwritten:
-            overwritten.append(load_bytes(s3, os.urandom(size)))
-
-    def racing_client(connection):
-        client = real(connection)
-        client.meta.events.register(f"before-call.s3.{operation}", overwrite)
-        return client
-
-    monkeypatch.setattr(data_cache, "s3_client", racing_client)
-    with connection(platform):
-        md5 = load_bytes(s3, os.urandom(size))
-        before = objects(s3)
-        with pytest.raises(ValueError, match="another run has loaded its own data"):
-            data_cache.copy_to_cache(md5)
-    assert overwritten and objects(s3).keys() == before.keys()
-    assert not s3.list_multipart_uploads(Bucket="data-cache").get("Uploads")
 
 
 def test_training_fetches_exactly_one_revision(platform, songs, repository, tmp_path):

@@ -591,13 +591,9 @@ def test_the_event_has_giteas_shape(own: Settings) -> None:
     from jukebox_sandbox import hooks
 
     first, last = git(own.clone(), "rev-list", "main").splitlines()[-1], git(own.clone(), "rev-parse", "main")
-    here = Path.cwd()
-    os.chdir(bare_repository(own.state, "user1", REPOSITORY))
-    try:
-        event = hooks.push_event(read_sandbox(own.state), REPOSITORY, first, last, "refs/heads/main")
-        begun = hooks.push_event(read_sandbox(own.state), REPOSITORY, "0" * 40, first, "refs/heads/main")
-    finally:
-        os.chdir(here)
+    bare = bare_repository(own.state, "user1", REPOSITORY)
+    event = hooks.push_event(read_sandbox(own.state), bare, first, last, "refs/heads/main")
+    begun = hooks.push_event(read_sandbox(own.state), bare, "0" * 40, first, "refs/heads/main")
     assert (event["ref"], event["before"], event["after"]) == ("refs/heads/main", first, last)
     assert event["head_commit"]["id"] == last == event["commits"][0]["id"]
     assert event["commits"][0]["message"].startswith("Change ")

@@ -51,10 +51,10 @@ def said(error, endpoint):
     "ask",
     [
         lambda file: transfer.fetch("s3://data/songs.parquet", file),
-        lambda file: data_cache.copy_to_cache(MD5),
+        lambda file: data_cache.cached_md5(MD5),
         lambda file: rankings.fetch_rankings("s3://data/song_rankings.parquet", file, file),
     ],
-    ids=["fetch", "copy to the cache", "fetch the rankings"],
+    ids=["fetch", "md5 in the cache", "fetch the rankings"],
 )
 def test_a_step_says_which_server_did_not_answer(endpoint, tmp_path, ask):
     with pytest.raises(ConnectionError) as caught:
@@ -66,10 +66,10 @@ def test_a_step_says_which_server_did_not_answer(endpoint, tmp_path, ask):
     "ask",
     [
         lambda file: transfer.load_object(file, "songs.parquet", "data"),
-        lambda file: data_cache.cached_size(MD5),
+        lambda file: data_cache.facts_of("data", "songs.parquet"),
         lambda file: data_versions.check_write_access("http://127.0.0.1:9/git", ["data"]),
     ],
-    ids=["load", "size in the cache", "access"],
+    ids=["load", "facts of an object", "access"],
 )
 @pytest.mark.parametrize("endpoint", [name for name in ANSWERS if name != "breaks off"], indirect=True)
 def test_a_step_that_reads_no_body_says_it_too(endpoint, tmp_path, ask):

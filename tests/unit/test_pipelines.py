@@ -264,7 +264,7 @@ def test_the_sources_are_there_to_be_read(data_pipeline):
     text = (KIT / settings.DATA_PIPELINE_YAML).read_text()
     assert "     def transform_songs(source, target):\n" in text
     program = data_pipeline.executors["exec-load"]["command"][-1]
-    assert "\ndef load_object(" in program and '"""' not in program
+    assert "\ndef load_to_cache(" in program and '"""' not in program
     assert program.endswith("\nsys.excepthook = say_why\n")
 
 

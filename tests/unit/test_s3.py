@@ -142,7 +142,7 @@ def test_a_page_is_never_read_as_buckets_songs_or_sizes(
         for ask in (
             lambda: list_buckets(client),
             lambda: transfer.fetch("s3://data/songs.parquet", str(tmp_path / "songs")),
-            lambda: data_cache.cached_size(MD5),
+            lambda: data_cache.facts_of("data", "songs.parquet"),
         ):
             with pytest.raises(ConnectionError, match=rf"{address} answers with a page.* Next: check AWS_S3_ENDPOINT"):
                 ask()
@@ -154,10 +154,10 @@ def test_a_step_too_names_the_variable_of_the_certificate(tmp_path: Path, monkey
         for name, value in connection(address).items():
             monkeypatch.setenv(name, value)
         with pytest.raises(ConnectionError, match=r"certificate of .* is not trusted.* Next: .*AWS_CA_BUNDLE"):
-            data_cache.cached_size(MD5)
+            data_cache.facts_of("data", "songs.parquet")
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
         with pytest.raises(ConnectionError, match="answers with a page"):
-            data_cache.cached_size(MD5)
+            data_cache.facts_of("data", "songs.parquet")
 
 
 def test_the_library_turns_them_into_its_own_error() -> None:
@@ -280,14 +280,16 @@ class DeniedOn(BaseHTTPRequestHandler):
         """Keep the tests' output clean."""
 
 
-def test_a_write_that_is_denied_in_the_cache_is_not_blamed_on_the_songs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_is_denied_in_the_cache_is_not_blamed_on_the_songs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), DeniedOn)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     for name, value in connection(f"http://127.0.0.1:{server.server_port}").items():
         monkeypatch.setenv(name, value)
-    md5 = "403a06e3848b1fdc7134601fd46a7265"  # of the five letters
-    with pytest.raises(PermissionError, match="do CopyObject for s3://data-cache/files/md5/40/.* Next: allow it"):
-        data_cache.copy_to_cache(md5)
+    (tmp_path / "songs").write_bytes(b"other songs")
+    with pytest.raises(PermissionError, match="do PutObject for s3://data-cache/files/md5/.* Next: allow it"):
+        data_cache.load_to_cache(str(tmp_path / "songs"))
     with pytest.raises(PermissionError, match=r"do PutObject for s3://data-cache \(AccessDenied\)"):
         data_versions.check_write_access("http://127.0.0.1:9/user1/jukebox.git", ["data", "data-cache"])
     server.shutdown()
