@@ -3,7 +3,7 @@
 from kfp.dsl import Dataset, Output
 
 from jukebox_helpers.pipelines.declare import step
-from jukebox_helpers.steps.constants import RANKINGS_HASH, RANKINGS_SOURCE
+from jukebox_helpers.steps.constants import RANKINGS_HASH, RANKINGS_SOURCE, WORKSHOP_SONGS
 from jukebox_helpers.steps.data_versions import fetch_data_version
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.git import repository_url
@@ -14,8 +14,10 @@ from jukebox_helpers.steps.sample_rankings import make_rankings
 
 @step("numpy", "pandas", "pyarrow")
 def fetch_data(songs: Output[Dataset], rankings: Output[Dataset]):
-    """Make the sample tables, the same bytes every time. They have no version, and the model says so."""
-    make_songs(songs.path)
+    """Fetch whatever songs there are at this moment: others each time, and nothing says later which they were."""
+    import time
+
+    make_songs(songs.path, WORKSHOP_SONGS, seed=int(time.time()))
     make_rankings(rankings.path, songs.path)
     digest = file_digest(rankings.path, "sha256")
     rankings.metadata.update({RANKINGS_HASH: digest, RANKINGS_SOURCE: "made up (sample)"})

@@ -107,11 +107,16 @@ def follow(server: PipelineServer, run: Run, on_change: OnChange = nobody, timeo
     return run
 
 
-def find_run(server: PipelineServer, name: str) -> Run | None:
-    """The newest run of a name, in its present state, with the reason if it has failed; None if there is none."""
+def runs_named(server: PipelineServer, name: str, number: int) -> list[Run]:
+    """So many of the runs of a name, the newest first, in their present states, with the reason if one has failed."""
     predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
-    found = list_runs(server, 1, filter=json.dumps({"predicates": [predicate]}))
-    return read_run(server, found[0].run_id) if found else None
+    found = list_runs(server, number, filter=json.dumps({"predicates": [predicate]}))
+    return [read_run(server, one.run_id) for one in found]
+
+
+def find_run(server: PipelineServer, name: str) -> Run | None:
+    """The newest run of a name, as `runs_named` gives it; None if there is none."""
+    return next(iter(runs_named(server, name, 1)), None)
 
 
 def list_runs(server: PipelineServer, number: int, **options: Any) -> list[Any]:

@@ -1,16 +1,19 @@
 """Reproducing: a registered model version trained again from what its record names, and compared with the record."""
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.following import OnChange, nobody, run_pipeline
+from jukebox_helpers.pipelines.following import OnChange, nobody, run_pipeline, runs_named
 from jukebox_helpers.pipelines.lineage import compare_digests, unknown
 from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.registry import model_registry
-from jukebox_helpers.pipelines.reports import digest
+from jukebox_helpers.pipelines.reports import artifacts, digest
 from jukebox_helpers.pipelines.revisions import default_parameters
-from jukebox_helpers.pipelines.training import compiled_revision
+from jukebox_helpers.pipelines.runs import Run
+from jukebox_helpers.pipelines.server import connect
+from jukebox_helpers.pipelines.training import compiled_revision, training_name
 from jukebox_helpers.settings import TRAINING_PIPELINE_YAML, Settings
 from jukebox_helpers.steps.constants import DATA_HASH, MODEL_HASH, RANKINGS_HASH
 from jukebox_helpers.steps.metadata import read_json
@@ -74,6 +77,19 @@ def reproduce(settings: Settings, model: str, version: str, on_change: OnChange 
         raise unknown(registry, model, version)
     rebuilt = rebuild(settings, record, on_change)
     return compare_digests({name: record["metadata"].get(name) for name in rebuilt}, rebuilt)
+
+
+def models_of(settings: Settings, revision: str) -> list[tuple[Run, str]]:
+    """The training runs of a revision, the oldest first, each with the sha256 of the ONNX file that it made.
+
+    The sha256 is empty where a run has made none, or not yet.
+    """
+    found = []
+    for run in runs_named(connect(settings), training_name(revision), 20)[::-1]:
+        step = exporting_step(one.name for one in run.steps)
+        files = artifacts(settings, run, step, "onnx_model")
+        found.append((run, sha256(files[0]).hexdigest() if files else ""))
+    return found
 
 
 def rebuild_name(version: str) -> str:

@@ -71,7 +71,7 @@ def train_revision(settings: Settings, revision: str, on_change: OnChange = nobo
                 "cluster_domain": settings.known_cluster_domain(),
             }
             imported = server.import_pipeline(file, version)
-            run = start_run(server, imported, arguments, f"{TRAINING_PIPELINE_NAME}-{version}")
+            run = start_run(server, imported, arguments, training_name(revision))
         say(settings, revision, "pending", f"Run {run.name} ({run.id}) has started.")
         follow(server, run, on_change)
     except NoRevision:  # there is no commit that could have a status
@@ -122,9 +122,14 @@ def candidates(settings: Settings, run: Run) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: one["log_loss"])
 
 
+def training_name(revision: str) -> str:
+    """The name of a revision's training runs."""
+    return f"{TRAINING_PIPELINE_NAME}-{revision[:REVISION_DIGITS]}"
+
+
 def training_of(settings: Settings, revision: str) -> Run | None:
     """The newest training run of a revision, if there is one."""
-    return find_run(connect(settings), f"{TRAINING_PIPELINE_NAME}-{revision[:REVISION_DIGITS]}")
+    return find_run(connect(settings), training_name(revision))
 
 
 def check_trained(settings: Settings, revision: str) -> str:

@@ -22,6 +22,9 @@ INCOMING_OBJECT = "incoming/song_properties.parquet"
 INCOMING_ADDRESS = "s3://data/incoming/song_properties.parquet"
 """Where each day's table arrives, before the data pipeline has looked at it."""
 
+WORKSHOP_SONGS = 2_000
+"""The size of the workshop's table: small, so that no cell takes longer than a minute."""
+
 KINDS_OF_SONGS = ("first", "fresh", "same", "corrected", "broken", "drift")
 """What a day may bring; docs/data.md says what each is."""
 
@@ -57,7 +60,7 @@ PARAMETERS_FILE = "3-prod_datascience/default_parameters.json"
 MODEL = "jukebox"
 """The registered model."""
 
-NOTEBOOK_COUNT = 8
+NOTEBOOK_COUNT = 10
 """The notebooks are numbered from 0."""
 
 GIT_REVISION = "git revision"

@@ -9,6 +9,7 @@ Notebooks import these names from it:
   songs into the bucket ``data``, ``ask_cluster_domain`` asks a workbench's user for its cluster;
 - exercises and questions: ``exercise``, ``quiz``, ``challenge``;
 - what to look at: ``views`` (a module: files, logs, objects, pushes, versions), ``compare_data_versions``;
+- the data pipeline: ``week`` lets days of songs arrive, ``stop_at`` stops a run in the middle of a step;
 - the training pipeline: ``FETCH_FROM_DVC`` (the block to paste), ``TRAINING_PIPELINE`` and ``TRAINING_PIPELINE_YAML``
   (its files), ``compile_file``, ``pipeline_graph``;
 - a model's origin: ``trace``, ``lineage_picture``;
@@ -35,8 +36,10 @@ WHERE = {
     "pipeline_graph": "show.graphs",
     "quiz": "workshop.quizzes",
     "sliders": "show.sliders",
+    "stop_at": "workshop.breaking",
     "trace": "pipelines.lineage",
     "typical_song": "show.sliders",
+    "week": "workshop.week",
 }
 """The module of each name. It is loaded when the name is asked for: the command line needs few of them."""
 

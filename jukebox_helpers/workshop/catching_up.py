@@ -12,7 +12,7 @@ from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE
-from jukebox_helpers.steps.constants import NOTEBOOK_COUNT, VERSION_FILE, WANTED_BUCKETS
+from jukebox_helpers.steps.constants import DATA_HASH, NOTEBOOK_COUNT, VERSION_FILE, WANTED_BUCKETS
 from jukebox_helpers.steps.git import clone_main, git
 from jukebox_helpers.steps.messages import parts
 from jukebox_helpers.workshop import edits
@@ -26,13 +26,13 @@ Say = Callable[[str], None]
 
 @as_jukebox_error()
 def catch_up(number: int, say: Say = print) -> Workplace:
-    """Bring clone, buckets, data and registry to the state in which a notebook, 0 to 7, starts.
+    """Bring clone, buckets, data and registry to the state in which a notebook starts.
 
     What is there already stays as it is, and a second call changes nothing. It never goes back. ``say`` is told what
     was done. Returns where the attendee works; what could not be done is a JukeboxError.
     """
     if number not in NOTEBOOKS:
-        raise JukeboxError(f"There is no notebook {number}.", "Name one from 0 to 7.")
+        raise JukeboxError(f"There is no notebook {number}.", f"Name one from 0 to {NOTEBOOK_COUNT - 1}.")
     place = Workplace()
     for name in CATALOGUE:
         exercise(name, place)
@@ -138,6 +138,14 @@ def bring_model(place: Workplace) -> str:
     return "; ".join(filter(None, [news, f"{note}{place.train_on(place.songs_url)}"]))
 
 
+def bring_second_model(place: Workplace) -> str:
+    """A second model, trained on the songs of a week later, is registered."""
+    if len({record["metadata"][DATA_HASH] for record in place.versioned_models()}) > 1:
+        return ""
+    place.publish("fresh")
+    return f"fresh songs arrived; {place.train_on(place.songs_url)}"
+
+
 STAGES: tuple[tuple[int, Callable[[Workplace], str]], ...] = (
     (0, bring_clones),
     (2, bring_buckets),
@@ -145,6 +153,7 @@ STAGES: tuple[tuple[int, Callable[[Workplace], str]], ...] = (
     (3, bring_first_version),
     (5, bring_training_code),
     (6, bring_model),
+    (7, bring_second_model),
 )
 """The first notebook that starts with it, and what brings it."""
 

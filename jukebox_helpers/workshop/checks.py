@@ -3,23 +3,13 @@
 from typing import Any
 
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.actions import DATA_PIPELINE_NAME
 from jukebox_helpers.pipelines.compile import compile_file
-from jukebox_helpers.pipelines.following import adhoc_name, find_run
 from jukebox_helpers.pipelines.read import read_pipeline
-from jukebox_helpers.pipelines.reports import digest
-from jukebox_helpers.pipelines.reproduction import exporting_step, rebuild_name
-from jukebox_helpers.pipelines.server import connect
-from jukebox_helpers.pipelines.statuses import read_status, read_statuses
-from jukebox_helpers.pipelines.training import failed_push, training_of
-from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
+from jukebox_helpers.settings import GITOPS_REPOSITORY, TRAINING_PIPELINE, TRAINING_PIPELINE_YAML
 from jukebox_helpers.steps import dvc
 from jukebox_helpers.steps.constants import (
-    DATA_HASH,
     GIT_KEYS,
     GIT_SECRET,
-    MODEL,
-    MODEL_HASH,
     REMOTES,
     S3_KEYS,
     VERSION_FILE,
@@ -30,23 +20,13 @@ from jukebox_helpers.workshop import edits
 from jukebox_helpers.workshop.buckets import CONFIG, listed_buckets, read_buckets
 from jukebox_helpers.workshop.engine import Verdict, failed, not_attempted
 from jukebox_helpers.workshop.place import Workplace, loaded_md5
+from jukebox_helpers.workshop.run_checks import refuse_failed_push
 
 Found = tuple[str, dict[str, Any]]
 
 
 FETCH_SECRETS = {"aws-connection-data": S3_KEYS, GIT_SECRET: GIT_KEYS}
 """The keys that the fetch needs of each Secret; every one becomes a variable of the same name."""
-
-
-def check_hello(place: Workplace) -> Found:
-    """The branches of the git server."""
-    heads = place.git("ls-remote", "--heads", "origin").split()
-    if "refs/heads/hello" in heads:
-        revision = heads[heads.index("refs/heads/hello") - 1]
-        return f"The git server has your branch hello, at {revision[:10]}.", {"revision": revision}
-    if place.git("branch", "--list", "hello"):
-        raise failed("a branch hello in your clone only", "a branch hello on the git server, so push it")
-    raise not_attempted("Neither your clone nor the git server has a branch hello.")
 
 
 def check_buckets(place: Workplace) -> Found:
@@ -184,91 +164,3 @@ def check_what_is_given(name: str, given: dict[str, Any]) -> None:
                              f"{key} from the key {key} of the Secret {secret}")  # fmt: skip
     if {"name": "namespace", "fieldPath": "metadata.namespace"} not in given.get("fieldPathAsEnv", []):
         raise failed(f"{name} without its namespace", "env_name namespace from the field path metadata.namespace")
-
-
-def check_push(place: Workplace) -> Found:
-    """The training pipeline on the git server's main, and the run that its push started."""
-    path = str(TRAINING_PIPELINE)
-    if edits.is_starter(place.on_main(path)):
-        if edit := place.edited(path, place.clone):
-            raise failed(f"your edit, {edit}", "the edit on the branch main of the git server")
-        raise not_attempted("The branch main of the git server still trains on data without a version.")
-    revision = place.git("log", "-1", "--format=%H", "origin/main", "--", path)
-    values = {"revision": revision}
-    # A push of several commits trains the last of them, and a failed one may have been repeated.
-    pushed = [*place.git("rev-list", f"{revision}..origin/main").split(), revision]
-    known = ((commit, read_status(place.settings, commit)) for commit in pushed)
-    commit, status = next(((commit, status) for commit, status in known if status), (revision, None))
-    if not status:
-        raise failed(f"no push of {revision[:10]} that the trigger has seen",
-                     "one; git commit --allow-empty, then git push origin main")  # fmt: skip
-    if not status.over:
-        raise failed("a training that is still running", "its end; check again in some seconds")
-    run = training_of(place.settings, commit)
-    if run is None or status.state == "error" or not run.began:
-        error = failed_push(commit, status)
-        raise failed(error.what, f"a run. {error.next_action}")
-    next_action = run.next_action[:1].upper() + run.next_action[1:]
-    found = f"The push of {commit[:10]} was trained; it {run.state}. {run.error} {next_action}".strip()
-    return found, values | {"state": run.state}
-
-
-def refuse_failed_push(place: Workplace, revision: str, repository: str = REPOSITORY) -> None:
-    """Say that a push has failed, so that nobody waits for what it was to bring."""
-    for status in read_statuses(place.settings, revision, repository):
-        if status.state in ("failure", "error"):
-            error = failed_push(revision, status)
-            raise failed(error.what, f"a push that succeeds. {error.next_action}")
-
-
-def check_first_model(place: Workplace) -> Found:
-    """The version file on main, its object in data-cache, and the model version that was trained on it."""
-    if not place.on_main(VERSION_FILE):
-        run = find_run(connect(place.settings), adhoc_name(DATA_PIPELINE_NAME))
-        if run and run.state == "failed":
-            raise failed(f"a run of the data pipeline that failed: {run.error}", "a run that succeeds")
-        raise not_attempted(f"There is no {VERSION_FILE} on main: the data pipeline has not run.")
-    if not place.versioned_models():
-        refuse_failed_push(place, place.head())
-        raise failed("a data version on main, but no model trained on it", "a registered model: wait for the training")
-    first = place.first_versioned_model()
-    version, md5 = first["version"], first["metadata"][DATA_HASH]
-    if not place.cached_version(md5):
-        raise failed(f"no object for {md5} in data-cache", "the bytes that the model was trained on")
-    found = f"{MODEL} {version} is registered, trained on data version {md5}."
-    return found, {"model version": version, "data version": md5}
-
-
-def check_second_model(place: Workplace) -> Found:
-    """Two registered versions that were trained on different data."""
-    records = place.versioned_models()
-    if len(records) < 2:
-        if records:
-            refuse_failed_push(place, place.head())
-        raise not_attempted(f"The registry knows {len(records)} version(s) of {MODEL} with a data version.")
-    first, last = records[0]["metadata"], records[-1]["metadata"]
-    if first[DATA_HASH] == last[DATA_HASH]:
-        raise failed("two versions trained on the same bytes", "a second one that was trained on fresh data")
-    found = (
-        f"{records[-1]['version']} was trained on {last['songs rows']:,} songs, the first on {first['songs rows']:,}."
-    )
-    values = {"model versions": [r["version"] for r in records], "songs": [first["songs rows"], last["songs rows"]]}
-    return found, values
-
-
-def check_reproduced(place: Workplace) -> Found:
-    """The run that rebuilt the first version without registering it, and the file that it made."""
-    if not place.versioned_models():
-        raise not_attempted("There is no model version to reproduce yet.")
-    first = place.first_versioned_model()
-    run = find_run(connect(place.settings), rebuild_name(first["version"]))
-    if run is None:
-        raise not_attempted(f"No run has rebuilt {first['version']}.")
-    if run.state == "running":
-        raise failed("a rebuild that is still running", "its end; check again in some seconds")
-    if run.state == "failed":
-        raise failed(f"a rebuild that failed: {run.error}", "a rebuild that succeeds")
-    sha256 = digest(place.settings, run, exporting_step(step.name for step in run.steps), "onnx_model", "sha256")
-    if sha256 != first["metadata"][MODEL_HASH]:
-        raise failed(f"a rebuilt model with sha256 {sha256}", first["metadata"][MODEL_HASH])
-    return f"The rebuilt file has sha256 {sha256}, as the registered one.", {"model sha256": sha256}

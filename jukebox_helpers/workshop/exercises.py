@@ -8,17 +8,27 @@ from typing import Any
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.steps.constants import WANTED_BUCKETS
-from jukebox_helpers.workshop import checks, edits
+from jukebox_helpers.workshop import checks, edits, run_checks
+from jukebox_helpers.workshop.breaking import stop_at
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.engine import Command, Edit, Exercise, Python
 from jukebox_helpers.workshop.hits import check_hit, find_hit
 from jukebox_helpers.workshop.place import Workplace
+from jukebox_helpers.workshop.week import week
 
 CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
-    "hello": (
-        checks.check_hello,
-        ["A branch is made in your clone first, then it is pushed.", "git branch hello, then git push origin hello"],
-        [Command("git branch --force hello"), Command("git push --quiet origin hello")],
+    "two-models": (
+        run_checks.check_two_models,
+        [
+            "Any push to main is trained; a commit need not change a file: git commit --allow-empty.",
+            "place.follow(place.head()) shows the training of your push; place.train(place.head()) trains it again.",
+        ],
+        [
+            Command('git commit --quiet --allow-empty -m "Train this, please"'),
+            Command("git push --quiet origin main"),
+            Python("place.follow(place.head())"),
+            Python("place.train(place.head())"),
+        ],
     ),
     "buckets": (
         checks.check_buckets,
@@ -100,7 +110,7 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
         [Edit(lambda place: place.clone / TRAINING_PIPELINE, edits.train_on_versioned_data)],
     ),
     "push": (
-        checks.check_push,
+        run_checks.check_push,
         ["Commit the one file that you changed, then push main.", "git commit -m … FILE, then git push origin main"],
         [
             Command(f'git commit --quiet -m "Train on versioned data" {TRAINING_PIPELINE}'),
@@ -108,24 +118,49 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
             Python("place.follow(place.head())"),
         ],
     ),
+    "import": (
+        run_checks.check_import,
+        [
+            "In the dashboard: Pipelines → Import pipeline, the name data-pipeline-with-dvc, and the file.",
+            "Imported already, and not this file? Then upload it as a new version of the pipeline.",
+        ],
+        [Python("place.import_data_pipeline()")],
+    ),
     "first-model": (
-        checks.check_first_model,
+        run_checks.check_first_model,
         [
             "The cell above the exercise holds what you need: place.train_on and the songs' address.",
             "place.train_on(place.songs_url)",
         ],
         [Python("place.train_on(place.songs_url)")],
     ),
-    "second-model": (
-        checks.check_second_model,
+    "daily": (
+        run_checks.check_daily,
         [
-            "It is what you did in notebook 5: other songs arrive, the address is the same.",
-            'place.publish("fresh"), then place.train_on(place.songs_url)',
+            "In the dashboard: Runs → Schedules → Create schedule. Name, Periodic, every 1 day, and both parameters.",
+            "A command does the same: ./jukebox schedule.",
         ],
-        [Python('place.publish("fresh")'), Python("place.train_on(place.songs_url)")],
+        [Python("place.import_data_pipeline()"), Python("place.schedule_data_pipeline()")],
+    ),
+    "second-model": (
+        run_checks.check_second_model,
+        ["The line is there: take the # away.", "week(place)"],
+        [Python("week(place)", (week,))],
+    ),
+    "own-commit": (
+        run_checks.check_own_commit,
+        [
+            "Your clone has not seen what the pipeline committed. git says so when it rejects the push.",
+            "git pull puts your commit on top of main, then git push origin main.",
+        ],
+        [
+            Command(f'git commit --quiet --allow-empty -m "{run_checks.OWN_COMMIT}"'),
+            Command("git pull --quiet"),
+            Command("git push --quiet origin main"),
+        ],
     ),
     "reproduce": (
-        checks.check_reproduced,
+        run_checks.check_reproduced,
         [
             "place.first_versioned_model() is the record of the first version; its key 'version' names it.",
             "place.reproduce(place.first_versioned_model()['version'])",
@@ -139,6 +174,14 @@ CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
             "A song that is loved there is a good start: place.songs is a table of real candidates.",
         ],
         [Python("find_hit(place)", (find_hit,))],
+    ),
+    "unbroken": (
+        run_checks.check_unbroken,
+        [
+            "First break it, at a step that you choose; then run the pipeline again, to its end.",
+            'stop_at(place, "load"), then place.train_on(place.songs_url)',
+        ],
+        [Python('stop_at(place, "load")', (stop_at,)), Python("place.run_data_pipeline()")],
     ),
 }
 

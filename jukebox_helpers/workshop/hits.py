@@ -26,7 +26,7 @@ def played_songs(place: Workplace, player: Player) -> tuple[pandas.DataFrame, pa
 
 
 def newest_player(place: Workplace) -> Player:
-    """The newest model that was trained on a data version: the one that notebook 7 plays."""
+    """The newest model that was trained on a data version: the one that notebook 8 plays."""
     return load_model(place.settings, MODEL, place.newest_versioned_model()["version"])
 
 

@@ -27,7 +27,7 @@ def lab_command(settings: Settings, arguments: tuple[str, ...] = ()) -> list[str
         f"--ServerApp.root_dir={clone.parent}",
         f"--FileContentsManager.preferred_dir={clone}",
         f"--ServerApp.terminado_settings=shell_command={shlex.join(terminal_shell(settings))}",
-        f"--LabApp.default_url=/lab/tree/{clone.name}/notebooks/0-welcome.ipynb",
+        f"--LabApp.default_url=/lab/tree/{clone.name}/notebooks/0-a-model-nobody-can-explain.ipynb",
         "--LabApp.extension_manager=readonly",
         f"--ServerProxy.servers={ {'dashboard': launcher_card()}!r}",
         # In a container one is often root, and JupyterLab asks to be told.
@@ -121,7 +121,7 @@ def open_lab(state: Path, arguments: tuple[str, ...] = ()) -> int:
     if workbench.NAMESPACE_FILE.is_file():
         raise JukeboxError(
             "This is a workbench of OpenShift AI: its JupyterLab is open already.",
-            f"Open {KIT.name}/notebooks/0-welcome.ipynb in the file browser on the left.",
+            f"Open {KIT.name}/notebooks/0-a-model-nobody-can-explain.ipynb in the file browser on the left.",
         )
     running = bool(sandbox.status(state)["running"])
     settings = sandbox.up(state, lifeline=True)

@@ -18,6 +18,7 @@ from jukebox_helpers import sandbox, workbench
 from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import KIT, Settings, find_settings
 from jukebox_helpers.show.notes import MARKS
+from jukebox_helpers.steps.constants import NOTEBOOK_COUNT
 from jukebox_helpers.workshop.engine import RESULT_TYPE
 
 NOTEBOOKS = KIT / "notebooks"
@@ -59,7 +60,7 @@ def notebook_files(only: int | None = None) -> list[Path]:
     """The workshop's notebooks in order, or the one of a number; a `JukeboxError` if there is none of that number."""
     files = sorted(NOTEBOOKS.glob(f"{only if only is not None else '[0-9]'}-*.ipynb"))
     if not files:
-        raise JukeboxError(f"There is no notebook {only}.", "Name one from 0 to 7.")
+        raise JukeboxError(f"There is no notebook {only}.", f"Name one from 0 to {NOTEBOOK_COUNT - 1}.")
     return files
 
 

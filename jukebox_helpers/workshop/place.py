@@ -9,11 +9,13 @@ from typing import Any
 
 from jukebox_helpers import sandbox
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
-from jukebox_helpers.pipelines.actions import run_file
+from jukebox_helpers.pipelines.actions import import_file, run_file, schedule_data_pipeline
+from jukebox_helpers.pipelines.following import run_pipeline
+from jukebox_helpers.pipelines.read import read_pipeline
 from jukebox_helpers.pipelines.registry import model_registry
 from jukebox_helpers.pipelines.reproduction import reproduce
-from jukebox_helpers.pipelines.runs import Run
-from jukebox_helpers.pipelines.training import follow_training
+from jukebox_helpers.pipelines.runs import Run, RunFailed
+from jukebox_helpers.pipelines.training import follow_training, train_revision
 from jukebox_helpers.settings import DATA_PIPELINE_YAML
 from jukebox_helpers.show.graphs import live_graph
 from jukebox_helpers.steps.constants import CONNECTION_KEYS, DATA_HASH, MODEL, SONGS_ADDRESS, SONGS_OBJECT
@@ -67,25 +69,61 @@ class Workplace(Storage):
             "Run place.train_on(place.songs_url), as in notebook 5.",
         )
 
+    @property
+    def data_pipeline(self) -> Path:
+        """The clone's compiled data pipeline, the file to import."""
+        return self.clone / DATA_PIPELINE_YAML
+
     @as_jukebox_error()
-    def run_data_pipeline(self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None) -> str:
+    def run_data_pipeline(
+        self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None, cached: bool = False
+    ) -> str:
         """Run the data pipeline from the clone's compiled YAML, and return the head of ``main`` after it.
 
         ``songs`` is where they come from, as `songs_argument` takes it. ``show`` shows the run while it runs: a live
-        graph where not given. A step that has failed is RunFailed.
+        graph where not given. ``cached`` runs it with the server's cache on, to see why it is off: then nothing is
+        imported. A step that has failed is RunFailed.
         """
-        source = self.clone / DATA_PIPELINE_YAML
+        source = self.data_pipeline
         arguments = {"dataset_url": songs_argument(self.settings, songs), "repo_url": self.settings.repository_url()}
-        run_file(self.settings, source, arguments, show or live_graph(source))
+        show = show or live_graph(source)
+        if cached:
+            pipeline = read_pipeline(source.read_text()).cached()
+            run_pipeline(pipeline, arguments, self.settings, show, f"{pipeline.name}-cached-run")
+        else:
+            run_file(self.settings, source, arguments, show)
         return self.head()
+
+    @as_jukebox_error()
+    def import_data_pipeline(self) -> str:
+        """Import the clone's compiled data pipeline, as *Import pipeline* does; what there is then, in a sentence."""
+        imported = import_file(self.settings, self.data_pipeline)
+        return f"{'Imported' if imported.new else 'Already there'}: {imported.pipeline} {imported.version}."
+
+    @as_jukebox_error()
+    def schedule_data_pipeline(self) -> str:
+        """Let the imported data pipeline run every day for the songs at their address; what there is then."""
+        schedule = schedule_data_pipeline(self.settings, self.songs_url, None)
+        return f"{'Scheduled' if schedule.new else 'Already there'}: {schedule.name}, every day."
+
+    @as_jukebox_error()
+    def train(self, revision: str, show: Callable[[Run], None] | None = None) -> str:
+        """Train a revision that is on the git server, again if it was trained; how it ended, in one sentence.
+
+        ``show`` shows the run while it runs: a live graph where not given.
+        """
+        try:
+            run = train_revision(self.settings, revision, show or live_graph())
+        except RunFailed as error:
+            run = error.run
+        return in_words(revision, run)
 
     def follow(self, revision: str, show: Callable[[Run], None] | None = None) -> str:
         """Follow the training that the push of a revision has started, and return how it ended, in one sentence.
 
         ``show`` shows the run while it runs: a live graph where not given.
         """
-        run = follow_training(self.settings, revision, show or live_graph())
-        return f"The training of {revision[:10]} {run.state}. {run.error} {run.next_action}".strip()
+        return in_words(revision, follow_training(self.settings, revision, show or live_graph()))
 
     @as_jukebox_error()
     def train_on(self, songs: str | Path | None = None, show: Callable[[Run], None] | None = None) -> str:
@@ -125,6 +163,11 @@ class Workplace(Storage):
             os.environ.update(GIT_CONFIG_VALUE_0="", GIT_CONFIG_VALUE_1=credential_helper())
         # DVC finds the S3 server here, so no address stands in git.
         os.environ["AWS_ENDPOINT_URL"] = os.environ.get("AWS_S3_ENDPOINT", self.settings.s3_endpoint)
+
+
+def in_words(revision: str, run: Run) -> str:
+    """How the training of a revision ended, in one sentence, with what to do next if it failed."""
+    return f"The training of {revision[:10]} {run.state}. {run.error} {run.next_action}".strip()
 
 
 @as_jukebox_error()

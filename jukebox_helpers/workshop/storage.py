@@ -9,7 +9,7 @@ from typing import Any
 
 from jukebox_helpers.errors import JukeboxError, as_jukebox_error
 from jukebox_helpers.steps import sample_data
-from jukebox_helpers.steps.constants import INCOMING_ADDRESS, INCOMING_OBJECT, KINDS_OF_SONGS
+from jukebox_helpers.steps.constants import INCOMING_ADDRESS, INCOMING_OBJECT, KINDS_OF_SONGS, WORKSHOP_SONGS
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.files import file_digest, write_whole
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
@@ -17,9 +17,6 @@ from jukebox_helpers.steps.tables import validate_songs
 from jukebox_helpers.waiting import wait_until
 from jukebox_helpers.workshop.clones import Clones
 from jukebox_helpers.workshop.songs import arrived, existing_file, upload
-
-SONGS = 2_000
-"""The size of the workshop's table: small, so that no cell takes longer than a minute."""
 
 
 class Storage(Clones):
@@ -36,7 +33,7 @@ class Storage(Clones):
     @as_jukebox_error()
     def songs(self) -> Path:
         """The songs to begin with."""
-        return self.table("songs.parquet", lambda path: sample_data.make_songs(path, songs=SONGS))
+        return self.table("songs.parquet", lambda path: sample_data.make_songs(path, songs=WORKSHOP_SONGS))
 
     @property
     def songs_url(self) -> str:

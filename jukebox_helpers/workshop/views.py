@@ -9,6 +9,7 @@ import pandas
 from rich.console import Console
 
 from jukebox_helpers.pipelines import lineage
+from jukebox_helpers.pipelines.reproduction import models_of
 from jukebox_helpers.pipelines.statuses import read_statuses
 from jukebox_helpers.settings import GITOPS_REPOSITORY, REPOSITORY
 from jukebox_helpers.show import lineage as lineage_module
@@ -129,6 +130,32 @@ def show_versions(place: Workplace) -> Table:
         ],
         "No model is registered yet.",
     )
+
+
+def models_of_one_revision(place: Workplace, revision: str) -> Table:
+    """The training runs of a revision, the oldest first, and what each says of its data."""
+    return Table(
+        [
+            {"revision": revision[:10], "run": run.id, "state": run.state, "model sha256": sha256 or "none yet",
+             "trained on": "nobody can say" if "fetch-data" in [step.name for step in run.steps] else "a data version"}
+            for run, sha256 in models_of(place.settings, revision)
+        ],
+        f"No run has trained {revision[:10]}.",
+    )  # fmt: skip
+
+
+def freshness(place: Workplace) -> Table:
+    """How many songs have arrived at their address, and how many the data version on main has."""
+    from pyarrow.parquet import read_metadata
+
+    place.tables.mkdir(parents=True, exist_ok=True)
+    arrived = place.tables / "arrived.parquet"
+    place.download(place.songs_url, str(arrived))
+    rows = [{"songs": "that arrived, at their address", "rows": f"{read_metadata(arrived).num_rows:,}"}]
+    if md5 := place.version_on_main():
+        known = read_metadata(place.restore(md5)).num_rows
+        rows.append({"songs": f"in the data version on main, {md5[:10]}…", "rows": f"{known:,}"})
+    return Table(rows)
 
 
 def verification(place: Workplace, version: str) -> Table:

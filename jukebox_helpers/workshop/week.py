@@ -14,7 +14,6 @@ from jukebox_helpers.pipelines.revisions import REVISION_DIGITS
 from jukebox_helpers.pipelines.runs import Run, RunFailed
 from jukebox_helpers.pipelines.server import PipelineServer, connect
 from jukebox_helpers.pipelines.training import follow_training
-from jukebox_helpers.settings import DATA_PIPELINE_YAML
 from jukebox_helpers.show.week_picture import Day, week_chart
 from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.steps.messages import printable
@@ -93,7 +92,7 @@ def daily_schedule(place: Workplace, server: PipelineServer) -> str:
     for known in server.schedules(f"{DATA_PIPELINE_NAME}-daily"):
         if known.status == "ENABLED":
             return known.recurring_run_id
-    import_file(place.settings, place.clone / DATA_PIPELINE_YAML)
+    import_file(place.settings, place.data_pipeline)
     return schedule_data_pipeline(place.settings, place.songs_url, None).id
 
 

@@ -32,10 +32,10 @@ def test_a_notebook_runs_a_quiz_answers_and_a_slider_moves(place, tmp_path):
     from playwright.sync_api import expect
 
     with jupyterlab(place.settings, tmp_path / "lab") as (address, token), page_of(tmp_path / "chromium") as page:
-        open_notebook(page, address, token, "7-play-the-jukebox.ipynb")
+        open_notebook(page, address, token, "8-play-the-jukebox.ipynb")
         run_all(page)
         notebook = page.locator(".jp-Notebook")
-        expect(notebook).to_contain_text("Ready for notebook 7")
+        expect(notebook).to_contain_text("Ready for notebook 8")
         expect(notebook).to_contain_text("hit: not attempted")
 
         quiz = page.locator(".jp-OutputArea", has_text="Why are scaler and encoder inside the ONNX file?").last

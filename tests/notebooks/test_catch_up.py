@@ -128,9 +128,9 @@ def test_what_is_kept_before_a_model_is_trained_is_said(place, monkeypatch):
     assert place.git("show", f"my-work-6:{PIPELINE}") == "half done"
 
 
-def test_there_is_no_notebook_eight(place):
-    with pytest.raises(JukeboxError, match="no notebook 8"):
-        catch_up(8)
+def test_there_is_no_notebook_ten(place):
+    with pytest.raises(JukeboxError, match="no notebook 10"):
+        catch_up(10)
 
 
 def test_clones_of_a_workbench_pull_with_own_commits_and_edits(tmp_path):

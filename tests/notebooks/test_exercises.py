@@ -9,16 +9,20 @@ import pytest
 from quick_model import register_quick_model
 from server_runs import pretend_run
 from stand_in import stand_in_configuration
+from waiting import eventually
 
 from jukebox_helpers import sandbox as laptop
 from jukebox_helpers.errors import JukeboxError
-from jukebox_helpers.pipelines.statuses import post_status
+from jukebox_helpers.pipelines.server import connect
+from jukebox_helpers.pipelines.statuses import post_status, read_status
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.show.sliders import typical_song
 from jukebox_helpers.steps.constants import MODEL, VERSION_FILE
+from jukebox_helpers.steps.data_cache import cache_key
 from jukebox_helpers.workshop import edits, views
+from jukebox_helpers.workshop.breaking import stop_at
 from jukebox_helpers.workshop.buckets import CONFIG
-from jukebox_helpers.workshop.catching_up import catch_up
+from jukebox_helpers.workshop.catching_up import catch_up, commit_on_main
 from jukebox_helpers.workshop.engine import RESULT_TYPE, Exercise, failed, not_attempted
 from jukebox_helpers.workshop.exercises import CATALOGUE, exercise
 from jukebox_helpers.workshop.place import Workplace, load_songs
@@ -48,12 +52,22 @@ def said(name, outcome, *words, answer=()):
     return result
 
 
-def test_hello(place):
-    said("hello", "not attempted", "Neither your clone nor the git server")
-    place.git("branch", "hello")
-    said("hello", "failed", "a branch hello in your clone only", "push it")
-    exercise("hello").solve()
-    assert said("hello", "passed").values["revision"] == place.head()
+def test_two_models(place):
+    said("unbroken", "not attempted", "No run of the data pipeline was stopped")
+    said("two-models", "not attempted", "No push to main")
+    name = f"training-pipeline-{place.head()[:10]}"
+    pretend_run(place.settings, name, "SUCCEEDED", model=b"a model")
+    said("two-models", "failed", f"one model of {place.head()[:10]}", "place.train(place.head())")
+    pretend_run(place.settings, name, "RUNNING")
+    said("two-models", "failed", "still running")
+    pretend_run(place.settings, name, "SUCCEEDED", model=b"a model")
+    said("two-models", "failed", "the same model twice")
+    pretend_run(place.settings, name, "FAILED", "It is registered with another model.", model=b"another model")
+    found = said("two-models", "passed", "trained 3 times, and gave 2 different models")
+    digests = [hashlib.sha256(model).hexdigest() for model in (b"a model", b"a model", b"another model")]
+    assert found.values == {"revision": place.head()[:10], "models": digests}
+    rows = views.models_of_one_revision(place, place.head()).frame
+    assert list(rows["model sha256"]) == [*digests[:1], "none yet", *digests[1:]]
 
 
 def test_buckets(place):
@@ -184,6 +198,7 @@ def test_push(place):
     said("push", "failed", "not pushed")
     place.git("push", "--quiet", "origin", "main")
     head = place.head()
+    eventually(lambda: (status := read_status(place.settings, head)) and status.over)  # the stand-in's word comes first
     for state, words in (
         ("pending", "a training that is still running"), ("error", "failed: the sandbox stopped"),
         ("success", "failed: nobody knows what ran"),
@@ -193,6 +208,43 @@ def test_push(place):
     pretend_run(place.settings, f"training-pipeline-{head[:10]}", "FAILED", "No version file. Next: make one.")
     post_status(place.settings, head, "failure", "no version file")
     assert said("push", "passed", "it failed. No version file. Make one.").values["state"] == "failed"
+
+
+def test_import(place):
+    said("import", "not attempted", "no pipeline data-pipeline-with-dvc")
+    server = connect(place.settings)
+    other = place.tables / "other.yaml"
+    other.write_text(place.data_pipeline.read_text().replace("python-312:9.7", "python-312:9.6"))
+    pipeline = server.client.upload_pipeline(str(other), "data-pipeline-with-dvc").pipeline_id
+    said("import", "failed", "which is another pipeline than song-properties-etl.yaml", "as a new version of it")
+    # However it got there, it is this file.
+    server.client.upload_pipeline_version(str(place.data_pipeline), "by hand", pipeline)
+    assert said("import", "passed").values == {"version": "by hand"}
+    assert place.import_data_pipeline().startswith("Imported: data-pipeline-with-dvc ")
+    assert place.import_data_pipeline().startswith("Already there: data-pipeline-with-dvc ")
+
+
+def test_daily(place):
+    said("daily", "not attempted", "no schedule data-pipeline-with-dvc-daily")
+    server = connect(place.settings)
+    newest = server.latest("data-pipeline-with-dvc")
+    right = {"dataset_url": place.songs_url, "repo_url": place.settings.repository_url()}
+    cases = ((3600, right, "another trigger", "run every 1 day"),
+             (86400, right | {"dataset_url": "s3://data/x\n"}, r"'s3://data/x\n'", place.songs_url))  # fmt: skip
+    for every, arguments, found, expected in cases:
+        made = server.client.create_recurring_run(
+            server.client.get_experiment(experiment_name="Default").experiment_id, "data-pipeline-with-dvc-daily",
+            interval_second=every, params=arguments, pipeline_id=newest.pipeline_id, version_id=newest.version_id,
+        )  # fmt: skip
+        said("daily", "failed", found, expected)
+        server.client.disable_recurring_run(made.recurring_run_id)
+        said("daily", "failed", "turned off")
+        server.client.delete_recurring_run(made.recurring_run_id)
+    exercise("daily").solve()
+    assert (
+        said("daily", "passed").values["schedule"]
+        == server.schedules("data-pipeline-with-dvc-daily")[0].recurring_run_id
+    )
 
 
 def test_first_model_needs_data_and_a_model(place):
@@ -228,6 +280,38 @@ def test_second_model_must_have_other_data(place):
     said("second-model", "failed", "the same bytes")
     register_quick_model(place, "2222222222", "b" * 32)
     assert len(said("second-model", "passed").values["model versions"]) == 3
+
+
+def test_own_commit(place):
+    said("own-commit", "not attempted", "A commit of my own")
+    commit_on_main(place, "jukebox", "Meanwhile", lambda folder: (folder / "README.md").write_text("meanwhile\n"))
+    commit, *_ = CATALOGUE["own-commit"][2]
+    commit.do(place)
+    said("own-commit", "failed", "your clone does not have: 1", "git pull")
+    for step in CATALOGUE["own-commit"][2][1:]:
+        step.do(place)
+    assert said("own-commit", "passed").values == {"revision": place.head()}
+
+
+def test_unbroken(place):
+    name = "data-pipeline-with-dvc-adhoc-run"
+    pretend_run(place.settings, name, "SUCCEEDED")
+    said("unbroken", "passed")
+    pretend_run(place.settings, name, "CANCELED")
+    said("unbroken", "failed", "stopped, and none after it")
+    pretend_run(place.settings, name, "SUCCEEDED")
+    md5 = place.version_on_main()
+    assert said("unbroken", "passed").values == {"data version": md5, "stopped": 2}
+    known = {"Bucket": "data-cache", "Key": cache_key(md5)}
+    right = place.s3.get_object(**known)["Body"].read()
+    place.s3.put_object(**known, Body=b"other bytes")
+    said("unbroken", "failed", hashlib.md5(b"other bytes").hexdigest(), "the bytes that main names")
+    place.s3.delete_object(**known)
+    said("unbroken", "failed", "has no such object")
+    place.s3.put_object(**known, Body=right)
+    said("unbroken", "passed")
+    with pytest.raises(JukeboxError, match="There is no step 'nowhere'.*\nNext: Name one of check-access, "):
+        stop_at(place, "nowhere")
 
 
 def test_reproduce_compares_the_bytes(place):
@@ -311,7 +395,7 @@ def test_every_result_has_words_html_and_data():
 
 
 def test_quizzes_can_be_answered_again_and_explain():
-    assert len({question.name for question in questions()}) == len(questions()) == 16
+    assert len({question.name for question in questions()}) == len(questions()) == 19
     for question in questions():
         one = quiz(question.name)
         answers = [one.answer(letter) for letter in one.letters]

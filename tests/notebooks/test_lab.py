@@ -109,7 +109,7 @@ def test_a_workbench_is_a_jupyterlab_already(tmp_path, monkeypatch):
     monkeypatch.setattr(workbench, "NAMESPACE_FILE", tmp_path / "namespace")
     with pytest.raises(JukeboxError, match="open already") as refused:
         lab.open_lab(tmp_path / "state")
-    assert "0-welcome.ipynb" in refused.value.next_action
+    assert "0-a-model-nobody-can-explain.ipynb" in refused.value.next_action
     assert not (tmp_path / "state").exists()
 
 
@@ -124,4 +124,4 @@ def test_the_sandbox_goes_with_the_lab_that_started_it(tmp_path):
     opened = jukebox("lab", "--version")
     assert opened.returncode == 0 and opened.stdout.strip()[0].isdigit(), opened.stderr
     assert jukebox("status").returncode == 1
-    assert (tmp_path / "state" / "work" / "jukebox" / "notebooks" / "0-welcome.ipynb").is_file()
+    assert (tmp_path / "state" / "work" / "jukebox" / "notebooks" / "0-a-model-nobody-can-explain.ipynb").is_file()

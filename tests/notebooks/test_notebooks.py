@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 
@@ -19,15 +20,15 @@ from jukebox_helpers.workshop.place import Workplace
 
 FILES = notebook_files()
 EXERCISES = (
-    ("hello",), ("buckets",), ("remotes", "first-version"), ("second-version", "restore"),
-    ("fetch", "push"), ("first-model",), ("second-model", "reproduce"), ("hit",),
+    ("two-models",), ("buckets",), ("remotes", "first-version"), ("second-version", "restore"), ("fetch", "push"),
+    ("import", "first-model"), ("daily", "second-model", "own-commit"), ("reproduce",), ("hit",), ("unbroken",),
 )  # fmt: skip
-COMPARED = (5, 6)
+COMPARED = (6, 7)
 EARLY = "0000000000"
 """A model version that an early push has registered."""
 
-ALONE = (1, 2, 3, 4, 5, 6, 7)
-"""Solved alone, too. For 5 and 6, which train for minutes, the start is compared with the one in order."""
+ALONE = (1, 2, 3, 4, 5, 7, 8, 9)
+"""Solved alone, too. For 6 and 7, which come after trainings, the start is compared with the one in order."""
 
 
 def start_of(place):
@@ -136,8 +137,10 @@ def test_solved_alone_after_catching_up(story, number):
 
 @pytest.mark.parametrize("number", COMPARED)
 def test_catching_up_leads_to_the_same_start(story, number):
+    # A week brings more models than catching up; what it begins with is the same.
+    models = story.starts[number].pop("models")[: number - 5]
+    assert story.caught_up[number].pop("models") == models and len(models) == number - 5
     assert story.caught_up[number] == story.starts[number]
-    assert len(story.starts[number]["models"]) == number - 5
 
 
 def test_the_data_versions_are_those_of_the_bytes(story):
@@ -153,16 +156,35 @@ def test_the_data_versions_are_those_of_the_bytes(story):
 
 
 def test_the_models_are_those_of_the_registry(story):
-    early, *records = story.versions
-    assert early["version"] == EARLY and EARLY in text_of(story.solved[6])
-    assert f"{records[0]['version']} and {records[1]['version']}" in text_of(story.solved[6])
-    assert EARLY not in text_of(story.solved[7])
+    assert [record["version"] for record in story.versions[:2]] == [EARLY, story.solved[0].values["revision"]]
+    records = [record for record in story.versions if record["metadata"].get("DVC training data hash")]
+    assert EARLY in text_of(story.solved[7])
+    assert f"{records[0]['version']} and " in text_of(story.solved[7])
+    assert EARLY not in text_of(story.solved[8])
     assert story.solved[5].values["model version"] == records[0]["version"]
-    assert story.solved[6].values["model versions"] == [record["version"] for record in records]
+    # The week's: fresh, corrected, and the correction again after the drift.
+    assert story.solved[6].values["model versions"] == [record["version"] for record in records[:4]]
     assert story.solved[6].values["songs"] == [2000, 2320]
-    assert story.solved[6].values["model sha256"] == records[0]["metadata"]["model sha256"]
+    assert story.solved[7].values["model sha256"] == records[0]["metadata"]["model sha256"]
     hashes = [record["metadata"]["DVC training data hash"] for record in records]
-    assert hashes == story.solved[3].values["data versions"]
+    assert hashes[:2] == story.solved[3].values["data versions"] and hashes[2] == hashes[3]
+
+
+def test_one_revision_gave_two_models_and_nobody_can_say_which_bytes(story):
+    first, second = story.solved[0].values["models"]
+    assert first != second
+    said = text_of(story.solved[0])
+    assert first in said and second in said and "nobody can say" in said and "not recorded" in said
+
+
+def test_a_week_ends_as_it_should_and_the_cache_hides_fresh_songs(story):
+    said = text_of(story.solved[6])
+    outcomes = re.findall(r"^day \d  (\w+) +(.+?)  +data ", said, re.MULTILINE)
+    assert outcomes == [("same", "no news"), ("fresh", "new model"), ("same", "no news"), ("corrected", "new model"),
+                        ("broken", "data refused"), ("drift", "model refused"), ("corrected", "new model"),
+                        ("same", "no news")]  # fmt: skip
+    assert re.search(r"that arrived, at their address +2,320", said)
+    assert re.search(r"in the data version on main, .* +2,000", said)
 
 
 def test_the_training_without_a_version_failed_and_said_why(story):
@@ -171,16 +193,16 @@ def test_the_training_without_a_version_failed_and_said_why(story):
 
 
 def test_the_notebooks_show_what_they_promise(story):
-    for number, word in {0: "no status", 1: "data-cache", 2: "deps:", 3: "320 added", 5: "version-and-commit",
-                         6: "≠", 7: "Brazil"}.items():  # fmt: skip
+    for number, word in {1: "data-cache", 2: "deps:", 3: "320 added", 5: "version-and-commit", 7: "≠", 8: "Brazil",
+                         9: "After 1 stopped run"}.items():  # fmt: skip
         assert word in text_of(story.solved[number]), number
     assert "Ready for notebook" in text_of(story.untouched[4])
-    assert "\x1b" not in text_of(story.solved[6])  # words, not what only a terminal understands
+    assert "\x1b" not in text_of(story.solved[7])  # words, not what only a terminal understands
 
 
 def test_no_secret_is_in_an_executed_notebook(story):
     files = [file for kind in ("solved", "untouched", "alone") for file in (story.folder / kind).glob("*.ipynb")]
-    assert len(files) == 16 + len(ALONE)
+    assert len(files) == 20 + len(ALONE)
     secrets = [file.read_text() for state in ("in-order", "untouched-state")
                for name in ("git-auth/password", "aws-connection-data/AWS_SECRET_ACCESS_KEY")
                for file in (story.folder / state / "secrets").glob(name)]  # fmt: skip
@@ -192,7 +214,7 @@ def test_the_report_shows_every_notebook_and_its_checks(story):
     page = report_page(story.solved)
     for run in story.solved:
         assert f"<td>{run.name}</td><td>✓ passed</td>" in page
-    assert page.count("<details>") == 8 and "second-model" in page
+    assert page.count("<details>") == 10 and "second-model" in page
     # Graphs and quizzes, which are drawn in JupyterLab, are told in words.
     assert "✓ version-and-commit" in page and "What if Kubeflow" in page
     worse = report_page([story.untouched[1]])
