@@ -90,7 +90,8 @@ def temporary_state(purpose: str) -> Iterator[Path]:
     try:
         yield state
     finally:
-        down(state)
+        if any(state.iterdir()):  # else none was started there
+            down(state)
         shutil.rmtree(state, ignore_errors=True)
         os.environ.pop("JUKEBOX_STATE", None) if before is None else os.environ.update(JUKEBOX_STATE=before)
 

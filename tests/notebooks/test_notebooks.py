@@ -1,5 +1,6 @@
 """Every notebook: solved in order on one sandbox, untouched in order on another, and alone after catching up."""
 
+import dataclasses
 import json
 import multiprocessing
 import re
@@ -11,12 +12,15 @@ import pytest
 from quick_model import register_quick_model
 
 from jukebox_helpers import sandbox as laptop
+from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.steps.constants import NOTEBOOK_COUNT, VERSION_FILE
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.workshop.buckets import CONFIG
-from jukebox_helpers.workshop.notebooks import notebook_files, report_page, run_notebook
+from jukebox_helpers.workshop.doctor import Finding
+from jukebox_helpers.workshop.notebooks import notebook_files, run_notebook, run_notebooks
 from jukebox_helpers.workshop.place import Workplace
+from jukebox_helpers.workshop.report import report_page
 
 FILES = notebook_files()
 EXERCISES = (
@@ -217,8 +221,10 @@ def test_the_report_shows_every_notebook_and_its_checks(story):
     assert page.count("<details>") == 10 and "second-model" in page
     # Graphs and quizzes, which are drawn in JupyterLab, are told in words.
     assert "✓ version-and-commit" in page and "What if Kubeflow" in page
-    worse = report_page([story.untouched[1]])
-    assert "<td>✗ failed</td>" in worse and "○ buckets" in worse
+    assert story.untouched[1].passed and "<th>untouched</th>" in report_page([story.untouched[1]])
+    worse = report_page([dataclasses.replace(story.untouched[1], solved=True)])
+    assert "<td>✗ failed</td>" in worse and "○ buckets" in worse and "<details open>" in worse
+    assert "revision " in page and "Python <b>3." in page and "kfp <b>2." in page
 
 
 def test_a_broken_notebook_is_reported_and_not_raised(story, tmp_path, monkeypatch):
@@ -231,6 +237,24 @@ def test_a_broken_notebook_is_reported_and_not_raised(story, tmp_path, monkeypat
     nbformat.write(notebook, broken)
     (tmp_path / "out").mkdir()
     run = run_notebook(broken, tmp_path / "out", story.settings)
-    assert run.error.startswith("ZeroDivisionError") and not run.passed()
-    assert "ZeroDivisionError" in report_page([run])
+    assert run.error.startswith("ZeroDivisionError") and not run.passed
+    cell = nbformat.read(run.file, as_version=4).cells[-1].id
+    page = report_page([run], [Finding("S3", False, "no answer <here>", "Start it.")])
+    assert f'<a href="#cell-id={cell}">ZeroDivisionError' in page and f'id="cell-id={cell}"' in page
+    assert "<details open>" in page and "✗ S3</td><td>no answer &lt;here&gt;</td><td>Start it." in page
     json.dumps(run.values)
+
+
+def test_a_report_is_written_also_where_nothing_can_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(laptop, "up", refuse_to_start)
+    told = []
+    runs = run_notebooks(tmp_path / "report.html", tell=told.append)
+    assert [run.name for run in runs] == [file.stem for file in FILES] and told == runs
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<td>✗ failed</td>") == len(FILES) and page.count("The sandbox does not start.") == len(FILES)
+    with pytest.raises(JukeboxError, match="does not start"):
+        run_notebooks(None)
+
+
+def refuse_to_start(*_, **__):
+    raise JukeboxError("The sandbox does not start.", "Read its log.")
