@@ -159,6 +159,9 @@ class Supervisor:
             if store.process and store.process.poll() is not None:
                 print(f"SeaweedFS ended by itself; its log is {self.state}/s3/weed.log.", file=sys.stderr)
                 return 1
+            if not (self.state / "supervisor.lock").exists():
+                print(f"{self.state} is gone: nothing could stop this sandbox any more.", file=sys.stderr)
+                return 1
         return 0
 
     def follow_lifeline(self) -> None:

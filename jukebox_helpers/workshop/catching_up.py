@@ -41,6 +41,8 @@ def catch_up(number: int, say: Say = print) -> Workplace:
         if stage <= number and (news := bring(place)):
             done.append(news)
             say(f"· {news}")
+    for folder in (place.clone, place.gitops, place.practice):
+        ignore_checkpoints(folder)
     for repository, folder in ((REPOSITORY, place.clone), (GITOPS_REPOSITORY, place.gitops)):
         if news := follow_main(place, repository, folder, number):
             say(f"· {news}")
@@ -66,6 +68,14 @@ def bring_clones(place: Workplace) -> str:
             if not git("config", "--local", "--default", "", "--get", key, folder=str(folder)):
                 git("config", key, "true", folder=str(folder))
     return news
+
+
+def ignore_checkpoints(clone: Path) -> None:
+    """Keep the copies that JupyterLab makes of what it opens out of a clone's ``git add .``; its own file says so."""
+    file, line = clone / ".git" / "info" / "exclude", ".ipynb_checkpoints/\n"
+    if (clone / ".git").is_dir() and line not in (known := file.read_text() if file.is_file() else ""):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(known + line)
 
 
 def bring_buckets(place: Workplace) -> str:

@@ -41,6 +41,10 @@ def check_buckets(place: Workplace) -> Found:
     edit = place.edited(CONFIG, place.gitops)
     if unlisted and not missing:
         raise failed("the buckets, but no line for them in the file on main", "buckets that the file on main lists")
+    copy = place.clone / GITOPS_REPOSITORY / CONFIG
+    if not edit and unlisted and copy.is_file() and set(unlisted) <= set(read_buckets(copy)):
+        raise failed(f"the buckets in {copy}, which only says how {GITOPS_REPOSITORY} began",
+                     f"the same edit in the clone beside it, {place.gitops / CONFIG}")  # fmt: skip
     if not edit and unlisted:
         raise not_attempted(f"{CONFIG} still lists {', '.join(on_main)}.")
     try:

@@ -44,6 +44,12 @@ def bring(number):
 def test_each_stage_brings_what_is_missing_and_a_second_call_changes_nothing(place):
     assert "nothing was missing" in bring(1)
     assert place.buckets() == ["models", "pipeline"]
+    for clone in (place.clone, place.gitops):  # what JupyterLab keeps beside a file is no edit
+        (clone / ".ipynb_checkpoints").mkdir()
+        (clone / ".ipynb_checkpoints" / "config-checkpoint.yaml").write_text("a copy")
+        assert place.git("status", "--porcelain", folder=clone) == ""
+    assert "nothing was missing" in bring(1)
+    assert (place.gitops / ".git/info/exclude").read_text().count(".ipynb_checkpoints/") == 1
     assert "added the buckets data and data-cache" in bring(2)
     assert place.buckets() == ["data", "data-cache", "models", "pipeline"]
     assert "data-cache" in (place.gitops / CONFIG).read_text()  # the clone follows

@@ -74,6 +74,10 @@ def test_buckets(place):
     config = place.gitops / CONFIG
     starter = config.read_text()
     said("buckets", "not attempted", "still lists pipeline, models")
+    copy = place.clone / "mlops-gitops" / CONFIG
+    edits.add_buckets(copy, ["data", "data-cache"])
+    said("buckets", "failed", str(copy), "only says how mlops-gitops began", str(config))
+    place.git("checkout", "--quiet", "--", str(copy))
     config.write_text(starter + "  - name: data\n  - name: datacache\n")
     said("buckets", "failed", "pipeline, models, data, datacache", "also data-cache")
     config.write_text(starter + "  - name: Data\n")
