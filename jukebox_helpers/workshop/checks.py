@@ -59,6 +59,12 @@ def check_buckets(place: Workplace) -> Found:
     raise failed(f"no bucket {' and '.join(missing)} yet", "the buckets, a few seconds after the push; check again")
 
 
+def check_practice_branch(place: Workplace) -> None:
+    """Say so where the practice repository has not its branch main checked out: its history is another one then."""
+    if (place.practice / ".git").is_dir() and (branch := place.branch(place.practice)) != "main":
+        raise failed(f"the practice repository on {branch}", "its branch main; git switch main leads back")
+
+
 def check_remotes(place: Workplace) -> Found:
     """The DVC configuration of the practice repository."""
     if not (place.practice / ".dvc").is_dir():
@@ -77,6 +83,7 @@ def check_remotes(place: Workplace) -> Found:
 
 def check_first_version(place: Workplace) -> Found:
     """The version file in the practice repository's log, and its object in the bucket data-cache."""
+    check_practice_branch(place)
     if not (place.practice / VERSION_FILE).is_file():
         raise not_attempted(f"There is no {VERSION_FILE} in {place.practice}.")
     md5 = place.practise_version()
@@ -91,6 +98,7 @@ def check_first_version(place: Workplace) -> Found:
 
 def check_second_version(place: Workplace) -> Found:
     """Two data versions in the practice repository's log, both with their objects in data-cache."""
+    check_practice_branch(place)
     versions = list(dict.fromkeys(place.practised_versions()))
     if len(versions) < 2:
         if place.practise_version() not in ["", *versions]:
@@ -105,6 +113,7 @@ def check_second_version(place: Workplace) -> Found:
 
 def check_restored(place: Workplace) -> Found:
     """The bytes of the restored table, and the practice repository's log, which must have lost nothing."""
+    check_practice_branch(place)
     history = place.practised_versions()
     table = place.practice / VERSION_FILE.removesuffix(".dvc")
     if len(set(history)) < 2:

@@ -70,11 +70,17 @@ class Clones:
         text = self.on_main(VERSION_FILE)
         return named_version(text) if text else ""
 
+    def branch(self, folder: Path) -> str:
+        """What a clone has checked out, in words: ``main``, another branch, or a commit that is on none."""
+        return self.git("branch", "--show-current", folder=folder) or "no branch (a detached HEAD)"
+
     def edited(self, path: str, folder: Path) -> str:
-        """Where an edit of a file stands: ``""``, ``"not committed"`` or ``"not pushed"``."""
+        """Where an edit of a file is: ``""``, ``"not committed"`` or ``"not pushed"``, with the branch if not main."""
+        where = "" if (branch := self.branch(folder)) == "main" else f" on {branch}; git switch main leads back"
         if self.git("status", "--porcelain", "--", path, folder=folder):
-            return "not committed"
-        return "not pushed" if self.git("log", "--oneline", "origin/main..HEAD", "--", path, folder=folder) else ""
+            return f"not committed{where}"
+        new = self.git("log", "--oneline", "origin/main..HEAD", "--", path, folder=folder)
+        return f"not pushed{where}" if new else ""
 
     @as_jukebox_error()
     def practise_version(self, revision: str = "") -> str:

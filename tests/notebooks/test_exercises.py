@@ -142,6 +142,10 @@ def test_second_version_and_the_way_back(place):
     place.publish("first")
     load_songs(place)
     said("restore", "not attempted", "at its newest version")
+    place.git("checkout", "--quiet", "HEAD~1", folder=place.practice)
+    for name in ("first-version", "second-version", "restore"):
+        said(name, "failed", "on no branch (a detached HEAD)", "git switch main leads back")
+    place.git("switch", "--quiet", "main", folder=place.practice)
     checkout, commit, pull = CATALOGUE["restore"][2]
     checkout.do(place)
     said("restore", "failed", "not committed", "one more commit")
@@ -197,6 +201,9 @@ def test_fetch(place):
 
 
 def test_push(place):
+    place.git("switch", "--quiet", "--create", "an-idea")
+    said("push", "failed", "your edit, not committed on an-idea; git switch main leads back")
+    place.git("switch", "--quiet", "main")
     said("push", "failed", "your edit, not committed")
     place.git("commit", "--quiet", "--message", "Train", str(TRAINING_PIPELINE))
     said("push", "failed", "not pushed")
