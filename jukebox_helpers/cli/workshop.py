@@ -144,7 +144,7 @@ def week(picture: Path | None, as_json: bool) -> None:
     need_checkout()
     from jukebox_helpers.show.week_picture import week_chart
     from jukebox_helpers.workshop import catching_up
-    from jukebox_helpers.workshop.week import week as run_week
+    from jukebox_helpers.workshop.arrivals import week as run_week
 
     place = catching_up.catch_up(NOTEBOOK_COUNT - 1, lambda line: click.echo(line, err=True))
     with Console(stderr=True).status("the first day …") as status:

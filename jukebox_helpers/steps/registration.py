@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from jukebox_helpers.steps.constants import MODEL_HASH
+from jukebox_helpers.steps.constants import DATA_HASH, MODEL_HASH
 from jukebox_helpers.steps.files import file_digest
 from jukebox_helpers.steps.registry import RegistryReader, open_registry, registry_address
 from jukebox_helpers.steps.registry_records import check_registration, same_model
@@ -64,7 +64,7 @@ def register_model_version(
 def fetch_previous_version(
     name: str, version: str, cluster_domain: str, namespace: str, prod_flag: bool, target: str
 ) -> "dict[str, str] | None":
-    """Bring the model that a new one is measured against: the one in production, else the latest.
+    """Bring the model that a new one is measured against, of those that know their data: in production, or the latest.
 
     Args:
         name: The registered model.
@@ -84,7 +84,8 @@ def fetch_previous_version(
     others = [
         (found.name, file.uri, found.custom_properties or {})
         for found, file in registry.newest_first(name)
-        if found.name != version
+        # A version of which nobody can say what it saw is no measure of another one.
+        if found.name != version and DATA_HASH in (found.custom_properties or {})
     ]
     in_production = [other for other in others if other[2].get("prod") in (True, "true")]
     for previous, uri, facts in (in_production + others)[:1]:

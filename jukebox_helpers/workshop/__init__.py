@@ -39,7 +39,7 @@ WHERE = {
     "stop_at": "workshop.breaking",
     "trace": "pipelines.lineage",
     "typical_song": "show.sliders",
-    "week": "workshop.week",
+    "week": "workshop.arrivals",
 }
 """The module of each name. It is loaded when the name is asked for: the command line needs few of them."""
 

@@ -19,10 +19,10 @@ from jukebox_helpers.steps import sample_data
 from jukebox_helpers.steps.constants import MODEL, RANKINGS_ADDRESS, RANKINGS_OBJECT, WANTED_BUCKETS
 from jukebox_helpers.steps.tables import validate_rankings, validate_songs
 from jukebox_helpers.workshop import edits
+from jukebox_helpers.workshop.arrivals import week
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.place import Workplace
 from jukebox_helpers.workshop.songs import upload
-from jukebox_helpers.workshop.week import week
 
 SHORT_WEEK = ("same", "broken")
 

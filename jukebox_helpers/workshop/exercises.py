@@ -9,12 +9,12 @@ from jukebox_helpers.errors import JukeboxError
 from jukebox_helpers.settings import TRAINING_PIPELINE
 from jukebox_helpers.steps.constants import WANTED_BUCKETS
 from jukebox_helpers.workshop import checks, edits, run_checks
+from jukebox_helpers.workshop.arrivals import week
 from jukebox_helpers.workshop.breaking import stop_at
 from jukebox_helpers.workshop.buckets import CONFIG
 from jukebox_helpers.workshop.engine import Command, Edit, Exercise, Python
 from jukebox_helpers.workshop.hits import check_hit, find_hit
 from jukebox_helpers.workshop.place import Workplace
-from jukebox_helpers.workshop.week import week
 
 CATALOGUE: dict[str, tuple[Any, list[str], list[Any]]] = {
     "two-models": (

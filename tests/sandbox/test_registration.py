@@ -20,6 +20,7 @@ PLACE = {"cluster_domain": "", "namespace": "user1-toolings", "prod_flag": False
 METRICS = {"log_loss": 3.0, "top1": 0.07}
 FACTS = {
     "git revision": "0123456789" * 4,
+    "DVC training data hash": "a" * 32,
     "songs rows": 14245,
     "run": "run-1",
     "parameters": '{"epochs": 20, "learning_rate": 0.003}',
@@ -261,6 +262,14 @@ def test_the_latest_is_the_previous_one_where_none_is_in_production(registry, na
     register(onnx(b"one"), name, "first00000")
     register(onnx(b"two"), name, "second0000")
     assert previous(name, tmp_path) == ("second0000", b"two")
+
+
+def test_a_version_that_does_not_know_its_data_is_no_measure(registry, name, onnx, tmp_path):
+    register(onnx(b"one"), name, "first00000")
+    unknown = {key: value for key, value in FACTS.items() if key != "DVC training data hash"}
+    register(onnx(b"two"), name, "second0000", facts=unknown)
+    register(onnx(b"three"), name, "third00000", facts=unknown, prod_flag=True)
+    assert previous(name, tmp_path) == ("first00000", b"one")
 
 
 def test_production_comes_before_the_latest(registry, name, onnx, tmp_path):

@@ -11,8 +11,8 @@ from jukebox_helpers.pipelines.following import list_runs
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.settings import DATA_PIPELINE_YAML
 from jukebox_helpers.steps.data_cache import cache_key
+from jukebox_helpers.workshop.arrivals import week
 from jukebox_helpers.workshop.catching_up import catch_up
-from jukebox_helpers.workshop.week import week
 
 
 @pytest.fixture
