@@ -240,6 +240,7 @@ def test_the_workbench_has_both_repositories_whole_and_keeps_what_is_there(cours
     assert course.user("user1")["gitea"] not in config and "email = user1@example.com" in config
     _, again = course.clone("user1", "work")
     assert again.returncode == 0 and (work / "jukebox" / "README.md").read_text() == "my own"
+    assert not (work / "jukebox" / ".jukebox.partial").exists()  # what is there is not cloned again
     shutil.rmtree(course.gitea.bare("user1/mlops-gitops"))
     course.gitea.create("user1/mlops-gitops")
     empty, early = course.clone("user1", "early")
