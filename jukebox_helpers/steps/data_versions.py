@@ -255,8 +255,6 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
         RuntimeError: If the revision does not exist.
         ValueError: If the bytes are not those that the version file names.
     """
-    import shutil
-
     folder = container_environment() + "/repository"
     clone_main(repo_url, folder)
     git("checkout", "--quiet", "--detach", revision, "--", folder=folder)
@@ -265,18 +263,16 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
             f"Revision {revision} has no {VERSION_FILE}: nobody has versioned the data yet. "
             "Next: run the data pipeline; its commit starts this pipeline again."
         )
-    version_file, songs = f"{folder}/{VERSION_FILE}", f"{folder}/{SONGS_OBJECT}"
-    wanted = read_version_file(version_file)["md5"]
+    wanted = read_version_file(f"{folder}/{VERSION_FILE}")["md5"]
     default = read_config(folder).get("core", "remote", fallback="")
     remote = read_remotes(folder).get(default) or f"s3://{CACHE_BUCKET}"
-    fetch_object(f"{remote.rstrip('/')}/{cache_key(wanted)}", songs)
-    found = file_digest(songs, "md5")
+    fetch_object(f"{remote.rstrip('/')}/{cache_key(wanted)}", songs_path)
+    found = file_digest(songs_path, "md5")
     if found != wanted:
         raise ValueError(
             f"The data of revision {revision} has md5 {found}, but its version file names {wanted}. "
             "Next: run the data pipeline again, and do not edit the bucket data-cache by hand."
         )
-    shutil.move(songs, songs_path)
     return {
         GIT_REVISION: git("rev-parse", "HEAD", folder=folder),
         GIT_REPOSITORY: repo_url,
