@@ -114,7 +114,7 @@ def check_repository_address(repo_url: str) -> None:
     if server and server_of(repo_url) != server:
         raise ValueError(
             f"The repository {repo_url} is not on the platform's git server {server}, the only one that the Secret "
-            "git-auth is for. Next: give the address of a repository on that."
+            "git-auth is for. Next: give an address on that server."
         )
 
 
