@@ -117,7 +117,7 @@ def rows_per_second(predict: Callable[[Any], Any], rows: Any, count: int) -> flo
 
 
 def exported(model: Pipeline) -> bytes | None:
-    """Export a model, or say why there is no way."""
+    """Export a model, or say why that is impossible."""
     try:
         return skl2onnx.convert_sklearn(
             model,

@@ -69,7 +69,7 @@ class Settings:
 
     @property
     def user(self) -> str:
-        """The attendee: what stands before the first ``-`` of the namespace."""
+        """The attendee: what comes before the first ``-`` of the namespace."""
         return self.namespace.split("-")[0]
 
     @property
@@ -144,7 +144,7 @@ class Settings:
 def state_folder() -> Path:
     """The state folder: ``JUKEBOX_STATE``, or ``.jukebox`` in the checkout.
 
-    To a sandbox's own clone, which lies in a state folder, it is that one. Without a checkout it is the user's own,
+    To a sandbox's own clone, which is in a state folder, it is that one. Without a checkout it is the user's own,
     e.g. ``~/.local/state/jukebox``: https://platformdirs.readthedocs.io/
     """
     around = KIT.parent.parent

@@ -61,7 +61,7 @@ def find_cluster_domain(state: Path, checkout: Path) -> str:
     could be neither found nor asked.
     """
     if given := os.environ.get("cluster_domain"):
-        return domain_in(given) or given  # the sandbox's is no domain
+        return domain_in(given) or given  # the sandbox's is not a domain
     # The answer of before, where there is one and the file is as we wrote it.
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         if remembered := domain_in(json.loads(memory(state).read_text())["cluster_domain"]):

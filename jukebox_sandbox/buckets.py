@@ -127,7 +127,7 @@ def parse_config(text: str, source: str) -> list[str]:
         if rule := broken_rule(name):
             raise refuse(node, f"illegal bucket name {name!r}: {rule}")
         if name in names:
-            raise refuse(node, f"the bucket {name!r} stands here twice, first in line {names[name]}")
+            raise refuse(node, f"the bucket {name!r} is here twice, first in line {names[name]}")
         names[name] = node.start_mark.line + 1
     return list(names)
 
@@ -142,7 +142,7 @@ def _mapping(node: yaml.Node | None, what: str, keys: Sequence[str], refuse: Any
         if key.value not in keys:
             raise refuse(key, f"unknown key {key.value!r}; {what} has {expected}")
         if key.value in values:
-            raise refuse(key, f"the key {key.value!r} stands here twice")
+            raise refuse(key, f"the key {key.value!r} is here twice")
         values[key.value] = value
     for name in keys:
         if name not in values:

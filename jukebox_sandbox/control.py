@@ -128,7 +128,7 @@ def down(state: Path, delete: bool = False) -> bool:
         Whether a sandbox was running.
 
     Raises:
-        SandboxError: If it does not stop, or the folder to remove is no sandbox's state.
+        SandboxError: If it does not stop, or the folder to remove is not a sandbox's state.
     """
     state = state.resolve()
     if state.exists() and not _is_state(state):

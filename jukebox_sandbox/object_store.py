@@ -209,7 +209,7 @@ def _options(port: dict[str, int]) -> list[str]:
         "-webdav=false",
         "-admin.ui=false",
         "-master.telemetry=false",
-        # One master: what it was before is no reason to wait for an election.
+        # One master: nothing of an earlier start is worth an election.
         "-master.resumeState=false",
         # A stop waits for idle connections: one second instead of thirty.
         "-idleTimeout=1",

@@ -70,7 +70,7 @@ def seed(state: Path, user: str, configuration: Configuration) -> None:
             _seed_one(partial, repository, configuration.checkout)
             (partial / "description").write_text(repository.description + "\n")
             partial.rename(bare)
-        # Written anew at each start: the interpreter or the kit may have moved. After seeding: it is no event.
+        # Written anew at each start: the interpreter or the kit may have moved. After seeding, which is not an event.
         if name == configuration.buckets_repository:
             _write_hook(bare, "pre-receive", state, configuration.buckets_file)
         _write_hook(bare, "post-receive", state)

@@ -34,7 +34,7 @@ class Sandbox:
         state: The state folder.
         base_url: The address of git, its pages, the listener and the model registry.
         s3_endpoint: URL of the S3 server.
-        namespace: The project; the user is what stands before its first hyphen.
+        namespace: The project; the user is what comes before its first hyphen.
     """
 
     state: Path

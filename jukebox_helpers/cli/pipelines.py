@@ -30,7 +30,7 @@ from jukebox_helpers.steps.constants import INCOMING_ADDRESS
 def compile_() -> None:
     """Write the pipelines' YAML, and the list of the packages that their steps install.
 
-    In the checkout or clone that you stand in, else in the kit.
+    In the checkout or clone that you are in, else in the kit.
     """
     need_checkout()
     from jukebox_helpers.pipelines import compile
@@ -50,7 +50,7 @@ def compile_() -> None:
 
 
 def workspace() -> Path:
-    """The folder whose pipelines are meant: the checkout one stands in, else the attendee's clone, else the kit."""
+    """The folder whose pipelines are meant: the checkout that you are in, else the attendee's clone, else the kit."""
     clone = state_folder() / "work" / REPOSITORY
     for folder in (Path.cwd(), *Path.cwd().parents, clone):
         if (folder / DATA_PIPELINE).is_file():
@@ -148,7 +148,7 @@ def import_(pipeline: str, revision: str, as_json: bool) -> None:
     """Import a pipeline into the pipeline server.
 
     A new one, or a new version of the one that is there, named by its git revision. The data pipeline is the
-    compiled YAML of the checkout that you stand in.
+    compiled YAML of the checkout that you are in.
     """
     from jukebox_helpers.pipelines import actions
 

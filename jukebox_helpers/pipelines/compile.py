@@ -69,7 +69,7 @@ class BlockDumper(yaml.SafeDumper):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.best_indent = 1  # with two, a step's source stands ten columns in, and these are a tenth of the file
+        self.best_indent = 1  # with two, a step's source is ten columns in, and these are a tenth of the file
 
     def represent_str(self, text: str) -> yaml.ScalarNode:
         """Write one text."""

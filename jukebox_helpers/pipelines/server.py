@@ -144,8 +144,8 @@ class PipelineServer:
     def import_pipeline(self, file: Path, version: str) -> Imported:
         """Import a compiled pipeline: a new one, or a new version of the one that is there, made now or found.
 
-        The version's name is the revision that the file comes from. If the file is no pipeline, or the server refuses
-        it, that is a JukeboxError, and nothing is left half made.
+        The version's name is the revision that the file comes from. A file that is not a pipeline, or that the server
+        refuses, is a JukeboxError, and nothing is left half made.
         """
         import kfp_server_api
 

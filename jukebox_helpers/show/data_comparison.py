@@ -119,7 +119,7 @@ class Comparison:
 def compare_data_versions(old_path: str | Path, new_path: str | Path) -> Comparison:
     """Compare two versions of the songs table, Parquet files, the older one first.
 
-    A file that is missing, is no Parquet file, lacks a feature, or has a song twice is a JukeboxError.
+    A file that is missing, is not Parquet, lacks a feature, or has a song twice is a JukeboxError.
     """
     tables = {name: read_songs(Path(path)) for name, path in {"old": old_path, "new": new_path}.items()}
     old, new = tables["old"].set_index(KEY), tables["new"].set_index(KEY)
@@ -161,14 +161,16 @@ def read_songs(path: Path) -> pd.DataFrame:
             f"There is no file {path}.", "Bring that data version here, e.g. with dvc pull or dvc get."
         ) from None
     except pa.ArrowInvalid as error:
-        raise JukeboxError(f"{path} is no Parquet file: {error}", "Name the songs, song_properties.parquet.") from None
+        raise JukeboxError(
+            f"{path} is not a Parquet file: {error}", "Name the songs, song_properties.parquet."
+        ) from None
     if missing := [name for name in (KEY, *FEATURES) if name not in frame.columns]:
         raise JukeboxError(f"{path} has no column {', '.join(missing)}.", "Name the songs, song_properties.parquet.")
     frame[KEY] = frame[KEY].astype(pd.ArrowDtype(pa.string()))
     twice = frame[KEY].duplicated() | frame[KEY].isna()
     if twice.any():
         raise JukeboxError(
-            f"{path} has {twice.sum():,} rows whose {KEY} is missing or stands there twice, "
+            f"{path} has {twice.sum():,} rows whose {KEY} is missing or there twice, "
             f"e.g. {frame.loc[twice, KEY].iloc[0]}.",
             "Validate the songs first: the data pipeline refuses such a table.",
         )

@@ -133,7 +133,7 @@ def note_of(task: Mapping[str, Any]) -> str:
 
 
 def show_run(tasks: list[Task], run: Run) -> None:
-    """Put a run's states and times on the tasks; what holds others stands as they do."""
+    """Put a run's states and times on the tasks; what holds others is as they are."""
     steps = {step.name: step for step in run.steps}
     for task in tasks:
         show_run(task.inside, run)

@@ -71,7 +71,7 @@ def registered_at(lineage: Mapping[str, Any]) -> str:
 
 
 def split_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Sort flat metrics into a table by predictor and measure, known predictors first; and what is no such measure.
+    """Sort flat metrics into a table by predictor and measure, known predictors first; and what is not such a measure.
 
     A metric's name is ``<measure>`` for the model's own, ``<predictor>_<measure>`` for others.
     """
@@ -153,7 +153,7 @@ def lineage_tree(lineage: Mapping[str, Any]) -> Tree:
 def compare(lineage_a: Mapping[str, Any], lineage_b: Mapping[str, Any]) -> Group:
     """Two model versions side by side, what `trace` returns for each; print it with rich, 100 columns or more.
 
-    What differs stands on two lines, after ``≠``, what is the same on one. First the bytes and the code, then the
+    What differs is on two lines, after ``≠``, what is the same on one. First the bytes and the code, then the
     scores of both models and of the prior, then everything else.
     """
     names = [f"{lineage['model']} {lineage['version']}" for lineage in (lineage_a, lineage_b)]

@@ -21,7 +21,7 @@ class Control:
 
     ``label`` is what they call it, with the unit; ``typical`` where it is at first, in the unit of the data. ``low``,
     ``high`` and ``step`` are in the unit shown, and most songs lie between the first two. ``scale`` is how many units
-    of the data make one unit shown. ``choices`` names the values of a feature that is no quantity.
+    of the data make one unit shown. ``choices`` names the values of a feature that is not a quantity.
     """
 
     label: str

@@ -54,7 +54,7 @@ def week_chart(days: Sequence[Day]) -> Chart:
             above.plot(number, height + 0.9, marker="x", markersize=9, markeredgewidth=2, color=SECOND)
     scored = [(number, day.log_loss) for number, day in enumerate(days, 1) if day.log_loss is not None]
     below.plot([number for number, _ in scored], [loss for _, loss in scored], marker="o", color=NEW)
-    # A thousandth more or less is no step, so the axis does not make one of it.
+    # A thousandth more or less is not a step, so the axis does not make one of it.
     losses = [loss for _, loss in scored] or [0.0]
     below.set_ylim(min(losses) - 0.05, max(losses) + 0.1)
     for number, day in enumerate(days, 1):

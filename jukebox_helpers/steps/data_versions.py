@@ -60,7 +60,7 @@ def check_write_access(repo_url: str, buckets: "list[str]") -> str:
     try:
         git("push", "--quiet", "--dry-run", "origin", "main", folder=folder)
     except RuntimeError as error:
-        # Where somebody pushed since, it is no question of access.
+        # Where somebody pushed since, it is not a question of access.
         if "fetch first" not in str(error):
             raise
     if may_push(repo_url) is False:

@@ -1,6 +1,6 @@
 """How good a model is on songs that it has not seen, and whether that is good enough to be registered.
 
-Each score stands beside that of the prior (how often each country occurs), of a table that remembers each training
+Each score is beside that of the prior (how often each country occurs), of a table that remembers each training
 song's countries, and of the previous version, all on the same held-out songs.
 
 All of it travels into pipeline steps (packages: duckdb, numpy, onnxruntime). A predictor is one of `scoring`; a truth
@@ -147,7 +147,7 @@ def evaluate(
         features_path: The prepared songs.
         counts_path: The prepared counts.
         previous_onnx_path: The version to compare with, if there is one. It is scored on the same songs; if it knows
-            other countries, both are scored on those that both know; if it is no model of these songs, that is noted.
+            other countries, both are scored on those that both know. If it is not a model of these, that is noted.
         tolerances: By name, see ``gate.Tolerances``.
         report_path: JSON file to write.
         forward_path: The scores forward in time, of ``model.forward_scores``, to be put beside the others.

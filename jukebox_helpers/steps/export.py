@@ -109,7 +109,7 @@ def check_onnx(expected_path: str, onnx_path: str, tolerance: float = 1e-5) -> d
         while file.peek(1):
             ids, inputs, said = (numpy.load(file) for _ in range(3))
             difference = numpy.abs(said - predict(dict(zip(FEATURES, inputs.T, strict=True)))).max(axis=1)
-            # Written as "not within", so that a probability that is no number counts.
+            # Written as "not within", so that a probability that is not a number counts.
             beyond += int((~(difference <= tolerance)).sum())
             songs += len(difference)
             if not difference.max() <= largest:

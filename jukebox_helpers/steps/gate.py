@@ -39,7 +39,7 @@ def complete_tolerances(given: dict | None) -> Tolerances:
     for name, value in (given or {}).items():
         if name not in known or isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(
-                f"{name!r}: {value!r} is no tolerance. Next: give numbers for {known} (tolerances in "
+                f"{name!r}: {value!r} is not a tolerance. Next: give numbers for {known} (tolerances in "
                 "default_parameters.json)."
             )
     return Tolerances(**{name: float(value) for name, value in (given or {}).items()})
@@ -61,7 +61,7 @@ def gate_reasons(
     """
     reasons = []
     better = prior["log_loss"] - mine["log_loss"]
-    # Written as "not at least", so that a score that is no number fails.
+    # Written as "not at least", so that a score that is not a number fails.
     if not better >= limits.prior_margin:
         reasons.append(
             f"log-loss {mine['log_loss']:.4f} is {abs(better):.4f} {'better' if better > 0 else 'worse'} than the "

@@ -18,7 +18,7 @@ def repository_url(cluster_domain: str, namespace: str, repository: str = "jukeb
 
     Args:
         cluster_domain: ``apps.<cluster>``, or the sandbox's base URL, which begins with ``http://``.
-        namespace: The data science project; the user is what stands before its first ``-``.
+        namespace: The data science project; the user is what comes before its first ``-``.
         repository: The repository's name.
     """
     return f"{server_of_domain(cluster_domain)}/{namespace.split('-')[0]}/{repository}.git"

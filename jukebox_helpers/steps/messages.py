@@ -36,7 +36,7 @@ def without_secrets(address: str) -> str:
 def parts(message: str) -> tuple[str, str]:
     """What happened, and what to do next: the text of a message before its last "Next: ", and behind it.
 
-    The last, because values of data may stand before it.
+    The last, because values of data may come before it.
     """
     what, mark, next_action = message.rpartition("Next: ")
     return (what.strip(), next_action.strip()) if mark else (message.strip(), "")

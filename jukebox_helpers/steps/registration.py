@@ -84,7 +84,7 @@ def fetch_previous_version(
     others = [
         (found.name, file.uri, found.custom_properties or {})
         for found, file in registry.newest_first(name)
-        # A version of which nobody can say what it saw is no measure of another one.
+        # A version of which nobody can say what it saw is not a measure of another one.
         if found.name != version and DATA_HASH in (found.custom_properties or {})
     ]
     in_production = [other for other in others if other[2].get("prod") in (True, "true")]

@@ -26,7 +26,7 @@ def open_registry(cluster_domain: str, namespace: str, prod_flag: bool = False, 
 
     Args:
         cluster_domain: ``apps.<cluster>``, or the sandbox's base URL.
-        namespace: The data science project; the user is what stands before its first hyphen.
+        namespace: The data science project; the user is what comes before its first hyphen.
         prod_flag: Use the registry of production; the sandbox has one registry for both.
         token: The bearer token; empty means the service account's.
 

@@ -36,7 +36,7 @@ def registry_error(error: Exception, url: str, with_token: bool) -> Exception:
         kind, what = Unavailable, f"The {registry} cannot be reached ({error or 'no answer within 60 s'})"
         then = "check the cluster domain, and that the registry is running"
     elif isinstance(error, json.JSONDecodeError) or (isinstance(error, ValidationError) and "value='<" in str(error)):
-        what = f"{url} answered with something that is no model registry's answer, e.g. a login page"
+        what = f"{url} answered with something that is not a model registry's answer, e.g. a login page"
         then = "check the cluster domain, and that the address is the registry's REST route"
     elif isinstance(error, ValidationError):
         unread = " ".join(str(error).partition(" [type=")[0].split())

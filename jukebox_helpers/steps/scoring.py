@@ -153,7 +153,7 @@ def open_onnx(onnx_path: str, inputs: "Collection[str]") -> tuple:
         inputs to the probabilities, songs x countries, float32.
 
     Raises:
-        ValueError: If the file is no model of this kit: not ONNX, other inputs, or no labels.
+        ValueError: If the file is not a model of this kit: not ONNX, other inputs, or no labels.
     """
     import onnxruntime
 

@@ -131,7 +131,7 @@ def validate_table(path: str, schema: Schema, batch_rows: int = 65_536) -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no table or breaks a rule: columns, rules, counts and first rows.
+        ValueError: If it is not a table, or breaks a rule: columns, rules, counts and first rows.
     """
     import collections
 

@@ -105,7 +105,7 @@ def check_second_version(place: Workplace) -> Found:
             raise failed("a new version file that is not committed", "the new version in a commit of its own")
         raise not_attempted("The practice repository knows one data version so far.")
     if loaded_md5(place) not in versions:
-        raise failed("two versions, but neither is what lies in s3://data now", "the version of the songs just loaded")
+        raise failed("two versions, but neither is what s3://data holds now", "the version of the songs just loaded")
     if gone := [md5 for md5 in versions[:2] if not place.cached_version(md5)]:
         raise failed(f"no object for {gone[0]} in data-cache", "the bytes of both versions: dvc update --to-remote")
     return f"Two data versions, the newer {versions[0]}; both are in data-cache.", {"data versions": versions[::-1]}

@@ -84,7 +84,7 @@ class Clones:
 
     @as_jukebox_error()
     def practise_version(self, revision: str = "") -> str:
-        """The data version (md5) that the practice repository names: as it stands there, or in a revision of it."""
+        """The data version (md5) that the practice repository names: as it is there, or in a revision of it."""
         file = self.practice / VERSION_FILE
         if revision:
             text = self.git("show", f"{revision}:{VERSION_FILE}", folder=self.practice)

@@ -23,7 +23,7 @@ from jukebox_helpers.workshop.report import NotebookRun, report_page
 NOTEBOOKS = KIT / "notebooks"
 
 QUIET_KERNEL = Config(KernelManager={"transport": "ipc"}, NotebookClient={"extra_arguments": ["--log-level=CRITICAL"]})
-"""A kernel that talks through files of this user, not through ports; its failures stand in the notebook."""
+"""A kernel that talks through files of this user, not through ports; its failures are in the notebook."""
 
 
 def notebook_files(only: int | None = None) -> list[Path]:
@@ -35,7 +35,7 @@ def notebook_files(only: int | None = None) -> list[Path]:
 
 
 def run_notebook(file: Path, folder: Path, settings: Settings, solve: bool = True) -> NotebookRun:
-    """Execute one notebook, as if the attendee had opened it in the clone; a notebook that stops is no exception.
+    """Execute one notebook, as if the attendee had opened it in the clone; a notebook that stops raises nothing.
 
     The executed one goes to ``folder``. With ``solve``, the solution cells do the exercises.
     """

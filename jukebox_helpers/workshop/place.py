@@ -161,7 +161,7 @@ class Workplace(Storage):
             os.environ.update(GIT_CONFIG_COUNT="2", GIT_CONFIG_KEY_0=key, GIT_CONFIG_KEY_1=key)
             # The empty one first: no other helper is asked, and none learns this password.
             os.environ.update(GIT_CONFIG_VALUE_0="", GIT_CONFIG_VALUE_1=credential_helper())
-        # DVC finds the S3 server here, so no address stands in git.
+        # DVC finds the S3 server here, so no address is in git.
         os.environ["AWS_ENDPOINT_URL"] = os.environ.get("AWS_S3_ENDPOINT", self.settings.s3_endpoint)
 
 

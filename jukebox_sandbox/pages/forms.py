@@ -27,7 +27,7 @@ class Parameter:
     Attributes:
         name: Its name.
         kind: Its type, as KFP calls it: ``STRING``, ``NUMBER_INTEGER``, …
-        value: What stands in the field at first.
+        value: What is in the field at first.
         required: Whether it has neither a default nor may be left out.
         hint: A value that fits this sandbox; empty where none is known.
         description: What the pipeline says of it.

@@ -109,7 +109,7 @@ class Run(Base):
     pipeline_version_id: Mapped[str | None] = mapped_column(String(36))
     recurring_run_id: Mapped[str | None] = mapped_column(String(36), index=True)
     due_at: Mapped[datetime | None]
-    # The last column: SQLite reads through what stands before a column, and a list wants all but this one.
+    # The last column: SQLite reads through what is before a column, and a list wants all but this one.
     spec: Mapped[str] = mapped_column(Text, sort_order=1)
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     pipeline_root: Mapped[str] = mapped_column(Text, default="")

@@ -184,5 +184,5 @@ def test_a_file_that_is_not_there_or_no_table_is_named(folder, tmp_path):
     with pytest.raises(JukeboxError, match=r"There is no file .*nowhere.parquet"):
         compare_data_versions(folder / "old.parquet", tmp_path / "nowhere.parquet")
     (tmp_path / "text.parquet").write_text("no table")
-    with pytest.raises(JukeboxError, match=r"text.parquet is no Parquet file"):
+    with pytest.raises(JukeboxError, match=r"text.parquet is not a Parquet file"):
         compare_data_versions(tmp_path / "text.parquet", folder / "old.parquet")

@@ -226,7 +226,7 @@ def test_a_previous_version_that_cannot_be_compared_is_noted(room, tmp_path, kin
 )
 def test_unknown_tolerances_are_refused(room, tolerances):
     name = next(iter(tolerances))
-    with pytest.raises(ValueError, match=rf"'{name}': .* is no tolerance\. Next: .*previous_log_loss"):
+    with pytest.raises(ValueError, match=rf"'{name}': .* is not a tolerance\. Next: .*previous_log_loss"):
         room.evaluate(tolerances=tolerances)
 
 

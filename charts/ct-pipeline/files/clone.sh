@@ -1,4 +1,4 @@
-# Clone exactly one revision. The password comes from the environment: it stands in no address and in no argument.
+# Clone exactly one revision. The password comes from the environment: it is in no address and in no argument.
 set -eu
 # The authorities of the cluster, where the project has them, beside those of the image.
 cat "$TRUSTED_CA"/*.crt > "$HOME/ca.crt" 2> /dev/null || true

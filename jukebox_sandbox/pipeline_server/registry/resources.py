@@ -172,7 +172,7 @@ class Page:
     """One page of a list.
 
     Attributes:
-        items: What stands on it.
+        items: What is on it.
         token: The next page's; empty on the last one.
         size: How many it may hold; 0 means all.
     """
@@ -194,7 +194,7 @@ def page(session: Session, chosen: Select[Resource], query: dict[str, str]) -> P
         The page.
 
     Raises:
-        Refused: 400 if the size is no number, or the token none of ours.
+        Refused: 400 if the size is not a number, or the token not one of ours.
     """
     columns = {"CREATE_TIME": Resource.created_at, "LAST_UPDATE_TIME": Resource.updated_at}
     column = columns.get(query.get("orderBy", ""), Resource.id)

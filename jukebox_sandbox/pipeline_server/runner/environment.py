@@ -69,7 +69,7 @@ def secret_name(step: str, entry: dict[str, Any], resolve: Named) -> str:
         The name.
 
     Raises:
-        SandboxError: If it is no name.
+        SandboxError: If it is not a name.
     """
     if "secretNameParameter" not in entry:
         return entry.get("secretName", "")

@@ -1,7 +1,7 @@
 """Hides from Python what a step does not declare, as if it were not installed.
 
 A copy is the ``sitecustomize.py`` of a folder on ``PYTHONPATH``, so that each Python below a step reads it, too.
-It stands alone: nothing of this package can be imported where it runs.
+It is by itself: nothing of this package can be imported where it runs.
 """
 
 import json

@@ -134,7 +134,7 @@ class Processes:
         environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # the folder of the program is no place to import from
+            "-P",  # nothing is to be imported from the folder of the program
             str(PROGRAM),
             stdin=PIPE,
             stdout=PIPE,

@@ -236,7 +236,7 @@ def _written(file: Path) -> dict[str, Any]:
         return {}
 
     def refuse(constant: str) -> None:
-        raise WrongValue(f"an output or a fact is {constant}, which is no number that JSON knows")
+        raise WrongValue(f"an output or a fact is {constant}, which is not a number in JSON")
 
     try:
         return json.loads(file.read_text(), parse_constant=refuse)

@@ -30,7 +30,7 @@ def claims(step: str, platform: dict[str, Any], resolve: Named) -> list[tuple[st
         name = resolve({"runtimeValue": {"constant": spec["constant"]}} if "constant" in spec else spec)
         if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
             raise SandboxError(
-                f"Step {step!r} mounts the volume claim {name!r}, which is no name of one.", "Correct it."
+                f"Step {step!r} mounts the volume claim {name!r}, which is not a valid name.", "Correct it."
             )
         inside = entry.get("subPath", "").strip("/")
         if ".." in inside.split("/"):
