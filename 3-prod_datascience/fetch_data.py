@@ -39,4 +39,4 @@ def fetch_data_from_dvc(
     source = rankings_object or facts.pop(RANKINGS_SOURCE)
     songs.metadata.update(facts)
     rankings.metadata.update(fetch_rankings(source, songs.path, rankings.path))
-    print(f"Songs of data version {songs.metadata['DVC training data hash']}, revision {git_version}.")
+    print(f"Data version {songs.metadata['DVC training data hash']}, revision {git_version}.")

@@ -7,7 +7,6 @@ that is younger than a day: its name may be on the way.
 
 import json
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from jukebox_helpers.pipelines.revisions import git_credentials
 from jukebox_helpers.pipelines.server import connect
 from jukebox_helpers.settings import Settings
 from jukebox_helpers.steps.constants import CACHE_BUCKET, CONNECTION, DATA_BUCKET, GIT_REPOSITORY, PIPELINE_BUCKET
-from jukebox_helpers.steps.git import git
+from jukebox_helpers.steps.git import git, texts_of_all_revisions
 from jukebox_helpers.steps.git_password import check_repository_address
 from jukebox_helpers.steps.registry import ModelRegistry, open_registry
 from jukebox_helpers.steps.s3 import explained, list_buckets, s3_client
@@ -80,13 +79,8 @@ def names_in(text: str) -> set[str]:
 
 def names_in_git(folder: Path) -> set[str]:
     """What the files of all revisions name, of every branch, tag and stash, whatever the files are called."""
-    cat = ["git", "cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectsize) %(objectname)"]
-    every = subprocess.run(cat, cwd=folder, capture_output=True, check=True, text=True).stdout.splitlines()
     # A version file is small; a picture is not, and names nothing.
-    small = [object for kind, size, object in map(str.split, every) if kind == "blob" and int(size) < 1 << 20]
-    wanted = "\n".join(small).encode()
-    read = subprocess.run(["git", "cat-file", "--batch"], cwd=folder, input=wanted, capture_output=True, check=True)
-    return names_in(read.stdout.decode("latin-1"))
+    return names_in(texts_of_all_revisions(str(folder), most=1 << 20))
 
 
 class Cleaning:

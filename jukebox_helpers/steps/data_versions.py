@@ -271,7 +271,7 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
     if found != wanted:
         raise ValueError(
             f"The data of revision {revision} has md5 {found}, but its version file names {wanted}. "
-            "Next: run the data pipeline again, and do not edit the bucket data-cache by hand."
+            "Next: run the data pipeline, which repairs it."
         )
     return {
         GIT_REVISION: git("rev-parse", "HEAD", folder=folder),

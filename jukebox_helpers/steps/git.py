@@ -69,6 +69,21 @@ def git(*arguments: str, folder: str = ".", variables: "dict[str, str] | None" =
     return result.stdout.rstrip("\n")
 
 
+def texts_of_all_revisions(folder: str, most: int) -> str:
+    """The files of all revisions of a repository, one after the other, of every branch, tag and stash.
+
+    Args:
+        folder: The repository.
+        most: Larger ones are left out, bytes.
+    """
+    options = ["--batch-all-objects", "--batch-check=%(objecttype) %(objectsize) %(objectname)"]
+    every = git("cat-file", *options, folder=folder).splitlines()
+    wanted = "\n".join(name for kind, size, name in map(str.split, every) if kind == "blob" and int(size) < most)
+    command = ["git", "cat-file", "--batch"]
+    read = subprocess.run(command, cwd=folder, input=wanted.encode(), capture_output=True, check=True)
+    return read.stdout.decode("latin-1")
+
+
 def explained_git(words: str) -> "tuple[type[Exception], str]":
     """What git's words mean: the kind of error; why, and what to do next. The first pattern that is in them counts.
 
@@ -88,7 +103,7 @@ def explained_git(words: str) -> "tuple[type[Exception], str]":
             denied,
             "Next: give the user of the Secret git-auth write access to the branch main.",
         ),
-        ("certificate", away, "Next: name the file with the server's CA in GIT_SSL_CAINFO."),
+        ("cert", away, "Next: name the file with the server's CA in GIT_SSL_CAINFO."),
         ("error: (30|404)|not found|is this a git", away, "Next: check the address: repo_url, cluster_domain."),
         (
             "onnect|esolve host|too slow|timed out|hung up|Empty reply|closed|EOF|SSL|TLS|error: 5",

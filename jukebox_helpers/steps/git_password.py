@@ -106,10 +106,7 @@ def check_repository_address(repo_url: str) -> None:
         ValueError: If the address holds credentials, or is not on the platform's git server.
     """
     if "@" in urllib.parse.urlsplit(repo_url).netloc:
-        raise ValueError(
-            "The repository's address holds a user name or a password. "
-            "Next: give the address alone; the Secret git-auth has both."
-        )
+        raise ValueError("The repository's address holds a user name or a password. Next: give the address alone.")
     server = git_server() if "password" in os.environ else ""
     if server and server_of(repo_url) != server:
         raise ValueError(

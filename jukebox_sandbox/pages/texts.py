@@ -26,6 +26,8 @@ def without_secrets(value: Any) -> Any:
     """A value as it is shown: an address without user, password and query; anything else as it is."""
     if not isinstance(value, str) or not re.match(r"\w[\w+.-]*://|[^\s/@:]+:\S*@|\S+\?\S+=", value):
         return value
+    if value.startswith("s3://"):  # the rest is the name of an object, and has no query
+        return value
     found = ADDRESS.match(value)
     return f"{found[1] or ''}{found[3]}" if found else ""
 

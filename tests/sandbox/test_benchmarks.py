@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from measured_calls import fail, spend
 from rich.console import Console
 from throwaway import need_the_package_index
 
@@ -89,21 +90,8 @@ def test_a_run_that_makes_no_sense_says_what_to_do(options, words, step_results,
     assert not (tmp_path / "new").exists()
 
 
-def spend(megabytes: int, folder: str) -> int:
-    """Hold and write so much."""
-    content = b"x" * (megabytes * 1_000_000)
-    Path(folder, "inner").mkdir()
-    Path(folder, "inner", "file").write_bytes(content[:2_000_000])
-    return len(content)
-
-
-def fail(folder: str) -> None:
-    """Fail."""
-    raise ValueError("what went wrong")
-
-
 def test_a_call_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     held = b"x" * 400_000_000
     small, large = (measure(spend, tmp_path, megabytes=megabytes) for megabytes in (2, 202))
     assert len(held) == 400_000_000 and large.peak_mb < 400

@@ -121,6 +121,12 @@ def test_what_the_server_does_not_let_this_user_do_keeps_its_words(platform, sta
     assert text in what and "write access to the branch main" in then
 
 
+def stage_a_file(folder, *_):
+    Path(folder, ".dvcignore").write_text("x")
+    git("add", ".dvcignore", folder=folder)
+    return "staged"
+
+
 @pytest.mark.parametrize(
     "words", ["User permission denied for writing.", "Not allowed to push to protected branch main"]
 )
@@ -128,7 +134,7 @@ def test_a_push_that_the_hook_refuses_says_that_the_data_is_safe(platform, root,
     hook = root / "user1" / "jukebox.git" / "hooks" / "pre-receive"
     hook.write_text(HOOK.format(words))
     hook.chmod(0o755)
-    monkeypatch.setattr(data_versions, "version_songs", lambda folder, md5: Path(folder, ".dvcignore").write_text("x"))
+    monkeypatch.setattr(data_versions, "version_songs", stage_a_file)
     address = f"{platform.url}/user1/jukebox.git"
     what, then = refused(PermissionError, data_versions.commit_data_version, address, "ab" * 16)
     assert what.startswith(f"The data is in data-cache, main of {address} is as it was: git push failed: ")

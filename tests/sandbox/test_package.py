@@ -23,6 +23,7 @@ NO_SANDBOX = (1, "No sandbox is running")
 COMMANDS = {
     "bench": ([], *NEEDS_CHECKOUT),
     "catch-up": (["3"], *NEEDS_CHECKOUT),
+    "clean": ([], *NO_SANDBOX),
     "compile": ([], *NEEDS_CHECKOUT),
     "completion": (["bash"], 0, "COMPREPLY"),
     "demo": ([], *NEEDS_CHECKOUT),
@@ -36,6 +37,7 @@ COMMANDS = {
     "pack": (["packed"], *NEEDS_CHECKOUT),
     "publish": (["first"], *NEEDS_CHECKOUT),
     "reproduce": (["jukebox", "1"], *NO_SANDBOX),
+    "reset": (["user1"], *NEEDS_CHECKOUT),
     "run data-pipeline": (["--dataset-url", "songs/song_properties.parquet"], *NO_SANDBOX),
     "run training-pipeline": ([], *NO_SANDBOX),
     "runs": ([], *NO_SANDBOX),
@@ -45,6 +47,7 @@ COMMANDS = {
     "test": ([], *NEEDS_CHECKOUT),
     "trace": (["jukebox"], *NO_SANDBOX),
     "up": ([], *NEEDS_CHECKOUT),
+    "week": ([], *NEEDS_CHECKOUT),
 }
 
 

@@ -22,7 +22,7 @@ from jukebox_helpers.workshop.songs import songs_argument
 @pytest.fixture
 def place(fresh_sandbox, monkeypatch):
     """A place with few songs."""
-    monkeypatch.setattr(storage, "SONGS", 300)
+    monkeypatch.setattr(storage, "WORKSHOP_SONGS", 300)
     return Workplace(fresh_sandbox)
 
 
