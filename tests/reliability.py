@@ -17,6 +17,9 @@ DATE = "JUKEBOX_ATTACKS_DATE"
 """Names the day whose tenth runs, as 2026-11-25; without it, everything does."""
 
 SHARE = 10
+FILES = 4
+"""On a day every fourth file of attacks has its turn."""
+
 DAYS = 7
 """How long what an attack gave stays on the page."""
 
@@ -41,6 +44,12 @@ def turn(cases: Sequence[Case], name: str, when: date | None) -> list[Case]:
     if when is None:
         return list(cases)
     return list(cases[(when.toordinal() + zlib.crc32(name.encode())) % SHARE :: SHARE])
+
+
+def has_its_turn(name: str, when: date | None) -> bool:
+    """Whether a file of attacks runs on a day, where the whole folder is asked for."""
+    names = [attack.name for attack in attacks()]
+    return when is None or (names.index(name) + when.toordinal()) % FILES == 0
 
 
 @dataclass(frozen=True)
@@ -125,8 +134,8 @@ Each line is a file that runs alone, too. The page is written when all of them h
 
 The cases are made, not listed: the moments at which a step can be killed are counted in a pass without a kill, tables
 and requests come from hypothesis. A run ends with the list of the moments.
-`JUKEBOX_ATTACKS_DATE=2026-11-25 ./jukebox test attacks` runs the tenth whose turn it is on that day: ten days in a row
-run everything. CI runs the tenth of its day, and prints the date. A tenth writes no page.
+`JUKEBOX_ATTACKS_DATE=2026-11-25 ./jukebox test attacks` runs what has its turn on that day: of every fourth file a
+tenth, so forty days in a row run everything. CI runs what is due on its day, and prints the date; that writes no page.
 """
 
 

@@ -31,7 +31,7 @@ COMPARED = (6, 7)
 EARLY = "0000000000"
 """A model version that an early push has registered."""
 
-ALONE = (1, 2, 3, 4, 5, 7, 8, 9)
+ALONE = (2, 4, 7, 9)
 """Solved alone, too. For 6 and 7, which come after trainings, the start is compared with the one in order."""
 
 

@@ -22,6 +22,17 @@ def test_ten_days_in_a_row_run_every_case_once():
     assert days[0] == reliability.turn(cases, "kills", first) != reliability.turn(cases, "races", first)
 
 
+def test_each_file_has_its_turn_on_every_fourth_day():
+    names, first = [attack.name for attack in reliability.attacks()], date(2026, 11, 25)
+    days = [
+        [name for name in names if reliability.has_its_turn(name, first + timedelta(days=number))]
+        for number in range(reliability.FILES)
+    ]
+    assert sorted(name for day in days for name in day) == sorted(names)
+    assert max(map(len, days)) - min(map(len, days)) <= 1
+    assert all(reliability.has_its_turn(name, None) for name in names)
+
+
 def test_the_day_is_named_or_everything_runs(monkeypatch):
     monkeypatch.delenv(reliability.DATE, raising=False)
     assert reliability.day() is None
