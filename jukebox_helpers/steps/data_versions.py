@@ -269,6 +269,7 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
     fetch_object(f"{remote.rstrip('/')}/{cache_key(wanted)}", songs_path)
     found = file_digest(songs_path, "md5")
     if found != wanted:
+        os.remove(songs_path)
         raise ValueError(
             f"The data of revision {revision} has md5 {found}, but its version file names {wanted}. "
             "Next: run the data pipeline, which repairs it."

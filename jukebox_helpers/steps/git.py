@@ -108,7 +108,7 @@ def explained_git(words: str) -> "tuple[type[Exception], str]":
         (
             "onnect|esolve host|too slow|timed out|hung up|Empty reply|closed|EOF|SSL|TLS|error: 5",
             away,
-            "Next: check that the git server runs, then run again.",
+            "Next: check that the git server runs.",
         ),
         (
             "did not match|(not a|read) tree|invalid ref",

@@ -121,7 +121,7 @@ def test_another_server_never_gets_it(platform, start, tmp_path, asks):
     repo_url = f"{other.url}/user1/jukebox.git"
     for call in (clone_main, data_versions.fetch_data_version):
         with pytest.raises(
-            ValueError, match=f"not on the platform's git server {platform.url}.*Next: give the address"
+            ValueError, match=f"not on the platform's git server {platform.url}.*Next: give an address"
         ):
             call(repo_url, *[str(tmp_path / "x")] * (2 if call is not clone_main else 1))
     with pytest.raises(ValueError, match="not on the platform's git server"):
@@ -186,7 +186,7 @@ def test_the_head_of_another_server_is_asked_for_without_it(platform, start, tmp
     assert repository_argument(settings, None) == f"{platform.url}/user1/jukebox.git"
     with pytest.raises(JukeboxError, match="not on the platform's git server") as refused:
         repository_argument(settings, f"{other.url}/user1/jukebox.git")
-    assert refused.value.next_action.startswith("Give the address of a repository on")
+    assert refused.value.next_action.startswith("Give an address on")
 
 
 def test_a_workbench_terminal_gives_it_to_the_platform_only(platform, start, monkeypatch, tmp_path):

@@ -171,7 +171,7 @@ def test_a_version_without_songs_can_be_compared(versions):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda songs: pandas.concat([songs, songs.iloc[:2]]), "2 rows whose spotify_id is missing or stands there"),
+        (lambda songs: pandas.concat([songs, songs.iloc[:2]]), "2 rows whose spotify_id is missing or there twice"),
         (lambda songs: songs.drop(columns=["tempo", "key"]), "has no column key, tempo"),
     ],
 )
