@@ -28,10 +28,6 @@ ROUNDS = 3
 """How often fresh data arrive, and how often the work alone is done: an odd number, for the median."""
 
 
-PAUSE = 20.0
-"""Seconds between two rounds, as between an attendee's changes: the sandbox gets ready for the next run."""
-
-
 def bare_work(songs: str, rankings: str, folder: str) -> dict:
     """The work of both pipelines in one process: no platform, no versions, no registry."""
     tables.validate_songs(songs)
@@ -105,14 +101,12 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
     with fresh_sandbox(folder) as settings:
         say("setting a sandbox up")
         show = set_up(settings, rankings)
-        first = 0.0
         if scale >= 1:
             # A small run only shows that all works; and the gate may well refuse what little data have changed.
             say("the first data version and its model")
-            first, _ = bring(show, songs, rankings)
+            bring(show, songs, rankings)
         bare, loops = [], []
         for new, ranked in weeks[1:]:
-            time.sleep(PAUSE if scale >= 1 else 0)
             # In turns, so that a busy machine slows both.
             say("the work alone, without a platform")
             bare.append(measure(bare_work, folder, songs=str(new), rankings=str(ranked)).seconds)
@@ -145,7 +139,6 @@ def run(scale: float, folder: Path, say: Callable[[str], None]) -> Result:
             f"The same validation, preparation, training, export, check and evaluation in one process: {alone:.1f} s.",
             f"Of {rounds} runs with fresh data each the median: "
             f"{', '.join(f'{loop[0]:.1f}' for loop in loops)} s; alone {', '.join(f'{one:.1f}' for one in bare)} s.",
-            f"Before each, {PAUSE:.0f} s of rest; the first data, for which nothing was ready, took {first:.1f} s.",
             "A step's seconds include the start of its Python and its imports.",
         ],
     )

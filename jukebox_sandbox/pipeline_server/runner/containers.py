@@ -113,7 +113,7 @@ class Containers:
             variables = self._variables(dag, name, task, pod_name)
         except (WrongValue, SandboxError, OSError):
             return  # what it says here, the step says when its turn has come
-        pods.create_ahead(self.records.run_id, pod_name, Need.of(name, self._executor(task)[0]), variables)
+        pods.create_ahead(self.records.run_id, pod_name, Need(name, self._executor(task)[0]["command"], variables))
 
     async def run(self, dag: Dag, name: str, task: dict[str, Any], inputs: Inputs, wanted: bool) -> str:
         """Run one step.

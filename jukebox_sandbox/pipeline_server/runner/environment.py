@@ -13,9 +13,6 @@ from jukebox_sandbox.state import Sandbox
 PASSED_ON = ("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 """What a step inherits from this machine: where programs are, and how to get out of the network."""
 
-TOKEN = "token"
-"""The file in a step's folder that holds its token of the pipeline server."""
-
 RUN_ID = "metadata.labels['pipeline/runid']"
 """The label that the API server puts on each pod (backend/src/apiserver/template/v2_template.go)."""
 
@@ -43,18 +40,19 @@ def container_environment(scratch: Path, guard: Path, cache: Path) -> dict[str, 
     environment |= {"HOME": str(scratch / "home"), "TMPDIR": str(scratch / "tmp")}
     # Matplotlib looks at every font of the machine once, not in every step.
     environment["MPLCONFIGDIR"] = str(cache / "matplotlib")
-    environment["KF_PIPELINES_SA_TOKEN_PATH"] = str(scratch / TOKEN)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     return environment
 
 
-def give_token(sandbox: Sandbox, folder: Path) -> None:
-    """Give a step its token of the pipeline server as a pod gets it: in a file, which a variable names."""
+def service_token(sandbox: Sandbox, folder: Path) -> dict[str, str]:
+    """Give a step its token of the pipeline server as a pod gets it: in a file that a variable names."""
     file = sandbox.state / "secrets" / "pipeline-server" / "token"
-    if file.is_file():
-        token = folder / TOKEN
-        token.touch(0o600)
-        token.write_text(file.read_text())
+    if not file.is_file():
+        return {}
+    token = folder / "token"
+    token.touch(0o600)
+    token.write_text(file.read_text())
+    return {"KF_PIPELINES_SA_TOKEN_PATH": str(token)}
 
 
 def secret_name(step: str, entry: dict[str, Any], resolve: Named) -> str:
@@ -119,11 +117,6 @@ def secret_values(step: str, entry: dict[str, Any], name: str, sandbox: Sandbox)
     return values
 
 
-def own_environment(container: dict[str, Any]) -> dict[str, str]:
-    """The variables that a step's container says itself: the same in every run, and no secret."""
-    return {entry["name"]: str(entry.get("value", "")) for entry in container.get("env", [])}
-
-
 def declared_environment(
     step: str,
     container: dict[str, Any],
@@ -153,7 +146,7 @@ def declared_environment(
     Raises:
         SandboxError: If a Secret or a key is missing, by name.
     """
-    environment = own_environment(container)
+    environment = {entry["name"]: str(entry.get("value", "")) for entry in container.get("env", [])}
     for entry in platform.get("secretAsEnv", []):
         try:
             name = secret_name(step, entry, resolve)

@@ -5,46 +5,33 @@ import asyncio
 import contextlib
 import functools
 import shutil
-import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jukebox_sandbox.errors import SandboxError
 from jukebox_sandbox.pipeline_server.runner import environment
 from jukebox_sandbox.pipeline_server.runner.packages import declared, guard_folder
-from jukebox_sandbox.pipeline_server.runner.processes import ALL, Processes, Started
+from jukebox_sandbox.pipeline_server.runner.processes import Processes, Started
 from jukebox_sandbox.state import Sandbox
 
 AHEAD = 5
 """How many pods wait for their steps at most, of all runs."""
-KEPT = 16
-"""How many pods wait at most for a run that is not there yet."""
-REST = 5.0
-"""Seconds after the last run until pods for the next one are made: what comes of that run goes first."""
-KEEP = 300.0
-"""Seconds that they then wait."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a step needs of its pod, and every run of it does.
+    """What a step needs of its pod.
 
     Attributes:
         step: The step's name, for messages.
         command: The command of its container.
-        variables: The variables that its container says itself.
+        variables: The variables that the pipeline gives it.
     """
 
     step: str
-    command: tuple[str, ...]
-    variables: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(cls, step: str, container: dict[str, Any]) -> "Need":
-        """The need of a step's container."""
-        return cls(step, tuple(container["command"]), tuple(environment.own_environment(container).items()))
+    command: list[str]
+    variables: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -53,14 +40,12 @@ class Pod:
 
     Attributes:
         folder: Its own folder, which goes with it.
-        values: The environment that its process began with.
-        variables: What the pipeline gave of it.
+        need: What it was made for.
         started: Its process.
     """
 
     folder: Path
-    values: dict[str, str]
-    variables: dict[str, str]
+    need: Need
     started: Started
 
 
@@ -68,9 +53,7 @@ class Pods:
     """Makes pods, and ends them.
 
     While a step runs, the pods of the next ones are made, and import what their steps' source imports: on a laptop
-    that takes longer than most steps' work. After a run, pods for the next one are made and kept for a while: no secret
-    and nothing of a run is in them. A process serves one step: numpy, pyarrow and onnxruntime leave threads when they
-    are imported, which a fork would not have.
+    that takes longer than most steps' work.
 
     Args:
         sandbox: Whose token steps get.
@@ -87,17 +70,12 @@ class Pods:
         self._ahead: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._made: dict[tuple[str, str], Pod] = {}
         self._importing = asyncio.Lock()
-        self._recent: dict[Need, bool] = {}
-        """What steps needed, the newest last, and whether to keep a pod for it."""
-        self._kept: dict[Need, Pod] = {}
-        self._keeping: asyncio.Task[None] | None = None
 
-    async def create(self, need: Need, variables: dict[str, str], imports: tuple[str, ...] = ()) -> Pod:
+    async def create(self, need: Need, imports: tuple[str, ...] = ()) -> Pod:
         """Make a pod.
 
         Args:
             need: What its step needs.
-            variables: The variables that the pipeline gives it, as far as they are known.
             imports: The import statements to begin with.
 
         Returns:
@@ -111,66 +89,56 @@ class Pods:
         try:
             for name in ("home", "tmp", "outputs", "mounts"):
                 (folder / name).mkdir(parents=True, mode=0o700)
-            guard = guard_folder(self.folder / "guards", declared(need.step, list(need.command)))
+            guard = guard_folder(self.folder / "guards", declared(need.step, need.command))
             values = environment.container_environment(folder, guard, self.folder)
-            values |= self.variables | dict(need.variables) | variables
+            values |= self.variables | environment.service_token(self.sandbox, folder) | need.variables
             started = await self.processes.begin({"environment": values, "folder": str(folder), "imports": imports})
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return Pod(folder, values, variables, started)
+        return Pod(folder, need, started)
 
     def wants(self, run_id: str, name: str) -> bool:
         """Whether one more pod may be made ahead, and the pod of this name is not yet."""
         return len(self._ahead) < AHEAD and (run_id, name) not in self._ahead
 
-    def create_ahead(self, run_id: str, name: str, need: Need, variables: dict[str, str]) -> None:
+    def create_ahead(self, run_id: str, name: str, need: Need) -> None:
         """Begin to make the pod of a step whose turn comes soon.
 
         Args:
             run_id: The run.
             name: The pod's name.
             need: What its step needs.
-            variables: The variables that the pipeline gives it.
         """
-        self._ahead[run_id, name] = asyncio.create_task(self._create_ahead((run_id, name), need, variables))
+        self._ahead[run_id, name] = asyncio.create_task(self._create_ahead((run_id, name), need))
 
-    async def _create_ahead(self, key: tuple[str, str], need: Need, variables: dict[str, str]) -> None:
+    async def _create_ahead(self, key: tuple[str, str], need: Need) -> None:
         # One after the other: the steps that run come first.
         async with self._importing:
             with contextlib.suppress(SandboxError, OSError):  # said when the step's turn comes, if it is still so
-                kept = self._kept.pop(need, None)
-                self._made[key] = pod = kept or await self.create(need, variables, imports_of(need.command[-1]))
+                self._made[key] = pod = await self.create(need, imports_of(need.command[-1]))
                 await pod.started.imported()
 
-    async def take(self, run_id: str, name: str, need: Need, variables: dict[str, str]) -> tuple[Pod, dict[str, str]]:
-        """The pod of a step: the one that was made ahead, if it still is as if it had been made now.
+    async def take(self, run_id: str, name: str, need: Need) -> Pod:
+        """The pod of a step: the one that was made ahead, if it still is what the step needs.
 
         Args:
             run_id: The run.
             name: The pod's name.
             need: What the step needs.
-            variables: The variables that the pipeline gives it.
 
         Returns:
-            The pod, whose process waits for its step, and the variables that this process does not know yet.
+            The pod, whose process waits for its step.
 
         Raises:
             SandboxError: If the command installs what is not the name of a package.
             OSError: If the pod's folder cannot be made.
         """
-        self._recent[need] = self._recent.pop(need, True)
-        late = {}
-        if pod := await self._taken((run_id, name)) or self._kept.pop(need, None):
-            late = {name: value for name, value in variables.items() if pod.values.get(name) != value}
-            looked_at = await pod.started.imported()
-            known = looked_at is not None and looked_at.isdisjoint({*late, ALL} if late else ())
-            if not known or not pod.started.alive or pod.variables.keys() - variables.keys():
-                await self.end(pod)
-                pod, late = None, {}
-        pod = pod or await self.create(need, variables)
-        environment.give_token(self.sandbox, pod.folder)
-        return pod, late
+        if pod := await self._taken((run_id, name)):
+            if pod.need == need and pod.started.alive:
+                return pod
+            await self.end(pod)
+        return await self.create(need)
 
     async def end(self, pod: Pod) -> None:
         """End a pod: its process with all that it started, and its folder."""
@@ -182,48 +150,6 @@ class Pods:
         for key in [key for key in self._ahead if key[0] == run_id]:
             if pod := await self._taken(key):
                 await self.end(pod)
-
-    def rest(self) -> None:
-        """The last run is over: soon, make pods for the next one, and keep them for a while."""
-        self.wake()
-        self._keeping = asyncio.create_task(self._keep())
-
-    def wake(self) -> None:
-        """A run begins."""
-        if self._keeping:
-            self._keeping.cancel()
-
-    async def stop(self) -> None:
-        """End the pods that wait for a run."""
-        self.wake()
-        async with self._importing:
-            while self._kept:
-                await self.end(self._kept.popitem()[1])
-
-    async def _keep(self) -> None:
-        await asyncio.sleep(REST)
-        wanted = [need for need, kept in self._recent.items() if kept][-KEPT:]
-        for need in self._kept.keys() - set(wanted):
-            await self.end(self._kept.pop(need))
-        for need in wanted:
-            # What has begun is made also when a run comes meanwhile.
-            await asyncio.shield(self._keep_one(need))
-        await asyncio.sleep(KEEP)
-        self._recent.clear()
-        await asyncio.shield(self.stop())
-
-    async def _keep_one(self, need: Need) -> None:
-        imports = imports_of(need.command[-1])
-        async with self._importing:
-            if need in self._kept or not imports_packages(imports):
-                return
-            with contextlib.suppress(SandboxError, OSError):
-                pod = await self.create(need, {}, imports)
-                if ALL in (await pod.started.imported() or {ALL}):  # the next run's secrets would come too late
-                    self._recent[need] = False
-                    await self.end(pod)
-                else:
-                    self._kept[need] = pod
 
     async def _taken(self, key: tuple[str, str]) -> Pod | None:
         """The pod that was made ahead, if it has begun; it need not have imported everything yet."""
@@ -243,9 +169,3 @@ def imports_of(source: str) -> tuple[str, ...]:
         return ()  # the step itself will say so
     nodes.sort(key=lambda node: (node.lineno, node.col_offset))
     return tuple(dict.fromkeys(ast.unparse(node) for node in nodes if getattr(node, "module", "") != "__future__"))
-
-
-def imports_packages(imports: tuple[str, ...]) -> bool:
-    """Whether some of the import statements are of more than each process of a step has loaded."""
-    names = {statement.split()[1].split(".")[0] for statement in imports}
-    return not names <= {*sys.stdlib_module_names, "kfp"}

@@ -17,37 +17,24 @@ from jukebox_sandbox.pipeline_server.runner.environment import PASSED_ON
 
 PROGRAM = Path(__file__).with_name("step_process.py")
 MARK = "JUKEBOX_STEP"
-ALL = "*"
-"""What stands for all variables where a process says which ones its imports have looked at."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A process that waits for its step.
-
-    Attributes:
-        process: The process.
-        mark: What all that it starts carries.
-        said: What it says when it has imported.
-    """
+    """A process that waits for its step, and the mark that all that it starts carries."""
 
     process: Process
     mark: str
-    said: asyncio.Task[bytes]
 
     @property
     def alive(self) -> bool:
         """Whether nobody has ended it."""
         return self.process.returncode is None
 
-    async def imported(self) -> set[str] | None:
-        """Wait until it has imported what its place says.
-
-        Returns:
-            The variables that the imports have looked at, maybe `ALL`; None if it has ended instead.
-        """
-        said = await asyncio.shield(self.said)
-        return set(json.loads(said)) if said else None
+    async def imported(self) -> None:
+        """Wait until it has imported what its place says, or has ended."""
+        assert self.process.stdout
+        await self.process.stdout.read()
 
     async def tell(self, order: dict[str, Any]) -> None:
         """Write a line of JSON to its standard input."""
@@ -100,7 +87,7 @@ class Processes:
 
         Args:
             started: Its process.
-            order: What `step_process` reads then: environment, source, arguments, log.
+            order: What `step_process` reads then: source, arguments, log.
             seconds: How long it may take.
 
         Returns:
@@ -142,8 +129,7 @@ class Processes:
             cwd=self.folder,
             start_new_session=True,
         )
-        assert process.stdout
-        return Started(process, mark, asyncio.create_task(process.stdout.read()))
+        return Started(process, mark)
 
 
 def end_marked(mark: str) -> None:

@@ -139,14 +139,7 @@ class Runner:
             before.add_done_callback(lambda _: self._begin(run_id))
             return
         self._runs[run_id] = self._loop.create_task(self._follow(run_id))
-        self._runs[run_id].add_done_callback(lambda _: self._ended(run_id))
-        assert self._facilities
-        self._facilities.pods.wake()
-
-    def _ended(self, run_id: str) -> None:
-        self._runs.pop(run_id, None)
-        if not self._runs and self._facilities:
-            self._facilities.pods.rest()
+        self._runs[run_id].add_done_callback(lambda _: self._runs.pop(run_id, None))
 
     async def _cancel(self, run_id: str) -> None:
         task = self._runs.get(run_id)
@@ -160,8 +153,6 @@ class Runner:
             task.cancel()
         if self._runs:
             await asyncio.wait(list(self._runs.values()))
-        if self._facilities:
-            await self._facilities.pods.stop()
         await self._processes.stop()
 
     def _finish(self, run_id: str, state: str, error: str) -> None:

@@ -167,14 +167,14 @@ async def execute(step: Step, facilities: Facilities, pod_name: str, variables: 
         StepFailed: If it ended badly, or what it wrote cannot be kept.
         SandboxError: If S3 cannot be reached.
     """
-    pod, late = await facilities.pods.take(step.run_id, pod_name, Need.of(step.name, step.container), variables)
+    need = Need(step.name, step.container["command"], variables)
+    pod = await facilities.pods.take(step.run_id, pod_name, need)
     try:
         told = executor_input(step, pod.folder)
         await asyncio.to_thread(_fetch, step, facilities.store, pod.folder / "mounts")
         log = facilities.folder / "logs" / step.run_id / f"{pod_name}.log"
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         order = {
-            "environment": late,
             "log": str(log),
             "source": step.container["command"][-1],
             "arguments": arguments(step, told, pod.folder),

@@ -1,9 +1,8 @@
 """The process of one step, started ahead with the interpreter and kfp.dsl loaded. `processes` starts it by its path.
 
-It reads two lines of JSON on standard input: its place (environment, folder, imports), which may come long before the
-step's turn, and its order (the rest of the environment, source, arguments, log), and then is the step. When standard
-input closes, whoever wanted the step is gone: this process and all that it started end. Nothing of this package can be
-imported here.
+It reads two lines of JSON on standard input: its place (environment, folder, imports), which may come while other
+steps still run, and its order (source, arguments, log), and then is the step. When standard input closes, whoever
+wanted the step is gone: this process and all that it started end. Nothing of this package can be imported here.
 """
 
 import json
@@ -62,38 +61,6 @@ def write_to(log: str) -> None:
     os.close(file)
 
 
-class Watched(dict):
-    """The data of ``os.environ``, which notes the names that somebody asks for or sets."""
-
-    def __init__(self, data: dict) -> None:
-        super().__init__(data)
-        self.names: set = set()
-
-    def __getitem__(self, name: bytes) -> bytes:
-        self.names.add(os.fsdecode(name))
-        return super().__getitem__(name)
-
-    def __setitem__(self, name: bytes, value: bytes) -> None:
-        self.names.add(os.fsdecode(name))
-        super().__setitem__(name, value)
-
-    def __iter__(self) -> Iterator:
-        self.names.add("*")
-        return super().__iter__()
-
-
-def import_ahead(statements: list) -> set:
-    """Run import statements; the names of the variables that they have looked at."""
-    watched = os.environ._data = os.environb._data = Watched(os.environ._data)  # type: ignore[attr-defined]
-    for statement in statements:
-        try:
-            exec(statement, {})
-        except BaseException:  # the step meets it again, if it ever comes there, and then says so
-            continue
-    os.environ._data = os.environb._data = dict(watched.items())  # type: ignore[attr-defined]
-    return watched.names
-
-
 def move_to(place: dict) -> None:
     """Take over a place: its environment, its folder, what can be imported there."""
     environment = {**place["environment"], MARK: os.environ[MARK], "_KFP_RUNTIME": "true"}
@@ -114,9 +81,12 @@ def move_to(place: dict) -> None:
     artifact_types._GCS_LOCAL_MOUNT_PREFIX = mounts + "/gcs/"
     artifact_types._MINIO_LOCAL_MOUNT_PREFIX = mounts + "/minio/"
     artifact_types._S3_LOCAL_MOUNT_PREFIX = mounts + "/s3/"
-    names = import_ahead(place["imports"])
-    with open(starter, "w", encoding="utf-8") as file:
-        json.dump(sorted(names), file)
+    for statement in place["imports"]:
+        try:
+            exec(statement, {})
+        except BaseException:  # the step meets it again, if it ever comes there, and then says so
+            continue
+    os.close(starter)  # which says that all is imported
 
 
 def main() -> None:
@@ -131,7 +101,6 @@ def main() -> None:
     move_to(place)
     order = next(told)
     threading.Thread(target=end_with_the_starter, args=(lifeline,), daemon=True).start()
-    os.environ.update(order["environment"])
     write_to(order["log"])
     with open(place["folder"] + "/log", "rb") as said, open(1, "wb", closefd=False) as log:
         log.write(said.read())
