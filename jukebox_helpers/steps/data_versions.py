@@ -260,7 +260,7 @@ def fetch_data_version(repo_url: str, revision: str, songs_path: str) -> dict:
     git("checkout", "--quiet", "--detach", revision, "--", folder=folder)
     if not os.path.isfile(f"{folder}/{VERSION_FILE}"):
         raise FileNotFoundError(
-            f"Revision {revision} has no {VERSION_FILE}: nobody has versioned the data yet. "
+            f"Revision {revision} has no {VERSION_FILE}: its data has no version yet. "
             "Next: run the data pipeline; its commit starts this pipeline again."
         )
     wanted = read_version_file(f"{folder}/{VERSION_FILE}")["md5"]

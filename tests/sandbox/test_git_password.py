@@ -120,9 +120,7 @@ def test_another_server_never_gets_it(platform, start, tmp_path, asks):
     other = start(password=PASSWORD if asks else None)
     repo_url = f"{other.url}/user1/jukebox.git"
     for call in (clone_main, data_versions.fetch_data_version):
-        with pytest.raises(
-            ValueError, match=f"not on the platform's git server {platform.url}.*Next: give an address"
-        ):
+        with pytest.raises(ValueError, match=f"not on the platform's git server {platform.url}.*Next: give an address"):
             call(repo_url, *[str(tmp_path / "x")] * (2 if call is not clone_main else 1))
     with pytest.raises(ValueError, match="not on the platform's git server"):
         data_versions.commit_data_version(repo_url, "x")
